@@ -1,0 +1,70 @@
+# One verb each. What a verb needs, it installs: into .venv, never elsewhere.
+
+.PHONY: help venv packages demo test check bench simulate torture clean
+.DEFAULT_GOAL := help
+
+PYTHON ?=
+RUN := .venv/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check --no-input -qq
+PYTEST := $(RUN) -m pytest -q --tb=short
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
+
+venv: .venv/made-for ## create .venv with the package (editable) and its tools; PYTHON= chooses one
+	@:
+
+# An editable install names its checkout: after a copy or a move it would test the other one.
+ifneq ($(shell cat .venv/made-for 2>/dev/null),$(CURDIR))
+.PHONY: .venv/made-for
+endif
+
+# Every candidate is tried: a name on the PATH may belong to a version that isn't there (pyenv) or
+# that can't make environments (Debian without python3-venv).
+.venv/made-for: pyproject.toml
+	@for python in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3); do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "error: no Python >= 3.11 that can make an environment: $(or $(PYTHON),none on the PATH)" >&2; \
+	    echo "try: apt-get install python3-venv, or make venv PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	echo "creating .venv with $$($$found --version)"; \
+	$$found -m venv --clear .venv
+	@$(PIP) install -e '.[dev]'
+	@echo '$(CURDIR)' >$@
+
+packages:
+	@sh tests/bed/install-packages
+
+demo: venv packages ## several workers of two endpoints compete on a volume
+	@$(RUN) -m tests.bed.demo
+
+test: venv packages ## all tests but the long ones; ARGS= goes to pytest
+	@$(PYTEST) -m 'not torture' $(ARGS)
+
+check: venv ## format, lint, types, layers and the rules of the house
+	@$(RUN) -m ruff format --check --quiet .
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m mypy --no-error-summary src tests $(wildcard benchmarks)
+	@.venv/bin/lint-imports
+	@$(PYTEST) tests/house
+
+bench: .venv/bench ## this project against its peers; ARGS= goes to it
+	@$(RUN) -m benchmarks $(ARGS)
+
+.venv/bench: .venv/made-for
+	@$(PIP) install -e '.[bench]'
+	@touch $@
+
+simulate: venv ## replay or search schedules; SEED= RUNS=
+	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+torture: venv packages ## the long tests
+	@$(PYTEST) -m torture $(ARGS)
+
+clean: ## remove everything make made
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

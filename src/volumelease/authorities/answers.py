@@ -1,0 +1,79 @@
+"""What the table says to a question, in the same words for every authority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from volumelease.core import records
+from volumelease.core.table import Holding, Table
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Busy,
+    Deadlocked,
+    Granted,
+    Holder,
+    Lost,
+    Waiting,
+)
+
+
+def describe(table: Table, holding: Holding) -> Holder:
+    """A request of the table, for a person."""
+    facts = table.sessions[holding.session].facts
+    return Holder(
+        session=holding.session,
+        token=holding.token,
+        paths=tuple(claim.path for claim in holding.claims),
+        exclusive=holding.exclusive,
+        granted=holding.granted,
+        since=holding.granted_wall if holding.granted else holding.requested_wall,
+        endpoint=facts.endpoint,
+        worker=facts.worker,
+        host=facts.process.hostname,
+        pid=holding.client.pid if holding.client else facts.process.pid,
+        reason=holding.reason,
+    )
+
+
+def request_of(question: Acquire) -> records.Request:
+    return records.Request(
+        question.claims, question.exclusive, question.owner, question.client, question.reason
+    )
+
+
+def at_once(table: Table, question: Acquire) -> bool:
+    """Whether the request would be granted without waiting."""
+    return not table.grace and not table.in_the_way(question.claims, question.exclusive)
+
+
+def loss_of(table: Table, session: str, token: int) -> str:
+    """Why that session no longer has that lease, or ""."""
+    holding = table.holdings.get(token)
+    if holding is None or holding.session != session:
+        return "the lease was broken"
+    return "the lease is being broken" if holding.breaking else ""
+
+
+def standing(table: Table, session: str, token: int) -> Answer:
+    """How a request of a live session stands."""
+    loss = loss_of(table, session, token)
+    if loss:
+        return Lost(loss)
+    holding = table.holdings[token]
+    if holding.granted:
+        return Granted(token, holding.exclusive)
+    return Waiting(token, _all(table, table.blockers(holding)))
+
+
+def busy(table: Table, question: Acquire) -> Busy:
+    return Busy(_all(table, table.in_the_way(question.claims, question.exclusive)))
+
+
+def deadlocked(table: Table, question: Acquire, cycle: tuple[int, ...]) -> Deadlocked:
+    blockers = table.in_the_way(question.claims, question.exclusive)
+    return Deadlocked(cycle, _all(table, blockers))
+
+
+def _all(table: Table, holdings: Iterable[Holding]) -> tuple[Holder, ...]:
+    return tuple(describe(table, holding) for holding in holdings)

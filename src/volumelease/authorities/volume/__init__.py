@@ -1,0 +1,1 @@
+"""The volume as its own authority: leases sealed in a log of symlinks."""

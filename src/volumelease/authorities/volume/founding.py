@@ -1,0 +1,189 @@
+"""How a directory becomes a volume: its identity is elected by one symlink.
+
+Everything an identity needs is made before it is elected, so whoever finds an identity finds its
+log. Of several founders one wins; the others remove what they prepared.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Final
+
+from volumelease.core.records import FORMAT_VERSION
+from volumelease.core.table import Table
+from volumelease.effects import (
+    ListDirectory,
+    MakeDirectory,
+    ReadLink,
+    RemoveDirectory,
+    Sleep,
+    Steps,
+    Symlink,
+    Unlink,
+)
+from volumelease.errors import (
+    AuthorityUnreachable,
+    LogDamaged,
+    SettingsMismatch,
+    VolumeFull,
+    VolumeUnsuitable,
+)
+from volumelease.wire import snapshots
+from volumelease.wire.identity import Identity, decode_identity, encode_identity
+
+from .layout import CONTROL, FOLDERS, IDENTITY, Layout
+
+DEFAULT_TTL_SECONDS: Final = 15.0
+_TRIES: Final = 10
+_PAUSE_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """What a founder wants the volume to be, should it win."""
+
+    id: str
+    ttl: float
+    created: float
+    ready: bool
+    """The first log grants at once. Only for a volume that a person says is new: leases of an
+    older log that was deleted can't be seen. Otherwise the log starts in grace."""
+
+
+def read_identity(root: str) -> Steps[Identity | None]:
+    """The identity of the volume at ``root``, or None if it has none yet.
+
+    Errors: ``VolumeUnsuitable``, ``LogDamaged``, ``SettingsMismatch`` (a newer format),
+    ``AuthorityUnreachable``.
+    """
+    path = f"{root}/{CONTROL}/{IDENTITY}"
+    try:
+        text: str = yield ReadLink(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise _refusal(root, error) from error
+    identity = decode_identity(text)
+    if identity is None:
+        raise LogDamaged(f"{path} holds no identity: {text[:80]!r}", where=path)
+    if identity.format > FORMAT_VERSION:
+        raise SettingsMismatch(
+            f"the volume {root} has format {identity.format}, "
+            f"this version of volumelease reads up to {FORMAT_VERSION}",
+            advice="Upgrade volumelease here: pip install -U volumelease",
+            setting="format",
+            ours=FORMAT_VERSION,
+            theirs=identity.format,
+        )
+    return identity
+
+
+def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
+    """Make ``root`` a volume, unless it is one. Returns its identity and whether it is ours.
+
+    Errors: as ``read_identity``, and ``VolumeFull``.
+    """
+    existing = yield from read_identity(root)
+    if existing is not None:
+        return existing, False
+    layout = Layout(root, founding.id)
+    yield from _insist(root, MakeDirectory(layout.control))
+    yield from _insist(root, MakeDirectory(layout.base))
+    for folder in FOLDERS:
+        yield from _insist(root, MakeDirectory(layout.folder(folder)))
+    yield from _insist(root, MakeDirectory(layout.segment(0)))
+    table = Table(grace=not founding.ready)
+    for number, target in enumerate(snapshots.encode_snapshot(table, 0)):
+        yield from _insist(root, Symlink(target, f"{layout.segment(0)}/s{number}"))
+    identity = Identity(
+        FORMAT_VERSION, founding.id, "volume", founding.ttl, round(founding.created, 3)
+    )
+    elected: Identity | None = None
+    trouble: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            yield Symlink(encode_identity(identity), layout.identity)
+        except OSError as error:  # unknown, EEXIST too: read it back
+            trouble = error
+        elected = yield from read_identity(root)
+        if elected is not None:
+            break
+        yield Sleep(_PAUSE_SECONDS)
+    if elected is None:
+        raise _refusal(root, trouble or OSError(errno.EIO, "the identity can't be read back"))
+    if elected.id != founding.id:
+        yield from remove_tree(layout.base)
+    return elected, elected.id == founding.id
+
+
+def remove_tree(folder: str) -> Steps[None]:
+    """Remove a directory of ours and all below it. What is gone already is no error."""
+    try:
+        names: list[str] = yield ListDirectory(folder)
+    except OSError as error:
+        if error.errno == errno.ENOTDIR:
+            yield from _unlink(folder)
+        return
+    for name in names:
+        child = f"{folder}/{name}"
+        try:
+            yield ReadLink(child)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                yield from remove_tree(child)
+            continue
+        yield from _unlink(child)
+    try:
+        yield RemoveDirectory(folder)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
+def _unlink(path: str) -> Steps[None]:
+    try:
+        yield Unlink(path)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
+def _insist(root: str, effect: MakeDirectory | Symlink) -> Steps[None]:
+    """Make something; that it exists already is fine: the control directory is shared by all
+    founders, and everything else has a name that only we use."""
+    trouble: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            yield effect
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                return
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+                raise _refusal(root, error) from error
+            if error.errno in (errno.EDQUOT, errno.ENOSPC):
+                raise VolumeFull(f"{root} is full: {error}", root=root) from error
+            trouble = error
+            yield Sleep(_PAUSE_SECONDS)
+        else:
+            return
+    assert trouble is not None
+    raise _refusal(root, trouble)
+
+
+def _refusal(root: str, error: OSError) -> VolumeUnsuitable | AuthorityUnreachable:
+    if error.errno in (errno.ENOTDIR, errno.EINVAL):
+        return VolumeUnsuitable(
+            f"{root}/{CONTROL} is not the directory that volumelease made: {error}",
+            advice=f"Move it away (mv {root}/{CONTROL} {root}/{CONTROL}.old) and try again",
+            root=root,
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return VolumeUnsuitable(
+            f"the volume {root} can't be written: {error}",
+            advice="Mount it writable and run as a user who may write it",
+            root=root,
+        )
+    return AuthorityUnreachable(
+        f"the volume {root} does not answer: {error}", root=root, seconds=0.0
+    )

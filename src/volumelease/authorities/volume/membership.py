@@ -1,0 +1,121 @@
+"""What every session owes the fleet: to end those who are over, and to clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from volumelease.clock import Clock
+from volumelease.core import records
+from volumelease.core.liveness import Standstill, Timing
+from volumelease.effects import ListDirectory, Steps, Unlink
+from volumelease.host import ProcessFacts
+
+from .committer import Committer
+from .layout import Layout
+from .observer import Observer
+from .replica import Replica
+from .segments import Segments
+
+RING: Final = 8
+"""How many other sessions each session watches when nobody waits, so that the dead leave the
+table even then."""
+
+CHORE_BEATS: Final = 6
+
+
+class Membership:
+    """The chores of one session, done after its beats and while it waits."""
+
+    def __init__(
+        self,
+        name: str,
+        replica: Replica,
+        committer: Committer,
+        segments: Segments,
+        timing: Timing,
+        clock: Clock,
+        here: ProcessFacts | None,
+    ) -> None:
+        self._name = name
+        self._replica = replica
+        self._committer = committer
+        self._segments = segments
+        self._layout: Layout = replica.layout
+        self._timing = timing
+        self._clock = clock
+        self._ahead = Observer(replica.layout, timing, clock, here)
+        self._ring = Observer(replica.layout, timing, clock, here)
+        self._grace = Standstill(timing)
+        self._strangers: set[str] = set()
+        self._beats = 0
+
+    def chores(self) -> Steps[None]:
+        """After a beat that counted. Errors: those of a commit; chores can wait."""
+        self._beats += 1
+        yield from self._end_the_dead()
+        if self._beats % CHORE_BEATS == 1:
+            yield from self._segments.refill_reserve()
+            yield from self._segments.sweep(self._timing.beat_interval / 4)
+            yield from self._remove_heartbeats_of_nobody()
+
+    def make_way(self, waiting: Iterable[int]) -> Steps[None]:
+        """End the sessions ahead of ``waiting`` requests that are over, and the grace of a new
+        log when its time has come."""
+        if self._replica.table.grace:
+            yield from self._end_grace()
+            return
+        ahead = self._sessions_ahead(waiting)
+        self._ahead.forget_others(ahead)
+        yield from self._expire((yield from self._ahead.watch(ahead, self._replica.table)))
+
+    def _sessions_ahead(self, waiting: Iterable[int]) -> list[str]:
+        table = self._replica.table
+        found: dict[str, None] = {}
+        for token in waiting:
+            holding = table.holdings.get(token)
+            if holding is not None and not holding.granted:
+                for blocker in table.blockers(holding):
+                    if blocker.session != self._name:
+                        found[blocker.session] = None
+        return list(found)
+
+    def _end_the_dead(self) -> Steps[None]:
+        names = sorted(self._replica.table.sessions)
+        after = [name for name in names if name > self._name]
+        ring = (after + [name for name in names if name < self._name])[:RING]
+        self._ring.forget_others(ring)
+        yield from self._expire((yield from self._ring.watch(ring, self._replica.table)))
+
+    def _expire(self, over: list[tuple[str, str]]) -> Steps[None]:
+        for name, evidence in over:
+            done = yield from self._committer.commit(self._expiry(name, evidence), urgent=True)
+            if done is not None:
+                with suppress(OSError):
+                    yield Unlink(self._layout.session(name))
+
+    def _expiry(self, name: str, evidence: str) -> Callable[[], records.Expire | None]:
+        record = records.Expire(name, evidence)
+        return lambda: record if name in self._replica.table.sessions else None
+
+    def _end_grace(self) -> Steps[None]:
+        """A new log grants nothing until somebody watched it for ttl + cache: whoever held a
+        lease under an older one has noticed by then."""
+        if self._grace.look(0, self._clock.read()):
+            yield from self._committer.commit(
+                lambda: records.Ready() if self._replica.table.grace else None
+            )
+
+    def _remove_heartbeats_of_nobody(self) -> Steps[None]:
+        """Files of sessions that the table does not know, seen so twice in a row: a session that
+        is just opening has its file before it is in the table."""
+        try:
+            names: list[str] = yield ListDirectory(self._layout.folder("sessions"))
+        except OSError:
+            return
+        strangers = {name for name in names if name not in self._replica.table.sessions}
+        for name in sorted(strangers & self._strangers):
+            with suppress(OSError):
+                yield Unlink(self._layout.session(name))
+        self._strangers = strangers

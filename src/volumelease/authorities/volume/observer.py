@@ -1,0 +1,113 @@
+"""Watching other sessions: is one over?
+
+Two kinds of evidence, and nothing else: its heartbeat stood still for ttl + cache on our own
+clock, or its process is provably gone (same host, same boot, same pid namespace) together with
+every process that uses its leases.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Final
+
+from volumelease.clock import Clock
+from volumelease.core.liveness import Standstill, Timing
+from volumelease.core.table import Table
+from volumelease.effects import ProveDeath, ReadCounter, Steps
+from volumelease.host import ProcessFacts
+
+from .layout import Layout
+
+LEAST_LOOK_SECONDS: Final = 0.25
+LOOKS_A_SECOND: Final = 16
+"""All looks of one session together: bounded load on the server however long the queue is."""
+
+PROOF_PAUSE_SECONDS: Final = 0.05
+
+
+class _Watched:
+    __slots__ = ("looked_at", "proof_at", "standstill")
+
+    def __init__(self, timing: Timing) -> None:
+        self.standstill = Standstill(timing)
+        self.looked_at = float("-inf")
+        self.proof_at = float("-inf")
+
+
+class Observer:
+    """Remembers what one session saw of the others. Times on its own monotonic clock."""
+
+    def __init__(
+        self, layout: Layout, timing: Timing, clock: Clock, here: ProcessFacts | None
+    ) -> None:
+        self._layout = layout
+        self._timing = timing
+        self._clock = clock
+        self._here = here
+        self._watched: dict[str, _Watched] = {}
+
+    def forget_others(self, names: Collection[str]) -> None:
+        """Stop watching all but ``names``: an old observation must not be continued."""
+        for name in [name for name in self._watched if name not in names]:
+            del self._watched[name]
+
+    def watch(self, names: Iterable[str], table: Table) -> Steps[list[tuple[str, str]]]:
+        """Look at those sessions where it is time to. Returns (session, evidence) of those that
+        may be ended; all are watched at once, so that many dead ones cost one ttl together."""
+        over: list[tuple[str, str]] = []
+        todo = [name for name in names if name in table.sessions]
+        interval = min(
+            max(LEAST_LOOK_SECONDS, len(todo) / LOOKS_A_SECOND), 0.9 * self._timing.beat_interval
+        )
+        for name in todo:
+            watched = self._watched.setdefault(name, _Watched(self._timing))
+            dead = yield from self._proven_dead(name, table, watched)
+            if dead:
+                over.append((name, "its process is gone"))
+                continue
+            if self._clock.monotonic() - watched.looked_at >= interval:
+                stands = yield from self._stands_still(name, watched)
+                if stands:
+                    seen = f"{watched.standstill.seen_seconds:.1f}"
+                    over.append((name, f"no beat for {seen} s"))
+        return over
+
+    def _stands_still(self, name: str, watched: _Watched) -> Steps[bool]:
+        watched.looked_at = self._clock.monotonic()
+        counter: int | None = None
+        try:
+            counter = yield ReadCounter(self._layout.session(name))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                return False  # nothing was seen, so nothing counts
+        return watched.standstill.look(counter, self._clock.read())
+
+    def _proven_dead(self, name: str, table: Table, watched: _Watched) -> Steps[bool]:
+        session = table.sessions.get(name)
+        here = self._here
+        if session is None or here is None:
+            return False
+        process = session.facts.process
+        if (process.hostname, process.boot_id, process.pid_namespace) != (
+            here.hostname,
+            here.boot_id,
+            here.pid_namespace,
+        ):
+            return False
+        now = self._clock.monotonic()
+        if now - watched.proof_at < PROOF_PAUSE_SECONDS:
+            return False
+        watched.proof_at = now
+        users = {
+            (holding.client.pid, holding.client.start_time)
+            for holding in table.holdings.values()
+            if holding.session == name and holding.client is not None
+        }
+        everybody = [process, *(replace(process, pid=p, start_time=s) for p, s in sorted(users))]
+        for one in everybody:
+            gone: bool = yield ProveDeath(one)
+            if not gone:
+                return False
+        return True

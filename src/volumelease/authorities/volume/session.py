@@ -1,0 +1,240 @@
+"""One live worker incarnation on a volume: it beats, owns requests, and watches who is ahead.
+
+All methods that touch the volume are protocols (generators of effects). A driver runs several of
+them side by side: one ``keep`` for the whole life of the session, one ``attend`` while requests
+wait, and one ``ask`` for each question.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from volumelease.clock import Clock
+from volumelease.core import records
+from volumelease.core.liveness import Pulse, Timing
+from volumelease.core.records import Entry, SessionFacts
+from volumelease.core.table import Outcome
+from volumelease.effects import CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
+from volumelease.errors import LeaseError, LogDamaged, VolumeFull
+from volumelease.model import Answer, Question
+from volumelease.wire.identity import Identity
+
+from . import survival
+from .committer import Committer, SessionOver
+from .layout import Layout
+from .membership import Membership
+from .replica import Replica
+from .requests import Requests
+from .segments import DEFAULT_RETENTION_SECONDS, Segments
+
+FIRST_POLL_SECONDS: Final = 0.002
+POLL_SECONDS: Final = 0.022
+"""Steady polling: with the looks at other sessions, a waiter stays below 50 calls a second."""
+
+
+class Session:
+    """A session of one volume.
+
+    Promise: while ``alive()``, no other session is granted anything that conflicts with what
+    this one was granted. Limit: what this process does after the loss, in place, nobody stops.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        layout: Layout,
+        facts: SessionFacts,
+        name: str,
+        clock: Clock,
+        turn: Turn,
+        unique: Callable[[], str],
+        wake: Callable[[int | None], None],
+        retention_seconds: float = DEFAULT_RETENTION_SECONDS,
+    ) -> None:
+        self.identity = identity
+        self.layout = layout
+        self.facts = facts
+        self.name = name
+        self.timing = Timing(identity.ttl)
+        self.pulse = Pulse(self.timing, clock.read())
+        self.replica = Replica(layout, clock, self)
+        self.committer = Committer(self.replica, name, clock, turn, self.alive, self._turn_over)
+        self.segments = Segments(
+            self.replica,
+            name,
+            clock,
+            unique,
+            facts.process.boot_id or name,
+            self.committer.spend_reserve,
+            retention_seconds,
+        )
+        self._clock = clock
+        self._wake = wake
+        self.requests = Requests(name, self.replica, self.committer, self._loss)
+        self.membership = Membership(
+            name,
+            self.replica,
+            self.committer,
+            self.segments,
+            self.timing,
+            clock,
+            facts.process if facts.process.boot_id else None,
+        )
+        self._counter = 0
+        self._opened = False
+
+    # ---- what the replica and the pulse say
+
+    def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
+        if entry.author == self.name:
+            self.committer.landed(index, entry, outcome)
+        if self._opened and self.name not in self.replica.table.sessions:
+            self.pulse.lose("another session saw no beat of this one and ended it")
+            self._wake(None)
+        for token in (*outcome.granted, *outcome.ended):
+            if token in self.requests.wanted:
+                self._wake(token)
+        if isinstance(entry.body, records.Breaking) and entry.body.token in self.requests.wanted:
+            self._wake(entry.body.token)
+
+    def table_loaded(self) -> None:
+        self.committer.loaded()
+        if self._opened and self.name not in self.replica.table.sessions:
+            self.pulse.lose("another session saw no beat of this one and ended it")
+        self._wake(None)
+
+    def alive(self) -> bool:
+        """Whether this session may still assume what it holds."""
+        return self.pulse.alive(self._clock.boottime())
+
+    def remaining_seconds(self) -> float:
+        return max(0.0, self.pulse.deadline - self._clock.boottime()) if self.alive() else 0.0
+
+    def _loss(self) -> str:
+        return "" if self.alive() else self.pulse.lost
+
+    def loss_of(self, token: int) -> str:
+        """Why the lease of ``token`` can no longer be assumed, or ""."""
+        return self.requests.loss_of(token)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any request of this session is still waiting."""
+        return bool(self.requests.waiting())
+
+    def ask(self, question: Question) -> Steps[Answer]:
+        """Answer one question; see ``Requests.ask``."""
+        return self.requests.ask(question)
+
+    # ---- life
+
+    def open(self) -> Steps[None]:
+        """Begin: beat, then say so in the log."""
+        yield from self.replica.catch_up()
+        self.pulse = Pulse(self.timing, self._clock.read())
+        yield from self._create_heartbeat()
+        done = yield from self.committer.commit(lambda: records.Open(self.facts))
+        if done is None or done.void or not self.alive():
+            self.pulse.lose("the session could not be opened in time")
+            raise SessionOver(self.pulse.lost)
+        self._opened = True
+
+    def _create_heartbeat(self) -> Steps[None]:
+        path = self.layout.session(self.name)
+        try:
+            yield CreateFile(path)
+        except OSError as error:
+            if error.errno in (errno.EDQUOT, errno.ENOSPC):
+                raise VolumeFull(
+                    f"{self.layout.root} is full: {error}", root=self.layout.root
+                ) from error
+            if error.errno != errno.EEXIST:  # our own, resent
+                raise survival.no_heartbeat(self.layout, error) from error
+        self._counter += 1
+        try:
+            yield SetCounter(path, self._counter)
+        except OSError as error:
+            raise survival.no_heartbeat(self.layout, error) from error
+
+    def close(self) -> Steps[None]:
+        """End everything this session holds or waits for."""
+        self.requests.wanted.clear()
+        if self._opened and self.alive():
+            yield from self.committer.commit(records.Close, urgent=True)
+            with suppress(OSError):
+                yield Unlink(self.layout.session(self.name))
+        self.pulse.lose("the session was closed")
+
+    def keep(self) -> Steps[None]:
+        """Beat until the session is over, and do the chores of a member of the fleet."""
+        while self.alive():
+            started = self._clock.monotonic()
+            counted = yield from self.beat()
+            if counted:
+                yield from self._chores()
+            pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
+            yield Sleep(max(0.05, pause - (self._clock.monotonic() - started)))
+        self._wake(None)
+
+    def beat(self) -> Steps[bool]:
+        """One heartbeat. Returns whether it counts.
+
+        It counts from when it was sent, and only if its write, the identity, the last entry we
+        knew and the tail of the log were all read before the previous deadline.
+        """
+        self.pulse.sending(self._clock.read())
+        self._counter += 1
+        try:
+            yield SetCounter(self.layout.session(self.name), self._counter)
+            verdict = yield from survival.still_the_same_log(self.replica, self.identity.id)
+        except OSError as error:
+            if error.errno == errno.ENOENT and self.name in self.replica.table.sessions:
+                yield from self._create_heartbeat()
+            return False
+        except LogDamaged as error:
+            verdict = str(error)
+        except LeaseError:
+            return False
+        if verdict:
+            self.pulse.lose(verdict)
+        counted = self.pulse.answered(self._clock.read())
+        if not counted:
+            self._wake(None)
+        return counted
+
+    def _chores(self) -> Steps[None]:
+        with suppress(LeaseError):  # the next beat says whether the session is in danger
+            yield from self.requests.give_back_unwanted()
+            yield from self.membership.chores()
+
+    def _turn_over(self) -> Steps[None]:
+        yield from self.segments.turn_over()
+
+    # ---- waiting
+
+    def attend(self) -> Steps[None]:
+        """While requests wait: read the log, and end those ahead that are over."""
+        poll = FIRST_POLL_SECONDS
+        while self.waits and self.alive():
+            try:
+                yield from self.look_around()
+            except SessionOver:
+                return
+            except LogDamaged as error:
+                self.pulse.lose(str(error))
+                self._wake(None)
+                return
+            except LeaseError:
+                poll = self.timing.beat_interval / 4  # the volume is in trouble: be gentle
+            if not self.waits:
+                return
+            yield Sleep(poll)
+            poll = min(poll * 2, POLL_SECONDS)
+
+    def look_around(self) -> Steps[None]:
+        """One round: read the log, watch who is ahead, end who is over."""
+        yield from self.replica.catch_up()
+        yield from self.membership.make_way(self.requests.waiting())

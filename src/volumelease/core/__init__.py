@@ -1,0 +1,1 @@
+"""Decisions: pure and deterministic, without I/O, clocks or threads."""

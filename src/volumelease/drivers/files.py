@@ -1,0 +1,95 @@
+"""Effects performed on the real file system of this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from volumelease import effects, host
+
+
+class OpenedDirectory:
+    """A directory descriptor that closes when nobody holds it any more."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, path: str) -> None:
+        self.number = -1
+        self.number = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if self.number >= 0:
+            os.close(self.number)
+
+
+class Files:
+    """Performs one effect at a time, in the calling thread; any number of threads may call.
+
+    Errors: whatever the system call raises (``OSError``).
+    """
+
+    def __init__(self, here: host.ProcessFacts | None = None) -> None:
+        self._here = here
+        self._perform: Final[dict[type, Callable[[Any], Any]]] = {
+            effects.Symlink: _symlink,
+            effects.ReadLink: _read_link,
+            effects.OpenDirectory: lambda effect: OpenedDirectory(effect.path),
+            effects.ListDirectory: lambda effect: os.listdir(effect.path),
+            effects.MakeDirectory: lambda effect: os.mkdir(effect.path),
+            effects.Rename: lambda effect: os.rename(effect.source, effect.target),
+            effects.Unlink: lambda effect: os.unlink(effect.path),
+            effects.RemoveDirectory: lambda effect: os.rmdir(effect.path),
+            effects.CreateFile: _create_file,
+            effects.SetCounter: lambda effect: os.utime(
+                effect.path, (effect.counter, effect.counter)
+            ),
+            effects.ReadCounter: lambda effect: int(os.stat(effect.path).st_mtime),
+            effects.WriteDurably: _write_durably,
+            effects.ReadFile: _read_file,
+            effects.ProveDeath: self._prove_death,
+            effects.Sleep: lambda effect: time.sleep(effect.seconds),
+            effects.EnterTurn: lambda effect: effect.turn.enter(effect.seconds),
+        }
+
+    def perform(self, effect: effects.Effect) -> Any:
+        return self._perform[type(effect)](effect)
+
+    def _prove_death(self, effect: effects.ProveDeath) -> bool:
+        return self._here is not None and host.provably_dead(effect.process, self._here)
+
+
+def _symlink(effect: effects.Symlink) -> None:
+    at: Any = effect.at
+    if at is None:
+        os.symlink(effect.target, effect.name)
+    else:
+        os.symlink(effect.target, effect.name, dir_fd=at.number)
+
+
+def _read_link(effect: effects.ReadLink) -> str:
+    at: Any = effect.at
+    if at is None:
+        return os.readlink(effect.name)
+    return os.readlink(effect.name, dir_fd=at.number)
+
+
+def _create_file(effect: effects.CreateFile) -> None:
+    os.close(os.open(effect.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+
+
+def _write_durably(effect: effects.WriteDurably) -> None:
+    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(effect.path, flags, 0o644)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(effect.content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_file(effect: effects.ReadFile) -> bytes:
+    with open(effect.path, "rb") as file:
+        return file.read()

@@ -1,0 +1,209 @@
+"""Run protocols and flows in the calling thread.
+
+The steps of all protocols of one session are atomic with respect to each other: a thread holds
+the session's lock while the generator runs, and gives it up for every effect. That is exactly
+the freedom the simulator explores.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from volumelease.effects import Effect, Steps
+from volumelease.model import Answer, Ask, Flow, Notice, Question, Resumed, Wait
+
+T = TypeVar("T")
+
+
+class Performer(Protocol):
+    def perform(self, effect: Effect) -> Any: ...
+
+
+class ThreadTurn:
+    """The turn of a session to commit, among the threads of this process.
+
+    A thread that was interrupted right after it got the turn never leaves it; so who waited in
+    vain puts a new lock in its place, and the accident costs one wait and not all later ones.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def enter(self, seconds: float) -> bool:
+        lock = self._lock
+        if lock.acquire(timeout=seconds):
+            return True
+        if lock is self._lock:
+            self._lock = threading.Lock()
+        return False
+
+    def leave(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:  # ours was replaced meanwhile
+            return
+
+
+class Monitor:
+    """Runs the protocols of one session, in any number of threads."""
+
+    def __init__(self, performer: Performer) -> None:
+        self._performer = performer
+        self.lock = threading.RLock()
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run a protocol to its end.
+
+        Whatever interrupts an effect (``KeyboardInterrupt`` too) is thrown into the protocol, so
+        that it can leave things in order. Errors: what the protocol raises.
+        """
+        answer: Any = None
+        trouble: BaseException | None = None
+        perform = self._performer.perform
+        lock = self.lock
+        while True:
+            try:
+                with lock:
+                    effect = steps.send(answer) if trouble is None else steps.throw(trouble)
+            except StopIteration as finished:
+                result: T = finished.value
+                return result
+            answer = trouble = None
+            try:
+                answer = perform(effect)
+            except BaseException as error:  # noqa: BLE001 - thrown into the protocol
+                trouble = error
+
+
+class WaitingRoom:
+    """Where threads wait for news about a token."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: dict[int, threading.Event] = {}
+
+    def wake(self, token: int | None) -> None:
+        """There is news about ``token``, or (None) about everything. Never blocks for long."""
+        with self._lock:
+            if token is None:
+                events = list(self._events.values())
+            else:
+                event = self._events.get(token)
+                events = [] if event is None else [event]
+        for event in events:
+            event.set()
+
+    def wait(self, token: int, seconds: float, waits: Callable[[int], bool]) -> None:
+        """Sleep until there is news, at most ``seconds``; not at all if ``waits`` says that the
+        news came before we sat down."""
+        with self._lock:
+            event = self._events.setdefault(token, threading.Event())
+        try:
+            if waits(token):
+                event.wait(seconds)
+        finally:
+            with self._lock:
+                self._events.pop(token, None)
+
+
+class Host(Protocol):
+    """The running authority that a flow talks to."""
+
+    def ask(self, question: Question) -> Answer: ...
+
+    def wait(self, token: int, seconds: float) -> None: ...
+
+    def notice(self, text: str) -> None: ...
+
+    def now(self) -> float: ...
+
+
+def run_flow(flow: Flow[T], authority: Host) -> T:
+    """Run a lease operation to its end, blocking this thread. Errors: what the flow raises."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                resumed = _perform(step, authority)
+            except BaseException as error:  # noqa: BLE001 - thrown into the flow
+                step = flow.throw(error)
+            else:
+                step = flow.send(resumed)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+
+
+def _perform(step: Ask | Wait | Notice, authority: Host) -> Resumed:
+    if isinstance(step, Ask):
+        answer = authority.ask(step.question)
+        return Resumed(authority.now(), answer)
+    if isinstance(step, Wait):
+        authority.wait(step.token, step.seconds)
+    else:
+        authority.notice(step.text)
+    return Resumed(authority.now())
+
+
+class Patience:
+    """Runs calls in a helper thread, so that the caller can give up on one that hangs: a system
+    call on a network volume can block for an hour, and nothing can interrupt it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Helper] = []
+
+    def call(self, work: Callable[[], T], seconds: float) -> T:
+        """The result of ``work``, or ``TimeoutError`` after ``seconds``; then ``work`` goes on
+        in its thread and its result is dropped."""
+        with self._lock:
+            helper = self._idle.pop() if self._idle else None
+        if helper is None:
+            helper = _Helper()
+        outcome = helper.start(work)
+        if not outcome.done.wait(seconds):
+            raise TimeoutError(f"no answer in {seconds:.1f} s")
+        with self._lock:
+            self._idle.append(helper)
+        if outcome.error is not None:
+            raise outcome.error
+        result: T = outcome.value
+        return result
+
+
+class _Outcome:
+    __slots__ = ("done", "error", "value", "work")
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+        self.done = threading.Event()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class _Helper:
+    def __init__(self) -> None:
+        self._ready = threading.Semaphore(0)
+        self._next: _Outcome | None = None
+        threading.Thread(target=self._serve, name="volumelease-call", daemon=True).start()
+
+    def start(self, work: Callable[[], Any]) -> _Outcome:
+        outcome = self._next = _Outcome(work)
+        self._ready.release()
+        return outcome
+
+    def _serve(self) -> None:
+        while True:
+            self._ready.acquire()
+            outcome = self._next
+            if outcome is None:
+                return
+            try:
+                outcome.value = outcome.work()
+            except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+                outcome.error = error
+            outcome.done.set()

@@ -1,0 +1,169 @@
+"""What a protocol asks of the world, one value for each call.
+
+The protocols of this package are generators: they yield one of these and are resumed with its
+answer, or with the ``OSError`` it failed with. So the same lines run against a real volume, with
+threads or an event loop, and against a simulated one in which every call can be late, lost or
+repeated. Whoever performs an effect adds no decisions of its own.
+
+Paths are absolute; ``at`` is a directory opened before, and then ``name`` is relative to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from volumelease.host import ProcessFacts
+
+T = TypeVar("T")
+
+
+class Directory(Protocol):
+    """An open directory: goes on naming the same directory after a rename.
+
+    It stays open as long as anybody holds this object. Closing it by number while another thread
+    is about to use it would send that thread's symlink into whatever got the number next.
+    """
+
+
+class Turn(Protocol):
+    """The turn of one session to commit. Courtesy, not safety: who goes without it only costs
+    a retry."""
+
+    def leave(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Symlink:
+    """Create a symlink, exclusively. Any error leaves the outcome unknown."""
+
+    target: str
+    name: str
+    at: Directory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLink:
+    """Answers the target (str)."""
+
+    name: str
+    at: Directory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDirectory:
+    """Answers a ``Directory``."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListDirectory:
+    """Answers the names (list[str]), in no order."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDirectory:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDirectory:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFile:
+    """Create an empty file, exclusively."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetCounter:
+    """Write a counter into a file's modification time, in whole seconds (utime): the one write
+    that needs no space and is seen by another host's stat within milliseconds."""
+
+    path: str
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCounter:
+    """Answers the counter (int). By path: an open descriptor lags behind by a second."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDurably:
+    """Create a file with this content and fsync it: a full volume speaks at fsync."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """Answers the content (bytes)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProveDeath:
+    """Answers whether that process is provably gone (bool)."""
+
+    process: ProcessFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let time pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnterTurn:
+    """Wait for ``turn``. Answers whether it was had within ``seconds``; then ``leave`` it."""
+
+    turn: Turn
+    seconds: float
+
+
+Effect: TypeAlias = (
+    Symlink
+    | ReadLink
+    | OpenDirectory
+    | ListDirectory
+    | MakeDirectory
+    | Rename
+    | Unlink
+    | RemoveDirectory
+    | CreateFile
+    | SetCounter
+    | ReadCounter
+    | WriteDurably
+    | ReadFile
+    | ProveDeath
+    | Sleep
+    | EnterTurn
+)
+
+Steps: TypeAlias = Generator[Effect, Any, T]
+"""A protocol under way: yields effects, returns a value of type T."""

@@ -1,0 +1,1 @@
+"""The public interface: leases for people who write Python."""

@@ -1,0 +1,134 @@
+"""The operations on a lease, each written once, as what to ask and how long to wait.
+
+Threads, an event loop and the simulator run the same lines (``drivers``).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from volumelease.errors import LeaseDeadlock, LeaseError, LeaseTimeout
+from volumelease.model import (
+    Acquire,
+    Ask,
+    Busy,
+    Cancel,
+    Deadlocked,
+    Ended,
+    Flow,
+    GiveBack,
+    Granted,
+    Holder,
+    Inspect,
+    Lost,
+    Notice,
+    Wait,
+    Waiting,
+)
+
+NOTICE_SECONDS: Final = 5.0
+"""A wait that takes longer says once who is in the way."""
+
+_LONGEST_WAIT: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Nothing was granted, because the session was lost meanwhile; ask again with a new one."""
+
+    reason: str
+
+
+def acquire(
+    question: Acquire, shown: str, started: float, timeout: float | None
+) -> Flow[Granted | SessionEnded]:
+    """Ask until granted, or until ``timeout`` seconds after ``started`` (None: for ever).
+
+    Whatever ends the wait early, what was or may have been granted is given back.
+
+    Errors: ``LeaseTimeout``, ``LeaseDeadlock``, and those of the authority.
+    """
+    deadline = None if timeout is None else started + timeout
+    if timeout is not None and timeout <= 0:
+        question = replace(question, wait=False)
+    token: int | None = None
+    noticed = False
+    try:
+        resumed = yield Ask(question)
+        while True:
+            match resumed.answer:
+                case Granted() as granted:
+                    return granted
+                case Waiting(token, ahead):
+                    left = _LONGEST_WAIT if deadline is None else deadline - resumed.now
+                    if left <= 0:
+                        raise _timed_out(shown, ahead, resumed.now - started)
+                    until_notice = started + NOTICE_SECONDS - resumed.now
+                    if not noticed and until_notice <= 0:
+                        noticed = True
+                        yield Notice(_long_wait(shown, ahead))
+                    if not noticed:
+                        left = min(left, until_notice)
+                    yield Wait(token, min(left, _LONGEST_WAIT))
+                    resumed = yield Ask(Inspect(token))
+                case Busy(ahead):
+                    raise _timed_out(shown, ahead, resumed.now - started)
+                case Deadlocked(cycle, ahead):
+                    raise _deadlocked(shown, cycle, ahead)
+                case Lost(reason):
+                    return SessionEnded(reason)
+                case Ended() | None:
+                    raise AssertionError(f"{resumed.answer} does not answer an acquire")
+                case other:
+                    assert_never(other)
+    except (GeneratorExit, LeaseDeadlock):
+        raise
+    except BaseException:
+        with suppress(LeaseError):  # else the session gives it back at its next beat
+            yield Ask(GiveBack() if token is None else Cancel(token))
+        raise
+
+
+def _timed_out(shown: str, ahead: tuple[Holder, ...], waited: float) -> LeaseTimeout:
+    what = f"no lease on {shown} after {max(0.0, waited):.1f} s: {in_words(ahead)}"
+    if not ahead:
+        return LeaseTimeout(what, path=shown, holder=None, token=None, since=None, waited=waited)
+    first = ahead[0]
+    return LeaseTimeout(
+        what, path=shown, holder=first, token=first.token, since=first.since, waited=waited
+    )
+
+
+def _deadlocked(shown: str, cycle: tuple[int, ...], ahead: tuple[Holder, ...]) -> LeaseDeadlock:
+    return LeaseDeadlock(
+        f"waiting for {shown} would never end: {in_words(ahead)}, and it waits for this owner",
+        path=shown,
+        holder=ahead[0] if ahead else None,
+        cycle=cycle,
+    )
+
+
+def _long_wait(shown: str, ahead: tuple[Holder, ...]) -> str:
+    return f"waiting for a lease on {shown}: {in_words(ahead)}"
+
+
+def in_words(ahead: tuple[Holder, ...]) -> str:
+    """Who is in the way, for a person."""
+    if not ahead:
+        return "the volume's log is new and starts after one ttl"
+    first = ahead[0]
+    verb = "held" if first.granted else "asked for"
+    mode = "exclusively" if first.exclusive else "shared"
+    names = ", ".join(path or "the whole volume" for path in first.paths[:3])
+    more = f" and {len(ahead) - 1} more ahead" if len(ahead) > 1 else ""
+    reason = f", {first.reason!r}" if first.reason else ""
+    since = _clock_time(first.since)
+    return f"{names} is {verb} {mode} by {first} since {since} (token {first.token}{reason}){more}"
+
+
+def _clock_time(wall: float) -> str:
+    days, seconds = divmod(int(wall), 86_400)
+    del days
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d} UTC"

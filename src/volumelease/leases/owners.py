@@ -1,0 +1,85 @@
+"""Who, inside this process, a lease belongs to: the current asyncio task, else the thread.
+
+Two owners of one process exclude each other like two hosts, because one handler process runs
+many jobs. An owner may enter again what it holds already.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+from volumelease.core.conflicts import covers, overlaps
+from volumelease.model import Claim
+
+
+@dataclass(slots=True)
+class Held:
+    """One lease of an owner, as far as re-entrancy is concerned."""
+
+    volume: str
+    claims: tuple[Claim, ...]
+    exclusive: bool
+    lease: Any
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Owner:
+    """A thread or task. ``name`` is unique in this process for ever: thread numbers are reused,
+    and a new thread must not inherit what a dead one held."""
+
+    name: str
+    held: list[Held] = field(default_factory=list)
+
+    def covering(self, volume: str, claims: tuple[Claim, ...], exclusive: bool) -> Held | None:
+        """The lease that already gives all of ``claims``, if there is one."""
+        for held in self.held:
+            strong_enough = held.volume == volume and (held.exclusive or not exclusive)
+            if strong_enough and all(
+                any(covers(h.key, c.key) for h in held.claims) for c in claims
+            ):
+                return held
+        return None
+
+    def clashing(self, volume: str, claims: tuple[Claim, ...], exclusive: bool) -> Held | None:
+        """A lease of this owner that a request for ``claims`` would wait for: for ever."""
+        for held in self.held:
+            harmless = held.volume != volume or not (held.exclusive or exclusive)
+            if not harmless and any(overlaps(h.key, c.key) for h in held.claims for c in claims):
+                return held
+        return None
+
+
+class Owners:
+    """Finds the current owner. One for the process; a forked child starts with a new one."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._thread = threading.local()
+        self._tasks: weakref.WeakKeyDictionary[Any, Owner] = weakref.WeakKeyDictionary()
+
+    def current(self) -> Owner:
+        task = _current_task()
+        if task is not None:
+            owner = self._tasks.get(task)
+            if owner is None:
+                owner = self._tasks[task] = Owner(f"task-{next(self._numbers)}")
+            return owner
+        known: Owner | None = getattr(self._thread, "owner", None)
+        if known is None:
+            known = self._thread.owner = Owner(f"thread-{next(self._numbers)}")
+        return known
+
+
+def _current_task() -> Any:
+    asyncio = sys.modules.get("asyncio")  # a process that never imported it runs no tasks
+    if asyncio is None:
+        return None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -1,0 +1,273 @@
+"""The volumes of this process: found once, each with one live session."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.segments import DEFAULT_RETENTION_SECONDS
+from volumelease.clock import Clock, SystemClock
+from volumelease.core.records import SessionFacts
+from volumelease.drivers.files import Files
+from volumelease.drivers.threads import Monitor, Performer
+from volumelease.errors import (
+    AuthorityUnreachable,
+    SettingsMismatch,
+    VolumeNotFound,
+    VolumeUnsuitable,
+)
+from volumelease.host import ProcessFacts, this_process
+from volumelease.paths.canonical import VolumePath, canonical
+from volumelease.paths.locate import VolumeRoot, locate
+from volumelease.paths.mounts import judge
+from volumelease.paths.resolve import text_of
+from volumelease.settings import Settings, load
+from volumelease.wire.identity import Identity
+
+from .hosting import HostedSession
+from .owners import Owners
+
+VERSION = "0.1.0"
+
+
+def _say(text: str) -> None:
+    import logging
+
+    logging.getLogger("volumelease").warning("%s", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything a process of ours takes from outside; tests and tools pass their own."""
+
+    settings: Settings
+    process: ProcessFacts
+    clock: Clock
+    performer: Performer
+    report: Any = _say
+    retention_seconds: float = DEFAULT_RETENTION_SECONDS
+
+    @classmethod
+    def of_this_process(cls) -> Surroundings:
+        process = this_process()
+        return cls(
+            settings=load(os.environ),
+            process=process,
+            clock=SystemClock(),
+            performer=Files(process),
+        )
+
+
+@dataclass(slots=True)
+class Volumes:
+    """Finds volumes and hosts their sessions. One for the process (``of_this_process``)."""
+
+    surroundings: Surroundings
+    owners: Owners = field(default_factory=Owners)
+    _roots: dict[str, VolumeRoot] = field(default_factory=dict)
+    _identities: dict[str, Identity] = field(default_factory=dict)
+    _sessions: dict[str, HostedSession] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def find(self, path: str | bytes | os.PathLike[Any]) -> tuple[VolumeRoot, VolumePath]:
+        """The volume that holds ``path``, and the canonical name of the path on it.
+
+        Errors: ``PathInvalid``, ``VolumeNotFound``, ``VolumeUnsuitable``.
+        """
+        root = self._known_root(os.path.abspath(text_of(path)))
+        if root is not None:
+            try:
+                return root, canonical(path, root)
+            except VolumeNotFound:  # a link leads elsewhere
+                pass
+        root = locate(path, explicit=self.surroundings.settings.volume)
+        return root, canonical(path, root)
+
+    def _known_root(self, spelled: str) -> VolumeRoot | None:
+        """The nearest volume in use that the path seems to be on: spares asking every directory
+        above it. A volume inside a volume is refused when it is made, so no nearer one can have
+        come since."""
+        best: VolumeRoot | None = None
+        for root in self._roots.values():
+            inside = any(
+                spelled == name or spelled.startswith(name.rstrip("/") + "/")
+                for name in (root.root, root.real_root)
+            )
+            if inside and (best is None or len(root.real_root) > len(best.real_root)):
+                best = root
+        return best
+
+    def identity(self, root: VolumeRoot) -> Identity:
+        """The identity of that volume, made now if it has none.
+
+        Errors: ``VolumeUnsuitable`` for a mount that can't carry the log, ``SettingsMismatch``.
+        """
+        verdict = judge(root.mount)
+        if verdict.suitable == "refused":
+            raise VolumeUnsuitable(
+                f"{root.root} can't carry leases: {verdict.reason}",
+                advice="Use a MooseFS, CephFS or local volume",
+                root=root.root,
+                fstype=root.mount.fstype,
+            )
+        run = Monitor(self.surroundings.performer).run
+        identity = run(founding.read_identity(root.real_root))
+        if identity is None:
+            if verdict.suitable == "unknown":
+                raise VolumeUnsuitable(
+                    f"{root.root} is {root.mount.fstype}, which is not proven to order symlinks "
+                    f"between hosts: {verdict.reason}",
+                    advice=f"If you know that it does: volumelease init {root.root} --force",
+                    root=root.root,
+                    fstype=root.mount.fstype,
+                )
+            identity = self.found(root, ready=False)
+        self._agree(root, identity)
+        return identity
+
+    def found(self, root: VolumeRoot, *, ready: bool, ttl: float | None = None) -> Identity:
+        settings = self.surroundings.settings
+        wanted = founding.Founding(
+            id=os.urandom(8).hex(),
+            ttl=ttl or settings.ttl or founding.DEFAULT_TTL_SECONDS,
+            created=self.surroundings.clock.wall(),
+            ready=ready,
+        )
+        steps = founding.found(root.real_root, wanted)
+        identity, ours = Monitor(self.surroundings.performer).run(steps)
+        if ours and not ready:
+            self.surroundings.report(
+                f"{root.root} is now a volume. Its first lease is granted after "
+                f"{identity.ttl + 1:.0f} s, in case leases of a deleted log still live "
+                f"(volumelease init makes a new volume without that wait)"
+            )
+        return identity
+
+    def _agree(self, root: VolumeRoot, identity: Identity) -> None:
+        settings = self.surroundings.settings
+        if settings.ttl is not None and settings.ttl != identity.ttl:
+            raise SettingsMismatch(
+                f"VOLUMELEASE_TTL is {settings.ttl:g} s here, but {root.root} was made with "
+                f"{identity.ttl:g} s",
+                advice=f"Unset VOLUMELEASE_TTL, or set it to {identity.ttl:g}: all workers of a "
+                "volume share one ttl",
+                setting="VOLUMELEASE_TTL",
+                ours=settings.ttl,
+                theirs=identity.ttl,
+            )
+        if settings.authority not in ("auto", identity.authority):
+            raise SettingsMismatch(
+                f"VOLUMELEASE_AUTHORITY is {settings.authority!r} here, but {root.root} takes "
+                f"its leases from {identity.authority!r}",
+                advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}",
+                setting="VOLUMELEASE_AUTHORITY",
+                ours=settings.authority,
+                theirs=identity.authority,
+            )
+
+    def session(self, root: VolumeRoot) -> HostedSession:
+        """The live session of this process on that volume; a new one if the last was lost."""
+        known = self._live(root)
+        if known is not None:
+            return known
+        with self._lock:
+            known = self._live(root)
+            if known is not None:
+                return known
+            identity = self.identity(root)
+            if identity.authority != "volume":
+                raise VolumeUnsuitable(
+                    f"{root.root} takes its leases from {identity.authority!r}, which this "
+                    "version can't do",
+                    advice="Upgrade volumelease here",
+                    root=root.root,
+                )
+            hosted = HostedSession(
+                identity=identity,
+                layout=Layout(root.real_root, identity.id),
+                facts=self._facts(),
+                clock=self.surroundings.clock,
+                performer=self.surroundings.performer,
+                report=self.surroundings.report,
+                retention_seconds=self.surroundings.retention_seconds,
+            )
+            self._identities[root.real_root] = identity
+            known = self._live(root)
+            if known is not None:
+                return known  # the same volume through another mount point
+            hosted.open()
+            self._roots[root.real_root] = root
+            self._sessions[identity.id] = hosted
+            return hosted
+
+    def name_of(self, root: VolumeRoot) -> str:
+        """What tells volumes apart inside this process: the same for all mount points of one."""
+        identity = self._identities.get(root.real_root)
+        return root.real_root if identity is None else identity.id
+
+    def _live(self, root: VolumeRoot) -> HostedSession | None:
+        identity = self._identities.get(root.real_root)
+        known = self._sessions.get(identity.id) if identity else None
+        return known if known is not None and known.alive() else None
+
+    def _facts(self) -> SessionFacts:
+        settings = self.surroundings.settings
+        return SessionFacts(
+            process=self.surroundings.process,
+            endpoint=settings.endpoint,
+            worker=settings.worker,
+            datacenter=settings.datacenter,
+            version=VERSION,
+        )
+
+    def close(self) -> None:
+        """End all sessions: what they hold is free at once."""
+        for hosted in list(self._sessions.values()):
+            try:
+                hosted.close()
+            except AuthorityUnreachable:
+                continue
+        self._sessions.clear()
+
+
+class _Process:
+    """The volumes of this process, made at the first lease and again after a fork."""
+
+    def __init__(self) -> None:
+        self.volumes: Volumes | None = None
+        self.lock = threading.Lock()
+        self.hooked = False
+
+    def get(self) -> Volumes:
+        volumes = self.volumes
+        if volumes is not None:
+            return volumes
+        with self.lock:
+            if self.volumes is None:
+                self.volumes = Volumes(Surroundings.of_this_process())
+                if not self.hooked:
+                    self.hooked = True
+                    os.register_at_fork(after_in_child=self.after_fork)
+                    atexit.register(self.at_exit)
+            return self.volumes
+
+    def after_fork(self) -> None:
+        """The child owns nothing: the sessions and threads are its parent's."""
+        self.lock = threading.Lock()
+        self.volumes = None
+
+    def at_exit(self) -> None:
+        if self.volumes is not None:
+            self.volumes.close()
+
+
+_process = _Process()
+
+
+def of_this_process() -> Volumes:
+    return _process.get()

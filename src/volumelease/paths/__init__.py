@@ -1,0 +1,1 @@
+"""Where a path lies: which mount, which volume, under which canonical name."""

@@ -1,0 +1,182 @@
+"""Configuration, read in one place: the environment, then ``volumelease.toml``, then defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from volumelease.errors import SettingsInvalid
+
+PREFIX: Final = "VOLUMELEASE_"
+FILE_NAME: Final = "volumelease.toml"
+LEAST_TTL: Final = 2.0
+_PASSED_TO_CHILDREN: Final = frozenset({"TOKEN", "PATHS", "CONFIG"})
+"""Names of ours in the environment that are no settings: what ``hold`` gives its command."""
+
+_IDENTITY: Final = {
+    "worker": "RUNPOD_POD_ID",
+    "endpoint": "RUNPOD_ENDPOINT_ID",
+    "datacenter": "RUNPOD_DC_ID",
+    "volume_id": "RUNPOD_VOLUME_ID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of this process. Its ``repr`` never shows a password."""
+
+    volume: str | None = None
+    scope: Literal["path", "volume"] = "path"
+    authority: Literal["auto", "volume", "redis"] = "auto"
+    ttl: float | None = None
+    """Seconds; None: whatever the volume was made with."""
+    redis_url: str | None = field(default=None, repr=False)
+    socket: str = "/run/volumelease/daemon.sock"
+    guard: Literal["enforce", "warn", "off"] = "enforce"
+    http: str = "127.0.0.1:9109"
+    log: Literal["debug", "info", "warning", "error"] = "info"
+    worker: str = ""
+    endpoint: str = ""
+    datacenter: str = ""
+    volume_id: str = ""
+
+
+def load(
+    environ: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    init_environ: Path = Path("/proc/1/environ"),
+) -> Settings:
+    """The settings of a process with this environment.
+
+    ``config`` must exist when it is named. Errors: ``SettingsInvalid``, which names the setting,
+    its value and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        values.update(_from_file(config))
+    for name, text in environ.items():
+        if name.startswith(PREFIX) and name[len(PREFIX) :] not in _PASSED_TO_CHILDREN:
+            key = name[len(PREFIX) :].lower()
+            values[key] = _checked(key, text, name)
+    values.update(_who(environ, init_environ))
+    return replace(Settings(), **values)
+
+
+def _from_file(config: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with config.open("rb") as file:
+            source = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(
+            f"{config} can't be read as configuration: {error}",
+            advice="Correct the file, or leave --config away",
+            setting=str(config),
+            value=None,
+        ) from error
+    return {key: _checked(key, value, f"{key} in {config}") for key, value in source.items()}
+
+
+def _who(environ: Mapping[str, str], init_environ: Path) -> dict[str, str]:
+    """Who this worker is. A shell in the container has lost these names; PID 1 has them."""
+    found = {key: environ[name] for key, name in _IDENTITY.items() if environ.get(name)}
+    if len(found) < len(_IDENTITY):
+        try:
+            pairs = init_environ.read_bytes().split(b"\0")
+        except OSError:
+            pairs = []
+        for pair in pairs:
+            name, _, value = pair.decode(errors="replace").partition("=")
+            for key, wanted in _IDENTITY.items():
+                if name == wanted and key not in found:
+                    found[key] = value
+    return {key: value[:100] for key, value in found.items()}
+
+
+def _checked(key: str, value: Any, shown: str) -> Any:
+    check = _CHECKS.get(key)
+    if check is None:
+        raise SettingsInvalid(
+            f"unknown setting {shown}",
+            advice=_did_you_mean(key),
+            setting=shown,
+            value=None,
+        )
+    try:
+        return check(value)
+    except ValueError as error:
+        secret = key == "redis_url"
+        raise SettingsInvalid(
+            f"{shown}={'(hidden)' if secret else repr(value)}: {error}",
+            advice="Correct it, or leave it away for the default",
+            setting=shown,
+            value=None if secret else value,
+        ) from None
+
+
+def _did_you_mean(key: str) -> str:
+    import difflib
+
+    known = sorted(_CHECKS)
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return f"{hint}Known: {', '.join(known)}"
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return cast(str, value)
+
+    return check
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a text that is not empty")
+    return value
+
+
+def _ttl(value: Any) -> float:
+    try:
+        seconds = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds < LEAST_TTL:
+        raise ValueError(f"must be seconds, a number of at least {LEAST_TTL:g}")
+    return seconds
+
+
+def _address(value: Any) -> str:
+    host, _, port = _text(value).rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError("must be HOST:PORT")
+    return cast(str, value)
+
+
+def _redis_url(value: Any) -> str:
+    schemes = ("redis://", "rediss://", "redis+sentinel://", "unix://")
+    if not _text(value).startswith(schemes):
+        raise ValueError(f"must begin with {', '.join(schemes)}")
+    return cast(str, value)
+
+
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "volume": _text,
+    "scope": _one_of("path", "volume"),
+    "authority": _one_of("auto", "volume", "redis"),
+    "ttl": _ttl,
+    "redis_url": _redis_url,
+    "socket": _text,
+    "guard": _one_of("enforce", "warn", "off"),
+    "http": _address,
+    "log": _one_of("debug", "info", "warning", "error"),
+}
+
+assert set(_CHECKS) | set(_IDENTITY) == {f.name for f in fields(Settings)}

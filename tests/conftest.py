@@ -1,0 +1,42 @@
+"""Fixtures that need more than one test's folder: the MooseFS test bed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bed import MooseFsBed, missing
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "bed" in getattr(item, "fixturenames", ()):
+            item.add_marker("bed")
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[MooseFsBed]:
+    """One real volume with two hosts, for the whole run; every test finds it healed."""
+    if reason := missing():
+        pytest.skip(f"no test bed here: {reason}")
+    with MooseFsBed(hosts=2) as bed:
+        yield bed
+
+
+@pytest.fixture(autouse=True)
+def _healed_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
+    bed = request.getfixturevalue("bed") if "bed" in request.fixturenames else None
+    yield
+    if bed is not None:
+        bed.heal()
+
+
+@pytest.fixture
+def shared_mounts(bed: MooseFsBed) -> list[Path]:
+    """A fresh directory of the volume as each host sees it: two paths of the same directory."""
+    name = f"test-{secrets.token_hex(4)}"
+    (bed.hosts[0].mount / name).mkdir()
+    return [host.mount / name for host in bed.hosts]

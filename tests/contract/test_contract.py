@@ -1,0 +1,303 @@
+"""What every authority must answer, under every driver. A new authority joins by a fixture line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from volumelease.authorities.memory import MemoryAuthority, MemorySession
+from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.layout import Layout
+from volumelease.clock import SystemClock
+from volumelease.core.records import SessionFacts
+from volumelease.drivers.files import Files
+from volumelease.drivers.threads import Monitor, WaitingRoom, run_flow
+from volumelease.errors import LeaseDeadlock, LeaseTimeout
+from volumelease.host import this_process
+from volumelease.leases.flows import SessionEnded, acquire
+from volumelease.leases.hosting import HostedSession
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Claim,
+    Downgrade,
+    Ended,
+    Granted,
+    Lost,
+    Question,
+    Release,
+    Waiting,
+)
+
+
+class Member(Protocol):
+    """One session of the authority under test, blocking."""
+
+    def ask(self, question: Question) -> Answer: ...
+
+    def wait(self, token: int, seconds: float) -> None: ...
+
+    def notice(self, text: str) -> None: ...
+
+    def now(self) -> float: ...
+
+    def end(self) -> None:
+        """Let go of everything, as a session that closes."""
+
+
+class InMemory:
+    """A memory session as the thread driver sees it."""
+
+    lock = threading.RLock()
+
+    def __init__(self, session: MemorySession, room: WaitingRoom) -> None:
+        self.session, self.room = session, room
+
+    def ask(self, question: Question) -> Answer:
+        with self.lock:
+            answer = self.session.ask(question)
+        self.room.wake(None)
+        return answer
+
+    def wait(self, token: int, seconds: float) -> None:
+        def still(token: int) -> bool:
+            with self.lock:
+                held = self.session._authority.table.holdings.get(token)
+                return held is not None and not held.granted
+
+        self.room.wait(token, seconds, still)
+
+    def notice(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def now(self) -> float:
+        return SystemClock().boottime()
+
+    def end(self) -> None:
+        with self.lock:
+            self.session.close()
+        self.room.wake(None)
+
+
+class OnVolume:
+    """A hosted session as the thread driver sees it."""
+
+    def __init__(self, hosted: HostedSession) -> None:
+        self.hosted = hosted
+        self.talk = hosted.talk(None)
+
+    def ask(self, question: Question) -> Answer:
+        return self.talk.ask(question)
+
+    def wait(self, token: int, seconds: float) -> None:
+        self.talk.wait(token, seconds)
+
+    def notice(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def now(self) -> float:
+        return self.talk.now()
+
+    def end(self) -> None:
+        self.hosted.close()
+
+
+@pytest.fixture(params=["memory", "volume"])
+def join(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Member]]:
+    """Makes one more session of one authority."""
+    members: list[Any] = []
+    if request.param == "memory":
+        authority, room = MemoryAuthority(SystemClock()), WaitingRoom()
+
+        def join() -> Member:
+            members.append(InMemory(authority.open(), room))
+            return members[-1]  # type: ignore[no-any-return] # a list of both kinds
+    else:
+        files = Files(this_process())
+        wanted = founding.Founding("0badcafe", ttl=15.0, created=0.0, ready=True)
+        identity, _ = Monitor(files).run(founding.found(str(tmp_path), wanted))
+
+        def join() -> Member:
+            hosted = HostedSession(
+                identity=identity,
+                layout=Layout(str(tmp_path), identity.id),
+                facts=SessionFacts(this_process()),
+                clock=SystemClock(),
+                performer=files,
+                report=print,
+                retention_seconds=600.0,
+            )
+            hosted.open()
+            members.append(OnVolume(hosted))
+            return members[-1]  # type: ignore[no-any-return] # a list of both kinds
+
+    yield join
+    for member in members:
+        member.end()
+
+
+def take(
+    member: Member,
+    *paths: str,
+    shared: bool = False,
+    timeout: float | None = 0,
+    owner: str = "owner",
+) -> int:
+    claims = tuple(Claim(path, path) for path in paths)
+    question = Acquire(claims=claims, exclusive=not shared, owner=owner)
+    granted = run_flow(acquire(question, str(paths), member.now(), timeout), member)
+    assert isinstance(granted, Granted)
+    return granted.token
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a", "a"), ("a", "a/b"), ("a/b", "a"), ("", "a/b/c"), ("a/b", ""), ("", "")],
+)
+def test_exclusive_excludes_the_path_its_parents_and_what_is_below(
+    join: Callable[[], Member], first: str, second: str
+) -> None:
+    one, other = join(), join()
+    token = take(one, first)
+    for shared in (False, True):
+        with pytest.raises(LeaseTimeout):
+            take(other, second, shared=shared)
+    one.ask(Release(token))
+    assert take(other, second) > token
+
+
+def test_siblings_and_longer_names_are_free(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    take(one, "a")
+    take(other, "ab")
+    take(other, "b/a")
+
+
+def test_shared_leases_share_and_keep_a_writer_out(join: Callable[[], Member]) -> None:
+    one, other, third = join(), join(), join()
+    take(one, "a", shared=True)
+    take(other, "a/b", shared=True)
+    with pytest.raises(LeaseTimeout):
+        take(third, "a")
+
+
+def test_several_paths_come_together_or_not_at_all(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    token = take(one, "b")
+    with pytest.raises(LeaseTimeout):
+        take(other, "a", "b", "c")
+    take(one, "a", owner="another")
+    one.ask(Release(token))
+
+
+def test_nobody_passes_a_waiter_that_conflicts(join: Callable[[], Member]) -> None:
+    one, other, third = join(), join(), join()
+    token = take(one, "a", shared=True)
+    waiting = other.ask(Acquire((Claim("a", "a"),), True, "writer"))
+    assert isinstance(waiting, Waiting)
+    with pytest.raises(LeaseTimeout):
+        take(third, "a", shared=True)
+    one.ask(Release(token))
+
+
+def test_a_waiter_is_granted_when_the_holder_lets_go(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    token = take(one, "a")
+    timer = threading.Timer(0.1, lambda: one.ask(Release(token)))
+    timer.start()
+    assert take(other, "a", timeout=10) > token
+    timer.join()
+
+
+def test_a_session_that_ends_lets_go_of_all_it_has(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    take(one, "a")
+    take(one, "b", owner="another")
+    one.end()
+    take(other, "a", "b")
+
+
+def test_a_timeout_leaves_nothing_behind(join: Callable[[], Member]) -> None:
+    one, other, third = join(), join(), join()
+    token = take(one, "a")
+    with pytest.raises(LeaseTimeout) as caught:
+        take(other, "a", timeout=0.05)
+    assert caught.value.facts["token"] == token
+    one.ask(Release(token))
+    take(third, "a")
+
+
+def test_two_owners_that_wait_for_each_other_get_one_deadlock(
+    join: Callable[[], Member],
+) -> None:
+    one, other = join(), join()
+    take(one, "a", owner="x")
+    held = take(other, "b", owner="y")
+    waiting = one.ask(Acquire((Claim("b", "b"),), True, "x"))
+    assert isinstance(waiting, Waiting)
+    with pytest.raises(LeaseDeadlock):
+        take(other, "a", owner="y", timeout=None)
+    other.ask(Release(held))
+
+
+def test_a_downgrade_lets_readers_in_and_keeps_writers_out(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    token = take(one, "a")
+    answer = one.ask(Downgrade(token))
+    assert answer == Granted(token, exclusive=False)
+    take(other, "a", shared=True)
+    with pytest.raises(LeaseTimeout):
+        take(other, "a", owner="another")
+
+
+def test_a_session_can_only_release_what_it_holds(join: Callable[[], Member]) -> None:
+    one, other, third = join(), join(), join()
+    token = take(one, "a")
+    assert isinstance(other.ask(Release(token)), Ended | Lost)
+    with pytest.raises(LeaseTimeout):
+        take(third, "a")
+
+
+def test_tokens_grow(join: Callable[[], Member]) -> None:
+    members = [join(), join()]
+    tokens = []
+    for number in range(6):
+        member = members[number % 2]
+        tokens.append(take(member, "a"))
+        member.ask(Release(tokens[-1]))
+    assert tokens == sorted(set(tokens))
+
+
+def test_an_interrupted_wait_is_given_back(join: Callable[[], Member]) -> None:
+    one, other, third = join(), join(), join()
+    token = take(one, "a")
+    question = Acquire((Claim("a", "a"),), True, "owner")
+    flow = acquire(question, "a", other.now(), None)
+
+    class Interrupted(Exception):
+        pass
+
+    class Impatient:
+        def wait(self, token: int, seconds: float) -> None:
+            raise Interrupted
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(other, name)
+
+    with pytest.raises(Interrupted):
+        run_flow(flow, Impatient())
+    one.ask(Release(token))
+    take(third, "a")
+
+
+def test_a_session_that_was_ended_holds_nothing(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    take(one, "a")
+    one.end()
+    question = Acquire((Claim("b", "b"),), True, "owner")
+    assert isinstance(run_flow(acquire(question, "b", one.now(), 0), one), SessionEnded)
+    take(other, "a")

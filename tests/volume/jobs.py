@@ -1,0 +1,196 @@
+"""What the worker processes of the integration tests do: ``python -m tests.volume.jobs JOB JSON``.
+
+Each prints one JSON object a line, and ends when its standard input does or its time is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from volumelease.effects import Effect
+from volumelease.errors import LeaseError
+from volumelease.leases.lease import volume_lease
+from volumelease.leases.volumes import Surroundings, Volumes
+
+CHAIN: Final = ("a", "a/b", "a/b/c")
+
+
+def say(**facts: Any) -> None:
+    print(json.dumps({"at": time.clock_gettime(time.CLOCK_BOOTTIME), **facts}), flush=True)
+
+
+def volumes(**changes: Any) -> Volumes:
+    import dataclasses  # noqa: PLC0415
+
+    mine = Volumes(dataclasses.replace(Surroundings.of_this_process(), **changes))
+    return mine
+
+
+class Witness:
+    """Fails loudly if two conflicting leases are ever inside together: files made exclusively on
+    the volume itself. Conflicts along one chain of directories only."""
+
+    def __init__(self, mount: str) -> None:
+        self.folder = f"{mount}/witness"
+        os.makedirs(self.folder, exist_ok=True)
+
+    def enter(self, exclusive: bool) -> None:
+        name = "writer" if exclusive else f"reader-{os.getpid()}"
+        os.close(os.open(f"{self.folder}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        others = [other for other in os.listdir(self.folder) if other != name]
+        if exclusive and others:
+            raise SystemExit(f"overlap: {others} inside with an exclusive holder")
+        if not exclusive and "writer" in others:
+            raise SystemExit("overlap: a writer inside with a shared holder")
+
+    def leave(self, exclusive: bool) -> None:
+        os.unlink(f"{self.folder}/" + ("writer" if exclusive else f"reader-{os.getpid()}"))
+
+
+def contend(mount: str, seconds: float, seed: int) -> None:
+    """Take leases along the chain, exclusive and shared, as often as possible."""
+    import random  # noqa: PLC0415
+
+    chance = random.Random(seed)
+    witness = Witness(mount)
+    until = time.monotonic() + seconds
+    grants, tokens = 0, 0
+    while time.monotonic() < until:
+        exclusive = chance.random() < 0.7
+        with volume_lease(f"{mount}/{chance.choice(CHAIN)}", shared=not exclusive) as lease:
+            witness.enter(exclusive)
+            assert lease.token > tokens
+            tokens = lease.token
+            witness.leave(exclusive)
+        grants += 1
+    say(grants=grants)
+
+
+def take(mount: str, path: str, hold: float = 3600.0, **options: Any) -> None:
+    """Take one lease and keep it until told to stop; say when it is lost."""
+    said = threading.Event()
+
+    def lost(lease: Any) -> None:
+        say(lost=True, remaining=lease.remaining)
+        said.set()
+
+    say(started=True)
+    with volume_lease(f"{mount}/{path}", on_lost="ignore", **options) as lease:
+        lease.on_lost(lost)
+        say(token=lease.token, granted=True)
+        sys.stdin.readline()
+        say(lost_at_end=lease.lost)
+
+
+def commits(mount: str, count: int, retention: float) -> None:
+    """Many uncontended acquire + release on a path of one's own."""
+    mine = volumes(retention_seconds=retention)
+    path = f"{mount}/own-{os.getpid()}"
+    for _ in range(count):
+        with volume_lease(path, volumes=mine):
+            pass
+    say(done=count)
+    sys.stdin.readline()
+    say(**position(mine))
+    mine.close()
+
+
+def position(mine: Volumes) -> dict[str, Any]:
+    from volumelease.wire.snapshots import digest_of  # noqa: PLC0415
+
+    (hosted,) = mine._sessions.values()
+    hosted.run(hosted.session.replica.catch_up(), None)
+    replica = hosted.session.replica
+    return {
+        "next_index": replica.next_index,
+        "digest": digest_of(replica.table),
+        "garbage": replica.garbage,
+        "lost": hosted.session.pulse.lost,
+    }
+
+
+class Accident:
+    """Performs effects, and lets one thing go wrong at the n-th of a kind."""
+
+    def __init__(self, inner: Any, kind: str, number: int, moment: str, what: str) -> None:
+        self.inner = inner
+        self.kind = kind
+        self.number = number
+        self.moment = moment
+        self.what = what
+        self.armed = False
+        self.seen = 0
+
+    def perform(self, effect: Effect) -> Any:
+        if not self.armed or type(effect).__name__ in ("Sleep", "EnterTurn", "ProveDeath"):
+            return self.inner.perform(effect)
+        if self.kind not in ("any", threading.current_thread().name):
+            return self.inner.perform(effect)
+        self.seen += 1
+        if self.seen != self.number:
+            return self.inner.perform(effect)
+        say(accident=type(effect).__name__)
+        if self.moment == "before":
+            self._happen(effect)
+            return self.inner.perform(effect)
+        try:
+            return self.inner.perform(effect)
+        finally:
+            self._happen(effect)
+
+    def _happen(self, effect: Effect) -> None:
+        if self.what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.what == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif self.what == "lose":  # the answer is lost and the mount gives up
+            raise OSError(5, "the answer was lost")
+        elif self.what == "resend":  # the mount sends it again: EEXIST for one's own entry
+            self.inner.perform(effect)
+
+
+def suffer(
+    mount: str, kind: str, number: int, moment: str, what: str, before: int, thread: str
+) -> None:
+    """Commit ``before`` entries, then have an accident at the ``number``-th call after."""
+    surroundings = Surroundings.of_this_process()
+    accident = Accident(surroundings.performer, thread, number, moment, what)
+    mine = volumes(performer=accident)
+    with volume_lease(f"{mount}/warm", volumes=mine):
+        pass
+    (hosted,) = mine._sessions.values()
+    while hosted.session.replica.next_index % 256 < before:
+        with volume_lease(f"{mount}/warm", volumes=mine):
+            pass
+    say(ready=True)
+    accident.armed = True
+    try:
+        if kind == "beat":
+            time.sleep(hosted.session.timing.beat_interval * 2.5)
+        with volume_lease(f"{mount}/target", volumes=mine) as lease:
+            say(token=lease.token, granted=True)
+    except LeaseError as error:
+        say(error=type(error).__name__, text=str(error))
+    accident.armed = False
+    say(finished=True, seen=accident.seen)
+    sys.stdin.readline()
+    say(**position(mine))
+    mine.close()
+
+
+JOBS: Final[dict[str, Callable[..., None]]] = {
+    "contend": contend,
+    "take": take,
+    "commits": commits,
+    "suffer": suffer,
+}
+
+if __name__ == "__main__":
+    JOBS[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -1,0 +1,62 @@
+"""Two hosts, one volume: leases exclude each other."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from .fleet import fleet, make_volume
+
+pytestmark = pytest.mark.bed
+
+
+@pytest.mark.timeout(180)
+def test_eight_processes_on_two_hosts_never_overlap_and_none_starves(
+    shared_mounts: list[Path],
+) -> None:
+    make_volume(shared_mounts[0], ttl=15)
+    with fleet() as workers:
+        contenders = [
+            workers.start("contend", mount=shared_mounts[number % 2], seconds=20, seed=number)
+            for number in range(8)
+        ]
+        grants = [worker.wait_for("grants", 60)["grants"] for worker in contenders]
+        assert [worker.process.wait(20) for worker in contenders] == [0] * 8
+    mean = sum(grants) / len(grants)
+    print(f"grants {sorted(grants)}, mean {mean:.0f}, slowest {min(grants) / mean:.2f} of it")
+    assert min(grants) >= mean / 3
+
+
+@pytest.mark.timeout(240)
+def test_twenty_thousand_commits_leave_one_table_everywhere_and_old_segments_go(
+    shared_mounts: list[Path],
+) -> None:
+    make_volume(shared_mounts[0], ttl=3)
+    (base,) = [p for p in (shared_mounts[0] / ".volumelease").iterdir() if p.is_dir()]
+    with fleet() as workers:
+        writers = [
+            workers.start("commits", mount=shared_mounts[number % 2], count=2_500, retention=15.0)
+            for number in range(4)
+        ]
+        for worker in writers:
+            worker.wait_for("done", 120)
+        until = time.monotonic() + 60
+        while _segments(base / "retired") and time.monotonic() < until:
+            time.sleep(0.5)  # their sessions live on and clean up
+        assert not _segments(base / "retired")
+        for worker in writers:
+            worker.tell_to_go_on()
+        ends = [worker.wait_for("next_index") for worker in writers]
+        assert all(worker.process.wait(30) == 0 for worker in writers)
+    assert all(end["garbage"] == 0 and not end["lost"] for end in ends)
+    tables = {(end["next_index"], end["digest"]) for end in ends}
+    assert len({index for index, _ in tables}) == len(tables), "one index, two tables"
+    assert max(end["next_index"] for end in ends) >= 20_000
+    assert len(_segments(base / "log")) <= 3
+    assert not list((base / "drafts").iterdir())
+
+
+def _segments(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_dir()]
