@@ -32,7 +32,9 @@ def main() -> int:
     options = parser.parse_args()
     unknown = set(options.scenario) - set(SCENARIOS)
     if unknown:
-        parser.error(f"unknown scenario {', '.join(sorted(unknown))}; known: {', '.join(SCENARIOS)}")
+        parser.error(
+            f"unknown scenario {', '.join(sorted(unknown))}; known: {', '.join(SCENARIOS)}"
+        )
     print(environment())
     chosen = options.scenario or list(SCENARIOS)
     met = True
@@ -54,7 +56,9 @@ def main() -> int:
 def _run(chosen: list[str], folder: Path, where: str, options: argparse.Namespace) -> bool:
     met = True
     for name in chosen:
-        target = RESULTS / f"{name}-{where.split()[0].lower()}.json" if options.save else None
+        target = (
+            RESULTS / f"{name}-{where.split(maxsplit=1)[0].lower()}.json" if options.save else None
+        )
         own = folder / name
         own.mkdir()
         met &= SCENARIOS[name](own, where, target, options.rounds)

@@ -3,6 +3,7 @@ the interpreter's own start subtracted."""
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ NOTHING = "interpreter start"
 
 
 def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
+    from volumelease import leases
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.locate import locate
 
@@ -25,6 +27,8 @@ def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
     volumes = Volumes(Surroundings.of_this_process())
     root = locate(str(volume), explicit=str(volume))
     volumes.found(root, ready=True, ttl=15.0)
+
+    compileall.compile_dir(Path(leases.__file__).parents[1], quiet=1)  # as an installation does
 
     def python(code: str) -> Callable[[], object]:
         command = [sys.executable, "-c", code]

@@ -19,7 +19,7 @@ def contenders(folder: Path) -> dict[str, Callable[[], Any]]:
     import fasteners
     import filelock
 
-    from volumelease.leases.lease import volume_lease
+    from volumelease.leases.asking import volume_lease
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.locate import locate
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def test_a_killed_process_is_dead_even_before_it_is_reaped() -> None:
 
 def test_a_pid_that_changed_hands_is_dead_and_a_wrong_start_time_proves_it() -> None:
     here = this_process()
-    assert provably_dead(replace(here, start_time=here.start_time - 1), here)
+    assert provably_dead(here._replace(start_time=here.start_time - 1), here)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +53,10 @@ def test_a_pid_that_changed_hands_is_dead_and_a_wrong_start_time_proves_it() -> 
 )
 def test_whatever_is_unsure_proves_nothing(change: dict[str, object]) -> None:
     here = this_process()
-    gone = replace(here, pid=2**22 + 7)
+    gone = here._replace(pid=2**22 + 7)
     assert provably_dead(gone, here)
-    assert not provably_dead(replace(gone, **change), here)  # type: ignore[arg-type]
-    assert not provably_dead(gone, replace(here, boot_id=""))
+    assert not provably_dead(gone._replace(**change), here)  # type: ignore[arg-type]
+    assert not provably_dead(gone, here._replace(boot_id=""))
 
 
 LEADER_GONE = """

@@ -26,7 +26,8 @@ from volumelease.errors import (
     VolumeNotFound,
     VolumeUnsuitable,
 )
-from volumelease.leases.lease import Lease, volume_lease
+from volumelease.leases.asking import volume_lease
+from volumelease.leases.lease import Lease
 
 __version__ = "0.1.0"
 

@@ -11,12 +11,10 @@ and compared with the others to notice a pause. Source: clock_gettime(2).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One look at all three clocks, in seconds."""
 
     monotonic: float

@@ -11,8 +11,7 @@ Paths are absolute; ``at`` is a directory opened before, and then ``name`` is re
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from volumelease.host import ProcessFacts
 
@@ -31,11 +30,13 @@ class Turn(Protocol):
     """The turn of one session to commit. Courtesy, not safety: who goes without it only costs
     a retry."""
 
+    def free(self) -> bool:
+        """Take it if nobody has it; never waits."""
+
     def leave(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Symlink:
+class Symlink(NamedTuple):
     """Create a symlink, exclusively. Any error leaves the outcome unknown."""
 
     target: str
@@ -43,58 +44,49 @@ class Symlink:
     at: Directory | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadLink:
+class ReadLink(NamedTuple):
     """Answers the target (str)."""
 
     name: str
     at: Directory | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDirectory:
+class OpenDirectory(NamedTuple):
     """Answers a ``Directory``."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListDirectory:
+class ListDirectory(NamedTuple):
     """Answers the names (list[str]), in no order."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class MakeDirectory:
+class MakeDirectory(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(NamedTuple):
     source: str
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unlink:
+class Unlink(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveDirectory:
+class RemoveDirectory(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class CreateFile:
+class CreateFile(NamedTuple):
     """Create an empty file, exclusively."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetCounter:
+class SetCounter(NamedTuple):
     """Write a counter into a file's modification time, in whole seconds (utime): the one write
     that needs no space and is seen by another host's stat within milliseconds."""
 
@@ -102,44 +94,38 @@ class SetCounter:
     counter: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadCounter:
+class ReadCounter(NamedTuple):
     """Answers the counter (int). By path: an open descriptor lags behind by a second."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class WriteDurably:
+class WriteDurably(NamedTuple):
     """Create a file with this content and fsync it: a full volume speaks at fsync."""
 
     path: str
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReadFile:
+class ReadFile(NamedTuple):
     """Answers the content (bytes)."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProveDeath:
+class ProveDeath(NamedTuple):
     """Answers whether that process is provably gone (bool)."""
 
     process: ProcessFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Let time pass."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class EnterTurn:
+class EnterTurn(NamedTuple):
     """Wait for ``turn``. Answers whether it was had within ``seconds``; then ``leave`` it."""
 
     turn: Turn

@@ -6,14 +6,12 @@ An expected refusal is a value here; what nobody expects is an exception.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One subtree, volume-relative: ``path`` as shown, ``key`` as compared; ``""`` is all of it.
 
     The key travels beside the path because NFC normalisation depends on the Unicode tables of
@@ -25,8 +23,7 @@ class Claim:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """The process that uses a lease, where it is not the session's own: proof of death must
     cover it too. Pid and start time (clock ticks), as seen in the session's pid namespace."""
 
@@ -34,8 +31,7 @@ class Client:
     start_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Acquire:
+class Acquire(NamedTuple):
     """Ask for all ``claims`` together. With ``wait`` false: only if it can be granted at once."""
 
     claims: tuple[Claim, ...]
@@ -46,40 +42,36 @@ class Acquire:
     client: Client | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Inspect:
+class Inspect(NamedTuple):
     """How that request stands now; costs nothing."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Stop waiting, or give back what was granted meanwhile."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Downgrade:
+class Downgrade(NamedTuple):
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """Undo whatever an interrupted ``Acquire`` of this session may have got."""
+class GiveBack(NamedTuple):
+    """Undo whatever that interrupted ``Acquire`` (the same object) got or may yet get."""
+
+    acquire: Acquire
 
 
 Question: TypeAlias = Acquire | Inspect | Cancel | Release | Downgrade | GiveBack
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Somebody in the way, in words for a person. ``since`` in seconds since the epoch, by the
     holder's own wall clock; only to be shown."""
 
@@ -100,14 +92,12 @@ class Holder:
         return f"{who} of endpoint {self.endpoint}" if self.endpoint else who
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     token: int
     exclusive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """Queued. ``ahead`` names who is in the way, oldest first; empty during the grace of a new
     log."""
 
@@ -115,28 +105,24 @@ class Waiting:
     ahead: tuple[Holder, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(NamedTuple):
     """Not granted at once, and nothing was queued."""
 
     ahead: tuple[Holder, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlocked:
+class Deadlocked(NamedTuple):
     """Waiting would close a cycle; nothing was queued."""
 
     cycle: tuple[int, ...]
     ahead: tuple[Holder, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """The request is over, as asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """The session or the lease is gone, and why."""
 
     reason: str
@@ -145,23 +131,20 @@ class Lost:
 Answer: TypeAlias = Granted | Waiting | Busy | Deadlocked | Ended | Lost
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Put a question to the authority; resumed with its answer."""
 
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Let time pass, at most ``seconds``, or until something about ``token`` changed."""
 
     token: int
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """Tell the user something that takes no answer (a long wait)."""
 
     text: str
@@ -170,8 +153,7 @@ class Notice:
 Step: TypeAlias = Ask | Wait | Notice
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(NamedTuple):
     """What a driver hands back: the time now (boottime), and the answer if one was asked for."""
 
     now: float

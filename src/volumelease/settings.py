@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from volumelease.errors import SettingsInvalid
 
@@ -24,8 +23,7 @@ _IDENTITY: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings of this process. Its ``repr`` never shows a password."""
 
     volume: str | None = None
@@ -33,7 +31,7 @@ class Settings:
     authority: Literal["auto", "volume", "redis"] = "auto"
     ttl: float | None = None
     """Seconds; None: whatever the volume was made with."""
-    redis_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = None
     socket: str = "/run/volumelease/daemon.sock"
     guard: Literal["enforce", "warn", "off"] = "enforce"
     http: str = "127.0.0.1:9109"
@@ -43,12 +41,16 @@ class Settings:
     datacenter: str = ""
     volume_id: str = ""
 
+    def __repr__(self) -> str:
+        shown = self._asdict() | {"redis_url": "(hidden)" if self.redis_url else None}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
 
 def load(
     environ: Mapping[str, str],
     *,
-    config: Path | None = None,
-    init_environ: Path = Path("/proc/1/environ"),
+    config: str | os.PathLike[str] | None = None,
+    init_environ: str | os.PathLike[str] = "/proc/1/environ",
 ) -> Settings:
     """The settings of a process with this environment.
 
@@ -58,19 +60,20 @@ def load(
     values: dict[str, Any] = {}
     if config is not None:
         values.update(_from_file(config))
-    for name, text in environ.items():
+    for name in environ:  # names first: other people's secrets are not even looked at
         if name.startswith(PREFIX) and name[len(PREFIX) :] not in _PASSED_TO_CHILDREN:
-            key = name[len(PREFIX) :].lower()
-            values[key] = _checked(key, text, name)
+            key = name[len(PREFIX) :]
+            key = key.lower() if key.isupper() else key  # environments tell the cases apart
+            values[key] = _checked(key, environ[name], name)
     values.update(_who(environ, init_environ))
-    return replace(Settings(), **values)
+    return Settings(**values)
 
 
-def _from_file(config: Path) -> dict[str, Any]:
+def _from_file(config: str | os.PathLike[str]) -> dict[str, Any]:
     import tomllib
 
     try:
-        with config.open("rb") as file:
+        with open(config, "rb") as file:
             source = tomllib.load(file)
     except (OSError, ValueError) as error:
         raise SettingsInvalid(
@@ -82,12 +85,13 @@ def _from_file(config: Path) -> dict[str, Any]:
     return {key: _checked(key, value, f"{key} in {config}") for key, value in source.items()}
 
 
-def _who(environ: Mapping[str, str], init_environ: Path) -> dict[str, str]:
+def _who(environ: Mapping[str, str], init_environ: str | os.PathLike[str]) -> dict[str, str]:
     """Who this worker is. A shell in the container has lost these names; PID 1 has them."""
     found = {key: environ[name] for key, name in _IDENTITY.items() if environ.get(name)}
     if len(found) < len(_IDENTITY):
         try:
-            pairs = init_environ.read_bytes().split(b"\0")
+            with open(init_environ, "rb") as file:
+                pairs = file.read().split(b"\0")
         except OSError:
             pairs = []
         for pair in pairs:
@@ -110,7 +114,7 @@ def _checked(key: str, value: Any, shown: str) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        secret = key == "redis_url"
+        secret = "://" in str(value)  # an address may hold a password, wherever it was pasted
         raise SettingsInvalid(
             f"{shown}={'(hidden)' if secret else repr(value)}: {error}",
             advice="Correct it, or leave it away for the default",
@@ -155,8 +159,9 @@ def _ttl(value: Any) -> float:
 
 def _address(value: Any) -> str:
     host, _, port = _text(value).rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ValueError("must be HOST:PORT")
+    del host  # empty: every address of this machine
+    if not port.isdecimal() or not 0 < int(port) < 65_536 or ":" not in value:
+        raise ValueError("must be HOST:PORT or :PORT")
     return cast(str, value)
 
 
@@ -179,4 +184,4 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "log": _one_of("debug", "info", "warning", "error"),
 }
 
-assert set(_CHECKS) | set(_IDENTITY) == {f.name for f in fields(Settings)}
+assert set(_CHECKS) | set(_IDENTITY) == set(Settings._fields)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from volumelease.paths.mounts import Mount, judge, mount_of, parse_mountinfo
+from volumelease.paths.mounts import Mount, judge, mount_of, parse_mounts
 
 LINES = [
     "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
     "30 22 0:40 / /runpod-volume rw,nosuid,nodev - fuse mfs#us-1.example:9421 rw,allow_other",
     "31 22 0:41 / /with\\040space rw - tmpfs tmpfs rw",
-    "32 22 0:42 /sub /runpod-volume/in ro,relatime shared:7 master:2 - nfs4 server:/x ro",
+    "32 30 0:42 /sub /runpod-volume/in ro,relatime shared:7 master:2 - nfs4 server:/x ro",
     "nonsense",
     "",
 ]
+TABLE = "\n".join(LINES).encode()
 
 
 def test_mountinfo_is_read_with_its_escapes_and_optional_fields() -> None:
-    mounts = parse_mountinfo(LINES)
+    mounts = parse_mounts(TABLE)
     points = [mount.mount_point for mount in mounts]
     assert points == ["/", "/runpod-volume", "/with space", "/runpod-volume/in"]
-    assert mounts[3].read_only
+    assert "ro" in mounts[3].options
     assert mounts[3].root == "/sub"
 
 
@@ -35,11 +36,11 @@ def test_mountinfo_is_read_with_its_escapes_and_optional_fields() -> None:
     ],
 )
 def test_a_path_lies_on_the_mount_with_the_longest_prefix(path: str, point: str) -> None:
-    assert mount_of(path, parse_mountinfo(LINES)).mount_point == point
+    assert mount_of(path, parse_mounts(TABLE)).mount_point == point
 
 
 def test_the_last_mount_over_a_place_counts() -> None:
-    twice = parse_mountinfo([*LINES, "40 30 0:9 / /runpod-volume rw - tmpfs tmpfs rw"])
+    twice = parse_mounts(TABLE + b"40 30 0:9 / /runpod-volume rw - tmpfs tmpfs rw\n")
     assert mount_of("/runpod-volume/x", twice).fstype == "tmpfs"
 
 
@@ -64,6 +65,6 @@ def test_the_last_mount_over_a_place_counts() -> None:
 def test_a_file_system_is_judged_by_what_was_measured(
     fstype: str, source: str, suitable: str, shared: bool
 ) -> None:
-    verdict = judge(Mount("/m", "/", fstype, source, (), "0:1"))
+    verdict = judge(Mount("/m", "/", fstype, source, (), (), "0:1"))
     assert (verdict.suitable, verdict.shared) == (suitable, shared)
     assert verdict.reason

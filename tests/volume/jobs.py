@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from volumelease.effects import Effect
 from volumelease.errors import LeaseError
-from volumelease.leases.lease import volume_lease
+from volumelease.leases.asking import volume_lease
 from volumelease.leases.volumes import Surroundings, Volumes
 
 CHAIN: Final = ("a", "a/b", "a/b/c")

@@ -16,7 +16,6 @@ the session at or after ``s + ttl + cache``, which is later than the holder's la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from volumelease.clock import Reading
@@ -27,30 +26,26 @@ ATTRIBUTE_CACHE_SECONDS: Final = 1.0
 """How long a mount may show an old attribute of a file. Measured: MooseFS and CephFS, 1 s."""
 
 
-@dataclass(frozen=True, slots=True)
 class Timing:
-    """The times that follow from a volume's ttl, in seconds."""
+    """The times that follow from a volume's ttl, in seconds.
 
-    ttl: float
-    cache: float = ATTRIBUTE_CACHE_SECONDS
+    ``margin``: how long before the ttl is over a holder stops. ``tolerance``: how far two clocks
+    of one host may run apart before only a pause explains it; what they hide moves the holder's
+    deadline, so it is paid out of the margin, and the other half is for the rates of the clocks
+    and for attributes seen late. ``standstill``: how long an observer must see a counter stand.
+    """
 
-    def __post_init__(self) -> None:
-        stop_after, take_after = self.ttl - self.margin, self.ttl + self.cache
-        if not (self.ttl >= LEAST_TTL_SECONDS and 0 < stop_after < take_after):
-            raise ValueError(f"ttl {self.ttl!r}: a holder must stop before another can start")
+    __slots__ = ("beat_interval", "cache", "margin", "standstill", "tolerance", "ttl")
 
-    @property
-    def beat_interval(self) -> float:
-        return self.ttl / 3
-
-    @property
-    def margin(self) -> float:
-        return max(self.ttl / 5, LEAST_MARGIN_SECONDS)
-
-    @property
-    def standstill(self) -> float:
-        """How long an observer must see a counter stand before it may end the session."""
-        return self.ttl + self.cache
+    def __init__(self, ttl: float, cache: float = ATTRIBUTE_CACHE_SECONDS) -> None:
+        self.ttl: Final = ttl
+        self.cache: Final = cache
+        self.beat_interval: Final = ttl / 3
+        self.margin: Final = max(ttl / 5, LEAST_MARGIN_SECONDS)
+        self.tolerance: Final = self.margin / 2
+        self.standstill: Final = ttl + cache
+        if not (ttl >= LEAST_TTL_SECONDS and 0 < ttl - self.margin < self.standstill):
+            raise ValueError(f"ttl {ttl!r}: a holder must stop before another can start")
 
 
 class Pulse:
@@ -60,19 +55,21 @@ class Pulse:
     the holder's own clocks; the deadline runs on boottime, which counts suspension.
     """
 
-    __slots__ = ("_last", "_sent", "_timing", "deadline", "lost")
+    __slots__ = ("_counted", "_last", "_sent", "_timing", "deadline", "lost")
 
     def __init__(self, timing: Timing, now: Reading) -> None:
         self._timing = timing
-        self._last = now
+        self._last = self._counted = now
         self._sent: Reading | None = None
         self.deadline = now.boottime + timing.ttl - timing.margin
         self.lost = ""
 
-    def alive(self, boottime: float) -> bool:
-        """Whether the session may still be assumed; latches the loss if not."""
-        if not self.lost and boottime >= self.deadline:
-            self.lost = "no beat was answered in time"
+    def alive(self, now: Reading) -> bool:
+        """Whether the session may still be assumed; latches the loss if not. Any thread may ask,
+        so ``now`` may be a little older than what a beat noted meanwhile."""
+        if now.boottime >= self.deadline:
+            self.lose("no beat was answered in time")
+        self._notice_pause(self._counted, now)
         return not self.lost
 
     def lose(self, reason: str) -> None:
@@ -81,29 +78,35 @@ class Pulse:
 
     def sending(self, now: Reading) -> None:
         """A beat is about to be sent. Never two in flight: a late old value would hide a newer."""
-        self._notice_pause(now)
+        self._notice_time(now)
         self._sent = now
 
     def answered(self, now: Reading) -> bool:
         """The beat's write and the reading of identity and log both returned, with nothing
         against this session in them. Returns whether the beat counts."""
         sent, self._sent = self._sent, None
-        self._notice_pause(now)
-        if sent is None or not self.alive(now.boottime):
+        self._notice_time(now)
+        if sent is None or not self.alive(now):
             return False
         self.deadline = sent.boottime + self._timing.ttl - self._timing.margin
-        return self.alive(now.boottime)
+        self._counted = sent
+        return self.alive(now)
 
-    def _notice_pause(self, now: Reading) -> None:
+    def _notice_time(self, now: Reading) -> None:
+        last, self._last = self._last, now
+        if now.boottime < last.boottime or now.monotonic < last.monotonic:
+            self.lose("a clock ran backwards: the machine was restored from an image")
+        self._notice_pause(last, now)
+        # Several pauses, each too short to be noticed alone, add up against one deadline.
+        self._notice_pause(self._counted, now)
+
+    def _notice_pause(self, since: Reading, now: Reading) -> None:
         """A clock that ran ahead of another means that this process, or its machine, did not run
         (suspended, restored from an image): what it believed before is worth nothing."""
-        last, self._last = self._last, now
-        boottime = now.boottime - last.boottime
-        if boottime < 0 or now.monotonic < last.monotonic:
-            self.lose("a clock ran backwards: the machine was restored from an image")
-        elif boottime - (now.monotonic - last.monotonic) > self._timing.margin:
+        boottime = now.boottime - since.boottime
+        if boottime - (now.monotonic - since.monotonic) > self._timing.tolerance:
             self.lose("the machine was suspended")
-        elif (now.wall - last.wall) - boottime > self._timing.margin:
+        elif (now.wall - since.wall) - boottime > self._timing.tolerance:
             self.lose("the wall clock jumped ahead as after a pause")
 
 
@@ -122,15 +125,19 @@ class Standstill:
         self._last: Reading | None = None
         self._seen = 0.0
 
-    def look(self, counter: int | None, now: Reading) -> bool:
-        """Note the counter as it is now (None: the file is missing, which counts as standing
-        still). Returns whether the session may be ended."""
-        last, self._last = self._last, now
+    def look(self, counter: int | None, asked: Reading, answered: Reading) -> bool:
+        """Note the counter (None: the file is missing, which counts as standing still) that was
+        ``asked`` for and ``answered`` then. Returns whether the session may be ended.
+
+        A value that moved can be as young as its answer; one that stands was seen standing when
+        it was asked for and no later: an answer can be delayed for as long as a mount hangs.
+        """
+        last, self._last = self._last, asked
         moved = counter is not None and counter != self._counter
-        if last is None or moved or self._jumped(last, now):
-            self._counter, self._seen = counter, 0.0
+        if last is None or moved or self._jumped(last, answered):
+            self._counter, self._seen, self._last = counter, 0.0, answered
             return False
-        self._seen += min(now.monotonic - last.monotonic, self._timing.beat_interval)
+        self._seen += min(asked.monotonic - last.monotonic, self._timing.beat_interval)
         return self._seen >= self._timing.standstill
 
     def _jumped(self, last: Reading, now: Reading) -> bool:

@@ -6,8 +6,7 @@ adding a kind, or changing what ``Table.apply`` makes of one, is a new format ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from volumelease.host import ProcessFacts
 from volumelease.model import Claim, Client
@@ -21,8 +20,7 @@ CLOSING_ENTRIES: Final = 240
 one of them can't wedge the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
+class SessionFacts(NamedTuple):
     """Who a session says it is: for people, and for proof of death on the same host."""
 
     process: ProcessFacts
@@ -32,15 +30,13 @@ class SessionFacts:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """A session begins. Its heartbeat file was beaten before this is committed."""
 
     facts: SessionFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Ask for all ``claims`` at once. Its index is the lease's token."""
 
     claims: tuple[Claim, ...]
@@ -50,42 +46,36 @@ class Request:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Stop waiting; of a request that was granted meanwhile: a release."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """Let go of a granted lease."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Downgrade:
+class Downgrade(NamedTuple):
     """Turn an exclusive lease into a shared one without letting go."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expire:
+class Expire(NamedTuple):
     """End another session whose heartbeat stood still, or whose death is proven."""
 
     session: str
     proof: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(NamedTuple):
     """The session ends itself; whatever it held or waited for ends with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """THE decision that ``source`` becomes ``target``: valid only under a live exclusive lease."""
 
     token: int
@@ -93,36 +83,31 @@ class Publish:
     target: Claim
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """The publish of that index was applied, or (``failure``) given up."""
 
-    index: int
+    publish: int
     failure: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Breaking:
+class Breaking(NamedTuple):
     """Somebody breaks a lease: publishes under it are void from here on."""
 
     token: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(NamedTuple):
     """The broken lease ends; its holder had the time to notice."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """The grace of a new log ends: whoever held leases under an older one has lost them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(NamedTuple):
     """Elect the draft that becomes the next segment. Changes nothing in the table."""
 
     draft: str
@@ -145,8 +130,7 @@ Body: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record with its author. ``(author, number)`` is its identity: a writer recognises its
     own entry by it after an answer was lost. ``wall`` (seconds since the epoch, the author's
     clock) is shown to people and never compared."""

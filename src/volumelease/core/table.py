@@ -17,8 +17,7 @@ Limit: the table has no clock. That a session stands still is judged by those wh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from volumelease.model import Claim, Client
 
@@ -32,50 +31,75 @@ lost for long finds out from a snapshot whether its record landed. A session has
 handful under way."""
 
 
-@dataclass(slots=True)
 class Holding:
     """One request, waiting or granted. Its token is its index in the log."""
 
-    token: int
-    session: str
-    owner: str
-    claims: tuple[Claim, ...]
-    exclusive: bool
-    client: Client | None
-    reason: str
-    requested_wall: float
-    granted: bool = False
-    granted_wall: float = 0.0
-    breaking: bool = False
+    __slots__ = (
+        "breaking",
+        "claims",
+        "client",
+        "exclusive",
+        "granted",
+        "granted_wall",
+        "keys",
+        "owner",
+        "reason",
+        "requested_wall",
+        "session",
+        "token",
+    )
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(claim.key for claim in self.claims)
+    def __init__(
+        self,
+        token: int,
+        session: str,
+        owner: str,
+        claims: tuple[Claim, ...],
+        exclusive: bool,
+        client: Client | None,
+        reason: str,
+        requested_wall: float,
+        granted: bool = False,
+        granted_wall: float = 0.0,
+        breaking: bool = False,
+    ) -> None:
+        self.token = token
+        self.session = session
+        self.owner = owner
+        self.claims = claims
+        self.keys = tuple(claim.key for claim in claims)
+        self.exclusive = exclusive
+        self.client = client
+        self.reason = reason
+        self.requested_wall = requested_wall
+        self.granted = granted
+        self.granted_wall = granted_wall
+        self.breaking = breaking
 
 
-@dataclass(slots=True)
 class Session:
     """One live worker incarnation as the log knows it. ``recent`` maps the number of a record
     to its index; a negative one means that the record was void (index -1 - n)."""
 
-    facts: SessionFacts
-    opened_wall: float
-    recent: dict[int, int] = field(default_factory=dict)
+    __slots__ = ("facts", "opened_wall", "recent")
+
+    def __init__(self, facts: SessionFacts, opened_wall: float) -> None:
+        self.facts = facts
+        self.opened_wall = opened_wall
+        self.recent: dict[int, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A publish that was decided and is not known to be applied."""
+class Pending(NamedTuple):
+    """A publish that was decided (its own index) and is not known to be applied."""
 
-    index: int
+    publish: int
     session: str
     token: int
     source: str
     target: Claim
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one entry did. ``void`` says why it did nothing; ``cycle`` names the tokens of the
     wait cycle that a refused request would have closed."""
 
@@ -325,4 +349,4 @@ class Table:
 
     def restore(self, holding: Holding) -> None:
         """Put back one holding of a snapshot, in ascending order of tokens."""
-        self._insert(replace(holding))
+        self._insert(holding)

@@ -33,6 +33,9 @@ class ThreadTurn:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
+    def free(self) -> bool:
+        return self._lock.acquire(blocking=False)
+
     def enter(self, seconds: float) -> bool:
         lock = self._lock
         if lock.acquire(timeout=seconds):

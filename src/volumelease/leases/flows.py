@@ -5,13 +5,14 @@ Threads, an event loop and the simulator run the same lines (``drivers``).
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from volumelease.errors import LeaseDeadlock, LeaseError, LeaseTimeout
 from volumelease.model import (
     Acquire,
+    Answer,
     Ask,
     Busy,
     Cancel,
@@ -34,8 +35,7 @@ NOTICE_SECONDS: Final = 5.0
 _LONGEST_WAIT: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
+class SessionEnded(NamedTuple):
     """Nothing was granted, because the session was lost meanwhile; ask again with a new one."""
 
     reason: str
@@ -52,43 +52,45 @@ def acquire(
     """
     deadline = None if timeout is None else started + timeout
     if timeout is not None and timeout <= 0:
-        question = replace(question, wait=False)
+        question = question._replace(wait=False)
     token: int | None = None
-    noticed = False
+    notice_at = started + NOTICE_SECONDS
     try:
         resumed = yield Ask(question)
-        while True:
-            match resumed.answer:
-                case Granted() as granted:
-                    return granted
-                case Waiting(token, ahead):
-                    left = _LONGEST_WAIT if deadline is None else deadline - resumed.now
-                    if left <= 0:
-                        raise _timed_out(shown, ahead, resumed.now - started)
-                    until_notice = started + NOTICE_SECONDS - resumed.now
-                    if not noticed and until_notice <= 0:
-                        noticed = True
-                        yield Notice(_long_wait(shown, ahead))
-                    if not noticed:
-                        left = min(left, until_notice)
-                    yield Wait(token, min(left, _LONGEST_WAIT))
-                    resumed = yield Ask(Inspect(token))
-                case Busy(ahead):
-                    raise _timed_out(shown, ahead, resumed.now - started)
-                case Deadlocked(cycle, ahead):
-                    raise _deadlocked(shown, cycle, ahead)
-                case Lost(reason):
-                    return SessionEnded(reason)
-                case Ended() | None:
-                    raise AssertionError(f"{resumed.answer} does not answer an acquire")
-                case other:
-                    assert_never(other)
-    except (GeneratorExit, LeaseDeadlock):
+        while isinstance(resumed.answer, Waiting):
+            token, ahead = resumed.answer
+            now = resumed.now
+            if deadline is not None and now >= deadline:
+                raise _timed_out(shown, ahead, now - started)
+            if now >= notice_at:
+                notice_at = math.inf
+                yield Notice(f"waiting for a lease on {shown}: {in_words(ahead)}")
+            until = min(notice_at, math.inf if deadline is None else deadline)
+            yield Wait(token, min(until - now, _LONGEST_WAIT))
+            resumed = yield Ask(Inspect(token))
+    except GeneratorExit:
         raise
     except BaseException:
         with suppress(LeaseError):  # else the session gives it back at its next beat
-            yield Ask(GiveBack() if token is None else Cancel(token))
+            yield Ask(GiveBack(question) if token is None else Cancel(token))
         raise
+    return _end_of(resumed.answer, shown, resumed.now - started)
+
+
+def _end_of(answer: Answer | None, shown: str, waited: float) -> Granted | SessionEnded:
+    match answer:
+        case Granted() as granted:
+            return granted
+        case Lost(reason):
+            return SessionEnded(reason)
+        case Busy(ahead):
+            raise _timed_out(shown, ahead, waited)
+        case Deadlocked(cycle, ahead):
+            raise _deadlocked(shown, cycle, ahead)
+        case Waiting() | Ended() | None:
+            raise AssertionError(f"{answer} does not end an acquire")
+        case other:
+            assert_never(other)
 
 
 def _timed_out(shown: str, ahead: tuple[Holder, ...], waited: float) -> LeaseTimeout:
@@ -108,10 +110,6 @@ def _deadlocked(shown: str, cycle: tuple[int, ...], ahead: tuple[Holder, ...]) -
         holder=ahead[0] if ahead else None,
         cycle=cycle,
     )
-
-
-def _long_wait(shown: str, ahead: tuple[Holder, ...]) -> str:
-    return f"waiting for a lease on {shown}: {in_words(ahead)}"
 
 
 def in_words(ahead: tuple[Holder, ...]) -> str:

@@ -10,15 +10,13 @@ import itertools
 import sys
 import threading
 import weakref
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from volumelease.core.conflicts import covers, overlaps
 from volumelease.model import Claim
 
 
-@dataclass(slots=True)
-class Held:
+class Held(NamedTuple):
     """One lease of an owner, as far as re-entrancy is concerned."""
 
     volume: str
@@ -27,19 +25,23 @@ class Held:
     lease: Any
 
 
-@dataclass(slots=True, weakref_slot=True)
 class Owner:
     """A thread or task. ``name`` is unique in this process for ever: thread numbers are reused,
     and a new thread must not inherit what a dead one held."""
 
-    name: str
-    held: list[Held] = field(default_factory=list)
+    __slots__ = ("__weakref__", "held", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.held: list[Held] = []
+
+    def _live(self, volume: str) -> list[Held]:
+        return [held for held in self.held if held.volume == volume and not held.lease.lost]
 
     def covering(self, volume: str, claims: tuple[Claim, ...], exclusive: bool) -> Held | None:
         """The lease that already gives all of ``claims``, if there is one."""
-        for held in self.held:
-            strong_enough = held.volume == volume and (held.exclusive or not exclusive)
-            if strong_enough and all(
+        for held in self._live(volume):
+            if (held.exclusive or not exclusive) and all(
                 any(covers(h.key, c.key) for h in held.claims) for c in claims
             ):
                 return held
@@ -47,9 +49,10 @@ class Owner:
 
     def clashing(self, volume: str, claims: tuple[Claim, ...], exclusive: bool) -> Held | None:
         """A lease of this owner that a request for ``claims`` would wait for: for ever."""
-        for held in self.held:
-            harmless = held.volume != volume or not (held.exclusive or exclusive)
-            if not harmless and any(overlaps(h.key, c.key) for h in held.claims for c in claims):
+        for held in self._live(volume):
+            if (held.exclusive or exclusive) and any(
+                overlaps(h.key, c.key) for h in held.claims for c in claims
+            ):
                 return held
         return None
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
@@ -17,6 +16,7 @@ from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor, Performer
 from volumelease.errors import (
     AuthorityUnreachable,
+    LeaseError,
     SettingsMismatch,
     VolumeNotFound,
     VolumeUnsuitable,
@@ -41,8 +41,7 @@ def _say(text: str) -> None:
     logging.getLogger("volumelease").warning("%s", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """Everything a process of ours takes from outside; tests and tools pass their own."""
 
     settings: Settings
@@ -63,16 +62,17 @@ class Surroundings:
         )
 
 
-@dataclass(slots=True)
 class Volumes:
     """Finds volumes and hosts their sessions. One for the process (``of_this_process``)."""
 
-    surroundings: Surroundings
-    owners: Owners = field(default_factory=Owners)
-    _roots: dict[str, VolumeRoot] = field(default_factory=dict)
-    _identities: dict[str, Identity] = field(default_factory=dict)
-    _sessions: dict[str, HostedSession] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
+        self.owners = Owners()
+        self._roots: dict[str, VolumeRoot] = {}
+        self._identities: dict[str, Identity] = {}
+        self._sessions: dict[str, HostedSession] = {}
+        self._lock = threading.Lock()
+        self._closed = False
 
     def find(self, path: str | bytes | os.PathLike[Any]) -> tuple[VolumeRoot, VolumePath]:
         """The volume that holds ``path``, and the canonical name of the path on it.
@@ -179,6 +179,7 @@ class Volumes:
             known = self._live(root)
             if known is not None:
                 return known
+            self._refuse_when_closed()
             identity = self.identity(root)
             if identity.authority != "volume":
                 raise VolumeUnsuitable(
@@ -203,6 +204,9 @@ class Volumes:
             hosted.open()
             self._roots[root.real_root] = root
             self._sessions[identity.id] = hosted
+            if self._closed:
+                self.close()
+                self._refuse_when_closed()
             return hosted
 
     def name_of(self, root: VolumeRoot) -> str:
@@ -225,8 +229,14 @@ class Volumes:
             version=VERSION,
         )
 
+    def _refuse_when_closed(self) -> None:
+        """A request that still waits must not ask again with a session that nobody will end."""
+        if self._closed:
+            raise LeaseError("this process has given up its leases", advice="Start a new process")
+
     def close(self) -> None:
-        """End all sessions: what they hold is free at once."""
+        """End all sessions, for good: what they hold is free at once."""
+        self._closed = True
         for hosted in list(self._sessions.values()):
             try:
                 hosted.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from volumelease.errors import PathInvalid, VolumeNotFound
 
@@ -33,8 +33,7 @@ from .resolve import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class VolumePath:
+class VolumePath(NamedTuple):
     """A path relative to its volume, names separated by ``/``; ``""`` is the whole volume.
 
     ``display`` is for people and for opening files; ``key`` is what leases are compared by: NFC,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from volumelease.errors import AuthorityUnreachable, VolumeNotFound, VolumeUnsuitable
 
@@ -20,8 +19,7 @@ container that no other worker sees: the one thing never to be taken for a volum
 CANDIDATES: Final = (PLATFORM_MOUNT, "/workspace")
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeRoot:
+class VolumeRoot(NamedTuple):
     """A volume as this process sees it, found once; ``canonical`` takes it for every path of it.
 
     ``root`` is the name of its directory as the user, the mount or the search gave it, for

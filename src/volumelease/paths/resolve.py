@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from volumelease.errors import AuthorityUnreachable, PathInvalid
 
@@ -132,8 +131,7 @@ def _glance_at_parent(path: str) -> tuple[str, int] | None:
 # ---- our own walk
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
+class Followed(NamedTuple):
     """``real``, and the last link on the way that led from outside into a published version:
     ``door`` is where it lies, ``behind_door`` the version's directory."""
 

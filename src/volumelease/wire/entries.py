@@ -5,7 +5,6 @@ Paths that are no UTF-8 travel as surrogate escapes, which JSON keeps as ``\\udc
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Final, assert_never
 
@@ -14,7 +13,7 @@ from volumelease.core.records import Body, Entry, SessionFacts
 from volumelease.host import ProcessFacts
 from volumelease.model import Claim, Client
 
-from .fields import Malformed, decode_object, encode, take, take_index, take_number
+from .fields import Malformed, decode_object, encode, no_bool, take, take_index, take_number
 
 INLINE_BYTES: Final = 1000
 """A longer record goes to a file that the entry names: XFS beneath some servers refuses a
@@ -25,6 +24,8 @@ _REFERENCE: Final = "@"
 
 def reference_to(text: str) -> str:
     """The entry that stands for a record too long for a symlink."""
+    import hashlib  # loads OpenSSL; most processes never write a long record
+
     return _REFERENCE + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -89,7 +90,9 @@ def encode_facts(facts: SessionFacts) -> dict[str, Any]:
 
 def decode_facts(source: dict[str, Any]) -> SessionFacts:
     match take(source, "p", list):
-        case [str(hostname), str(boot_id), int(namespace), int(pid), int(start_time)]:
+        case [str(hostname), str(boot_id), int(namespace), int(pid), int(start_time)] if no_bool(
+            (namespace, pid, start_time)
+        ):
             process = ProcessFacts(hostname, boot_id, namespace, pid, start_time)
         case _:
             raise Malformed("p")
@@ -110,7 +113,7 @@ def decode_client(value: Any) -> Client | None:
     match value:
         case None:
             return None
-        case [int(pid), int(start_time)]:
+        case [int(pid), int(start_time)] if no_bool((pid, start_time)):
             return Client(pid, start_time)
         case _:
             raise Malformed("client")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from volumelease.core.liveness import LEAST_TTL_SECONDS
+from volumelease.core.records import FORMAT_VERSION
 
 from .fields import Malformed, decode_object, encode, take, take_index, take_number
 
+_HEX: Final = frozenset("0123456789abcdef")
+_LONGEST_ID: Final = 64
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which log a volume has. ``format`` may be newer than this code: then only it is read."""
+
+class Identity(NamedTuple):
+    """Which log a volume has. ``format`` may be newer than this code: then only it is read, and
+    the rest is empty."""
 
     format: int
     id: str
@@ -37,8 +40,11 @@ def decode_identity(text: str) -> Identity | None:
     """The identity, or None for a text that is none."""
     try:
         source = decode_object(text)
+        version = take_index(source, "format")
+        if version > FORMAT_VERSION:
+            return Identity(version, "", "", 0.0, 0.0)
         identity = Identity(
-            format=take_index(source, "format"),
+            format=version,
             id=take(source, "id", str),
             authority=take(source, "authority", str),
             ttl=take_number(source, "ttl"),
@@ -46,7 +52,8 @@ def decode_identity(text: str) -> Identity | None:
         )
     except Malformed:
         return None
-    safe = identity.id.isalnum() and identity.id.isascii()
-    if not safe or not math.isfinite(identity.ttl) or identity.ttl < LEAST_TTL_SECONDS:
+    # The id becomes part of every path, where "identity" or ".." would name something else.
+    safe = 0 < len(identity.id) <= _LONGEST_ID and set(identity.id) <= _HEX
+    if not safe or version < 1 or identity.ttl < LEAST_TTL_SECONDS:
         return None
     return identity

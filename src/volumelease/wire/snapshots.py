@@ -25,7 +25,16 @@ from .entries import (
     encode_client,
     encode_facts,
 )
-from .fields import Malformed, decode_object, encode, take, take_index, take_number
+from .fields import (
+    Malformed,
+    decode_object,
+    encode,
+    no_bool,
+    take,
+    take_index,
+    take_number,
+    take_objects,
+)
 
 CHUNK_BYTES: Final = 900
 _LARGEST_TABLE_BYTES: Final = 256 * 1024 * 1024
@@ -83,11 +92,14 @@ def decode_header(text: str) -> Header | None:
 
 def decode_snapshot(header: Header, chunks: Sequence[str]) -> Table | None:
     """The table, or None if the chunks are not exactly what the header promises."""
+    if len(chunks) != header.chunks:
+        return None
     try:
         packer = zlib.decompressobj()
         packed = base64.b85decode("".join(chunks))
         text = packer.decompress(packed, _LARGEST_TABLE_BYTES)
-        if not packer.eof or hashlib.sha256(text).hexdigest() != header.digest:
+        whole = packer.eof and not packer.unused_data
+        if not whole or hashlib.sha256(text).hexdigest() != header.digest:
             return None
         return _table(decode_object(text.decode()))
     except (ValueError, zlib.error):
@@ -122,7 +134,7 @@ def _holding(holding: Holding) -> dict[str, Any]:
 
 def _pending(pending: Pending) -> dict[str, Any]:
     return {
-        "i": pending.index,
+        "i": pending.publish,
         "s": pending.session,
         "t": pending.token,
         "from": pending.source,
@@ -132,16 +144,16 @@ def _pending(pending: Pending) -> dict[str, Any]:
 
 def _table(source: dict[str, Any]) -> Table:
     table = Table(grace=take(source, "grace", bool))
-    for item in take(source, "sessions", list):
+    for item in take_objects(source, "sessions"):
         session = Session(decode_facts(take(item, "f", dict)), take_number(item, "w"))
         for pair in take(item, "r", list):
             match pair:
-                case [int(number), int(index)]:
+                case [int(number), int(index)] if no_bool((number, index)):
                     session.recent[number] = index
                 case _:
                     raise Malformed("r")
         table.sessions[take(item, "s", str)] = session
-    for item in take(source, "holdings", list):
+    for item in take_objects(source, "holdings"):
         table.restore(
             Holding(
                 token=take_index(item, "t"),
@@ -157,10 +169,10 @@ def _table(source: dict[str, Any]) -> Table:
                 breaking=take(item, "b", bool),
             )
         )
-    for item in take(source, "pending", list):
+    for item in take_objects(source, "pending"):
         index = take_index(item, "i")
         table.pending[index] = Pending(
-            index=index,
+            publish=index,
             session=take(item, "s", str),
             token=take_index(item, "t"),
             source=take(item, "from", str),

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from volumelease.clock import Clock
 from volumelease.core.liveness import ATTRIBUTE_CACHE_SECONDS
@@ -52,12 +51,11 @@ class SessionOver(LeaseError):
     """The session is lost; a lost session commits nothing from its old table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The record is entry ``index``. ``outcome`` is None when it landed in a part of the log
-    that this worker only knows by its snapshot; ``void`` then says what the snapshot knows."""
+class Committed(NamedTuple):
+    """The record is the entry ``at`` that index. ``outcome`` is None when it landed in a part of
+    the log that this worker only knows by its snapshot; ``void`` says what the snapshot knows."""
 
-    index: int
+    at: int
     outcome: Outcome | None
     void: bool
 
@@ -104,7 +102,7 @@ class Committer:
 
     def unclaimed(self) -> set[int]:
         """Indexes of own records that landed and whose commit has not returned yet."""
-        return {done.index for done in self._awaited.values() if done is not None}
+        return {done.at for done in self._awaited.values() if done is not None}
 
     @property
     def in_flight(self) -> bool:
@@ -130,7 +128,7 @@ class Committer:
         """
         self._number += 1
         number = self._number
-        had_turn: bool = yield EnterTurn(self._turn, TURN_SECONDS)
+        had_turn: bool = self._turn.free() or (yield EnterTurn(self._turn, TURN_SECONDS))
         try:
             self._awaited[number] = None
             attempt = _Attempt(number, round(self._clock.wall(), 3), urgent)
@@ -184,7 +182,10 @@ class Committer:
             trouble = error
         slow = self._clock.boottime() - started > SLOW_SECONDS
         if trouble is None and not slow:
-            replica.apply(index, entry, target)
+            if "\\u" in text:  # as every reader reads it: two escapes can come back as one letter
+                replica.apply(index, entries.decode_entry(text), target)
+            else:
+                replica.apply(index, entry, target)
             return
         self.misses += 1
         yield from self._settle(index, attempt, trouble, slow)

@@ -7,8 +7,7 @@ log. Of several founders one wins; the others remove what they prepared.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from volumelease.core.records import FORMAT_VERSION
 from volumelease.core.table import Table
@@ -39,8 +38,7 @@ _TRIES: Final = 10
 _PAUSE_SECONDS: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Founding:
+class Founding(NamedTuple):
     """What a founder wants the volume to be, should it win."""
 
     id: str

@@ -102,7 +102,8 @@ class Membership:
     def _end_grace(self) -> Steps[None]:
         """A new log grants nothing until somebody watched it for ttl + cache: whoever held a
         lease under an older one has noticed by then."""
-        if self._grace.look(0, self._clock.read()):
+        now = self._clock.read()
+        if self._grace.look(0, now, now):
             yield from self._committer.commit(
                 lambda: records.Ready() if self._replica.table.grace else None
             )

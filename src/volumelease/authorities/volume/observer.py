@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import Final
 
 from volumelease.clock import Clock
@@ -77,12 +76,13 @@ class Observer:
     def _stands_still(self, name: str, watched: _Watched) -> Steps[bool]:
         watched.looked_at = self._clock.monotonic()
         counter: int | None = None
+        asked = self._clock.read()
         try:
             counter = yield ReadCounter(self._layout.session(name))
         except OSError as error:
             if error.errno != errno.ENOENT:
                 return False  # nothing was seen, so nothing counts
-        return watched.standstill.look(counter, self._clock.read())
+        return watched.standstill.look(counter, asked, self._clock.read())
 
     def _proven_dead(self, name: str, table: Table, watched: _Watched) -> Steps[bool]:
         session = table.sessions.get(name)
@@ -105,7 +105,7 @@ class Observer:
             for holding in table.holdings.values()
             if holding.session == name and holding.client is not None
         }
-        everybody = [process, *(replace(process, pid=p, start_time=s) for p, s in sorted(users))]
+        everybody = [process, *(process._replace(pid=p, start_time=s) for p, s in sorted(users))]
         for one in everybody:
             gone: bool = yield ProveDeath(one)
             if not gone:

@@ -29,13 +29,14 @@ class Requests:
     """What this session asked for and still wants.
 
     Promise: a request that landed and that nobody waits for is given back. ``wanted`` holds the
-    tokens somebody in this process waits for or uses.
+    tokens somebody in this process waits for or uses, and what each was asked with.
     """
 
     def __init__(
         self, name: str, replica: Replica, committer: Committer, loss: Callable[[], str]
     ) -> None:
-        self.wanted: set[int] = set()
+        self.wanted: dict[int, Acquire] = {}
+        self._asking: dict[int, bool] = {}  # id of each question under way: is it still wanted?
         self._name = name
         self._replica = replica
         self._committer = committer
@@ -70,7 +71,8 @@ class Requests:
                 return (yield from self._let_go(records.Release(token), token))
             case Downgrade(token):
                 return (yield from self._downgrade(token))
-            case GiveBack():
+            case GiveBack(acquire):
+                self._give_up(acquire)
                 yield from self._replica.catch_up()
                 yield from self.give_back_unwanted()
                 return Ended()
@@ -81,7 +83,22 @@ class Requests:
         loss = self._session_loss()
         return Lost(loss) if loss else answers.standing(self._replica.table, self._name, token)
 
+    def _give_up(self, acquire: Acquire) -> None:
+        """Nobody waits for the answer to ``acquire`` any more, whether it was answered while its
+        caller was being interrupted, or goes on in a thread that its caller gave up on."""
+        if id(acquire) in self._asking:
+            self._asking[id(acquire)] = False
+        for token in [token for token, asked in self.wanted.items() if asked is acquire]:
+            del self.wanted[token]
+
     def _acquire(self, question: Acquire) -> Steps[Answer]:
+        self._asking[id(question)] = True
+        try:
+            return (yield from self._request(question))
+        finally:
+            del self._asking[id(question)]
+
+    def _request(self, question: Acquire) -> Steps[Answer]:
         body = answers.request_of(question)
         if not question.wait:
             yield from self._replica.catch_up()
@@ -100,16 +117,17 @@ class Requests:
                 return Lost(loss)
             cycle = done.outcome.cycle if done.outcome is not None else ()
             return answers.deadlocked(self._replica.table, question, cycle)
-        self.wanted.add(done.index)
-        return self._standing(done.index)
+        if self._asking[id(question)]:
+            self.wanted[done.at] = question
+        return self._standing(done.at)
 
     def _let_go(self, body: records.Cancel | records.Release, token: int) -> Steps[Answer]:
-        self.wanted.discard(token)  # from now on it is unwanted: a beat gives it back too
+        self.wanted.pop(token, None)  # from now on it is unwanted: a beat gives it back too
         done = yield from self._committer.commit(
             lambda: body if token in self._replica.table.holdings else None, urgent=True
         )
-        loss = self._session_loss()
-        return Lost(loss) if done is None and loss else Ended()
+        loss = self._session_loss() if done is None else ""
+        return Lost(loss) if loss else Ended()
 
     def _downgrade(self, token: int) -> Steps[Answer]:
         def decide() -> records.Downgrade | None:
@@ -122,7 +140,7 @@ class Requests:
     def give_back_unwanted(self) -> Steps[None]:
         """Cancel requests of ours that landed after whoever asked had given up."""
         mine = set(self._replica.table.tokens_of(self._name))
-        for token in sorted(mine - self.wanted - self._committer.unclaimed()):
+        for token in sorted(mine - self.wanted.keys() - self._committer.unclaimed()):
             yield from self._committer.commit(self._cancel(token), urgent=True)
 
     def _cancel(self, token: int) -> Callable[[], records.Cancel | None]:

@@ -103,11 +103,11 @@ class Segments:
             raise AuthorityUnreachable(
                 f"could not close segment {segment}", root=self._layout.root, seconds=0.0
             )
-        elected = yield from self._was_elected(draft)
-        if elected:
+        if replica.elected == draft:
             yield from self.retire()
-        else:
-            yield from self._remove_tree(self._layout.draft(draft))
+        elif replica.elected is not None and replica.segment == segment + 1:
+            yield from self._remove_draft(draft)
+        # else: a snapshot was loaded and nothing is known; sweep() removes what lost
 
     def _elect(self, segment: int, text: str) -> Steps[None]:
         replica = self._replica
@@ -157,15 +157,17 @@ class Segments:
         if not paid:
             raise VolumeFull(f"{self._layout.root} is full: {trouble}", root=self._layout.root)
 
-    def _was_elected(self, draft: str) -> Steps[bool]:
-        """Whether the draft left ``drafts/``. Only a draft whose election is over is asked for."""
-        if self._replica.elected == draft:
-            return True
-        try:
-            yield ReadLink(f"{self._layout.draft(draft)}/s0")
-        except OSError:
-            return True
-        return False
+    def _remove_draft(self, draft: str) -> Steps[None]:
+        """Renamed away first: its old path may still lead this mount, for a second, to the live
+        segment that the draft became, and then entries of the log would be deleted. A rename is
+        decided by the server, where a draft that became a segment is no longer there."""
+        doomed = draft if draft.endswith(_DOOMED) else draft + _DOOMED
+        if doomed != draft:
+            try:
+                yield Rename(self._layout.draft(draft), self._layout.draft(doomed))
+            except OSError:
+                return  # moved in place, or another session is at it; else the next sweep's
+        yield from self._remove_tree(self._layout.draft(doomed))
 
     # ---- retiring
 
@@ -224,7 +226,7 @@ class Segments:
         for name in names:
             number = name.partition("-")[0]
             if number.isdigit() and int(number) < self._replica.segment:
-                yield from self._remove_tree(self._layout.draft(name))
+                yield from self._remove_draft(name)
 
     def _old_enough(self, number: int, mark: str, names: set[str]) -> Steps[bool]:
         if mark not in names:

@@ -62,26 +62,15 @@ class Session:
         self.pulse = Pulse(self.timing, clock.read())
         self.replica = Replica(layout, clock, self)
         self.committer = Committer(self.replica, name, clock, turn, self.alive, self._turn_over)
-        self.segments = Segments(
-            self.replica,
-            name,
-            clock,
-            unique,
-            facts.process.boot_id or name,
-            self.committer.spend_reserve,
-            retention_seconds,
-        )
+        process = facts.process
+        boot, spend = process.boot_id or name, self.committer.spend_reserve
+        self.segments = Segments(self.replica, name, clock, unique, boot, spend, retention_seconds)
         self._clock = clock
         self._wake = wake
         self.requests = Requests(name, self.replica, self.committer, self._loss)
+        here = process if process.boot_id else None
         self.membership = Membership(
-            name,
-            self.replica,
-            self.committer,
-            self.segments,
-            self.timing,
-            clock,
-            facts.process if facts.process.boot_id else None,
+            name, self.replica, self.committer, self.segments, self.timing, clock, here
         )
         self._counter = 0
         self._opened = False
@@ -108,7 +97,7 @@ class Session:
 
     def alive(self) -> bool:
         """Whether this session may still assume what it holds."""
-        return self.pulse.alive(self._clock.boottime())
+        return self.pulse.alive(self._clock.read())
 
     def remaining_seconds(self) -> float:
         return max(0.0, self.pulse.deadline - self._clock.boottime()) if self.alive() else 0.0
@@ -187,12 +176,11 @@ class Session:
         """
         self.pulse.sending(self._clock.read())
         self._counter += 1
+        written = True
         try:
-            yield SetCounter(self.layout.session(self.name), self._counter)
+            written = yield from self._write_counter()
             verdict = yield from survival.still_the_same_log(self.replica, self.identity.id)
-        except OSError as error:
-            if error.errno == errno.ENOENT and self.name in self.replica.table.sessions:
-                yield from self._create_heartbeat()
+        except OSError:
             return False
         except LogDamaged as error:
             verdict = str(error)
@@ -200,10 +188,25 @@ class Session:
             return False
         if verdict:
             self.pulse.lose(verdict)
+        elif not written:
+            return False
         counted = self.pulse.answered(self._clock.read())
         if not counted:
             self._wake(None)
         return counted
+
+    def _write_counter(self) -> Steps[bool]:
+        """Returns whether it was written. A file that somebody removed is made again, for the
+        next beat; that can fail like everything, and must not end the beating."""
+        try:
+            yield SetCounter(self.layout.session(self.name), self._counter)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            with suppress(LeaseError):
+                yield from self._create_heartbeat()
+            return False
+        return True
 
     def _chores(self) -> Steps[None]:
         with suppress(LeaseError):  # the next beat says whether the session is in danger
