@@ -8,6 +8,7 @@ import sys
 from volumelease.cli.competition import Competition
 from volumelease.cli.demo import Act, perform, usual_acts
 from volumelease.cli.program import run
+from volumelease.errors import LeaseError
 
 from . import BedError, MooseFsBed, missing
 
@@ -23,9 +24,11 @@ def main() -> int:
             print("workers of two endpoints on both hosts compete for one path", flush=True)
             mounts = [str(host.mount) for host in bed.hosts]
             return perform(mounts, [*usual_acts(len(mounts)), _cut_off(bed)])
-    except BedError as error:
+    except (BedError, LeaseError) as error:
         print(f"error: {error}\ntry: volumelease demo", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _cut_off(bed: MooseFsBed) -> Act:
@@ -37,6 +40,7 @@ def _cut_off(bed: MooseFsBed) -> Act:
             competition.watch(1.0)
         finally:
             bed.heal()
+        competition.tell("the host is back; what its worker held stays lost")
         competition.watch(1.5)
 
     return act

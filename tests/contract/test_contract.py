@@ -88,7 +88,7 @@ class OnVolume:
 
     def __init__(self, hosted: HostedSession) -> None:
         self.hosted = hosted
-        self.talk = hosted.talk(None)
+        self.talk = hosted.talk()
 
     def ask(self, question: Question) -> Answer:
         return self.talk.ask(question)

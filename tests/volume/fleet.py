@@ -22,7 +22,7 @@ class Worker:
     """One worker process and what it says."""
 
     def __init__(self, job: str, facts: dict[str, Any], prefix: Sequence[str] = ()) -> None:
-        environment = {name: value for name, value in os.environ.items() if "VOLUMELEASE" not in name}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("VOLUMELEASE_")}
         more = os.environ.get("PYTHONPATH", "")
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT), more])
         command = [*prefix, sys.executable, "-m", "tests.volume.jobs", job, json.dumps(facts)]
@@ -123,7 +123,8 @@ class Fleet:
         self.workers: list[Worker] = []
 
     def start(self, job: str, *, prefix: Sequence[str] = (), **facts: Any) -> Worker:
-        worker = Worker(job, {k: str(v) if isinstance(v, Path) else v for k, v in facts.items()}, prefix)
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in facts.items()}
+        worker = Worker(job, plain, prefix)
         self.workers.append(worker)
         return worker
 

@@ -27,10 +27,7 @@ def say(**facts: Any) -> None:
 
 
 def volumes(**changes: Any) -> Volumes:
-    import dataclasses  # noqa: PLC0415
-
-    mine = Volumes(dataclasses.replace(Surroundings.of_this_process(), **changes))
-    return mine
+    return Volumes(Surroundings.of_this_process()._replace(**changes))
 
 
 class Witness:
@@ -56,7 +53,7 @@ class Witness:
 
 def contend(mount: str, seconds: float, seed: int) -> None:
     """Take leases along the chain, exclusive and shared, as often as possible."""
-    import random  # noqa: PLC0415
+    import random
 
     chance = random.Random(seed)
     witness = Witness(mount)
@@ -103,10 +100,10 @@ def commits(mount: str, count: int, retention: float) -> None:
 
 
 def position(mine: Volumes) -> dict[str, Any]:
-    from volumelease.wire.snapshots import digest_of  # noqa: PLC0415
+    from volumelease.wire.snapshots import digest_of
 
     (hosted,) = mine._sessions.values()
-    hosted.run(hosted.session.replica.catch_up(), None)
+    hosted.run(hosted.session.replica.catch_up())
     replica = hosted.session.replica
     return {
         "next_index": replica.next_index,

@@ -153,7 +153,9 @@ def test_dead_sessions_that_nobody_waits_for_leave_the_table(shared_mounts: list
         dead = [workers.start("take", mount=shared_mounts[0], path=f"d{n}") for n in range(6)]
         for worker in dead:
             worker.wait_for("granted")
-        threads = [threading.Thread(target=worker.signal, args=(signal.SIGKILL,)) for worker in dead]
+        threads = [
+            threading.Thread(target=worker.signal, args=(signal.SIGKILL,)) for worker in dead
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

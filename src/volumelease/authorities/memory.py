@@ -95,7 +95,7 @@ class MemorySession:
             case Downgrade(token):
                 self.commit(records.Downgrade(token))
                 return answers.standing(table, self.name, token)
-            case GiveBack():
+            case GiveBack(_):
                 return Ended()  # nothing is ever half done here
             case other:
                 assert_never(other)

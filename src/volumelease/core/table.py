@@ -326,6 +326,9 @@ class Table:
         if owner not in self._owners:
             return ()  # nobody can be waiting for an owner that has nothing
         trail: dict[tuple[str, str], tuple[int, ...]] = {}
+        # What stands in the way of a request stands in the way of every younger one with the same
+        # claims: without this, each nested request would look at a long queue N * N times.
+        looked: dict[tuple[tuple[str, ...], bool], int] = {(new.keys, new.exclusive): new.token}
         blocking = self._index.blockers(new.token, new.keys, new.exclusive)
         front: list[tuple[Holding, tuple[int, ...]]] = [
             (self.holdings[token], ()) for token in sorted(blocking)
@@ -341,7 +344,9 @@ class Table:
             trail[reached] = steps
             for token in self._owners[reached]:
                 waiting = self.holdings[token]
-                if not waiting.granted:
+                same = (waiting.keys, waiting.exclusive)
+                if not waiting.granted and looked.get(same, -1) < token:
+                    looked[same] = token
                     front.extend((blocker, steps) for blocker in self.blockers(waiting))
         return ()
 

@@ -152,6 +152,32 @@ def _perform(step: Ask | Wait | Notice, authority: Host) -> Resumed:
     return Resumed(authority.now())
 
 
+class Abandoned(Exception):
+    """Thrown into a flow whose caller gave up on it, so that it gives back what it asked for."""
+
+
+class Errand:
+    """Work that runs in a helper thread, and whether anybody still wants it."""
+
+    __slots__ = ("abandoned", "done", "error", "nudge", "undo", "value", "work")
+
+    def __init__(self, work: Callable[[Errand], Any], undo: Callable[[Any], Any]) -> None:
+        self.work = work
+        self.undo = undo
+        self.done = threading.Event()
+        self.abandoned = False
+        self.nudge: Callable[[], None] | None = None
+        """Wakes the work where it waits, so that it sees that it was abandoned."""
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def abandon(self) -> None:
+        self.abandoned = True
+        nudge = self.nudge
+        if nudge is not None:
+            nudge()
+
+
 class Patience:
     """Runs calls in a helper thread, so that the caller can give up on one that hangs: a system
     call on a network volume can block for an hour, and nothing can interrupt it."""
@@ -160,53 +186,68 @@ class Patience:
         self._lock = threading.Lock()
         self._idle: list[_Helper] = []
 
-    def call(self, work: Callable[[], T], seconds: float) -> T:
-        """The result of ``work``, or ``TimeoutError`` after ``seconds``; then ``work`` goes on
-        in its thread and its result is dropped."""
+    def call(
+        self,
+        work: Callable[[Errand], T],
+        seconds: float,
+        undo: Callable[[T], Any] = lambda _: None,
+    ) -> T:
+        """The result of ``work``, or ``TimeoutError`` after ``seconds``.
+
+        Whatever ends the wait early (``KeyboardInterrupt`` too), ``work`` is abandoned: it goes
+        on in its thread, and if it comes to a result after all, ``undo`` gets that.
+        """
+        errand = Errand(work, undo)
         with self._lock:
             helper = self._idle.pop() if self._idle else None
         if helper is None:
             helper = _Helper()
-        outcome = helper.start(work)
-        if not outcome.done.wait(seconds):
-            raise TimeoutError(f"no answer in {seconds:.1f} s")
+        try:
+            helper.start(errand)
+            if not errand.done.wait(seconds):
+                raise TimeoutError(f"no answer in {seconds:.1f} s")
+        except BaseException:
+            with helper.ending:
+                finished = errand.done.is_set()
+                if not finished:
+                    errand.abandon()
+            if finished and errand.error is None:
+                undo(errand.value)
+            raise
         with self._lock:
             self._idle.append(helper)
-        if outcome.error is not None:
-            raise outcome.error
-        result: T = outcome.value
+        if errand.error is not None:
+            raise errand.error
+        result: T = errand.value
         return result
-
-
-class _Outcome:
-    __slots__ = ("done", "error", "value", "work")
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.work = work
-        self.done = threading.Event()
-        self.value: Any = None
-        self.error: BaseException | None = None
 
 
 class _Helper:
     def __init__(self) -> None:
         self._ready = threading.Semaphore(0)
-        self._next: _Outcome | None = None
+        self._next: Errand | None = None
+        self.ending = threading.Lock()
         threading.Thread(target=self._serve, name="volumelease-call", daemon=True).start()
 
-    def start(self, work: Callable[[], Any]) -> _Outcome:
-        outcome = self._next = _Outcome(work)
+    def start(self, errand: Errand) -> None:
+        self._next = errand
         self._ready.release()
-        return outcome
 
     def _serve(self) -> None:
         while True:
             self._ready.acquire()
-            outcome = self._next
-            if outcome is None:
+            errand = self._next
+            if errand is None:
                 return
             try:
-                outcome.value = outcome.work()
+                errand.value = errand.work(errand)
             except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
-                outcome.error = error
-            outcome.done.set()
+                errand.error = error
+            with self.ending:
+                errand.done.set()
+                abandoned = errand.abandoned
+            if abandoned:
+                if errand.error is None:
+                    errand.undo(errand.value)
+                return  # nobody gives this helper anything to do any more
+            del errand

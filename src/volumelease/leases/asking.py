@@ -5,9 +5,16 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, ParamSpec, TypeVar
 
-from volumelease.errors import LeaseDeadlock, LeaseLost, PathInvalid, VolumeNotFound
+from volumelease.errors import (
+    AuthorityUnreachable,
+    LeaseDeadlock,
+    LeaseLost,
+    PathInvalid,
+    VolumeNotFound,
+)
 from volumelease.model import Acquire, Claim, Client
 
 from .lease import AnyPath, Lease, Mode, end_this_process
@@ -16,6 +23,7 @@ from .owners import Held, Owner
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from volumelease.drivers.threads import Errand
     from volumelease.paths.locate import VolumeRoot
 
     from .volumes import Volumes
@@ -77,30 +85,40 @@ class volume_lease:
     # ---- sync
 
     def __enter__(self) -> Lease:
-        from .volumes import of_this_process  # what it takes to run a session loads with the first
-
-        volumes = self._given_volumes or of_this_process()
+        volumes = self._volumes()
         owner = volumes.owners.current()
+        try:
+            entered = volumes.within(
+                self._timeout,
+                lambda errand: self._enter(volumes, owner, errand),
+                undo=lambda entered: entered.lease.release(),
+            )
+        except AuthorityUnreachable:
+            owner.forget_abandoned()
+            raise
+        try:
+            if entered.entry is not None:
+                owner.held.append(entered.entry)
+            self._entered.append(entered)
+            if self._on_lost == "signal":
+                entered.lease.on_lost(end_this_process)
+        except BaseException:  # interrupted: nobody would ever release it
+            entered.lease.release()
+            raise
+        return entered.lease
+
+    def _enter(self, volumes: Volumes, owner: Owner, errand: Errand | None) -> _Entered:
         wanted = self._resolve(volumes)
         volume = volumes.name_of(wanted.root)
         held = owner.covering(volume, wanted.claims, not self._shared)
         if held is not None:
             outer: Lease = held.lease
             lease = Lease(outer._hosted, outer.token, wanted.shown, self._mode, outer=outer)
-            self._entered.append(_Entered(lease, owner, None))
-            return lease
+            return _Entered(lease, owner, None)
         self._refuse_own(volume, owner, wanted)
-        lease, wanted = self._acquire(volumes, owner, wanted)
-        try:
-            entry = Held(volumes.name_of(wanted.root), wanted.claims, not self._shared, lease)
-            owner.held.append(entry)
-            self._entered.append(_Entered(lease, owner, entry))
-            if self._on_lost == "signal":
-                lease.on_lost(end_this_process)
-        except BaseException:  # interrupted: nobody would ever release it
-            lease.release()
-            raise
-        return lease
+        lease, wanted = self._acquire(volumes, owner, wanted, errand)
+        entry = Held(volumes.name_of(wanted.root), wanted.claims, not self._shared, lease)
+        return _Entered(lease, owner, entry)
 
     def __exit__(
         self,
@@ -116,17 +134,27 @@ class volume_lease:
             lost = loss if loss.facts["reason"] != "released" else None
         if entry is not None:
             owner.held.remove(entry)
-        lease.release()
+        self._release(lease)
         if lost is not None and self._on_lost != "ignore":
             if error is None:
                 raise lost
             error.add_note(str(lost))
 
+    def _release(self, lease: Lease) -> None:
+        """Who set a timeout does not wait for a volume that hangs here either: then the release
+        goes on by itself, and the ttl frees the paths at the latest."""
+        volumes = self._volumes()
+        with suppress(AuthorityUnreachable):
+            volumes.within(None if self._timeout is None else 0.0, lambda _: lease.release())
+
+    def _volumes(self) -> Volumes:
+        from .volumes import of_this_process  # what it takes to run a session loads with the first
+
+        return self._given_volumes or of_this_process()
+
     def _leave(self) -> _Entered:
         """What this owner entered last: one object may be used by several threads at once."""
-        from .volumes import of_this_process
-
-        owner = (self._given_volumes or of_this_process()).owners.current()
+        owner = self._volumes().owners.current()
         mine = [entered for entered in self._entered if entered.owner is owner]
         last = mine[-1] if mine else self._entered[-1]
         self._entered.remove(last)
@@ -187,14 +215,16 @@ class volume_lease:
             cycle=(clash.lease.token,),
         )
 
-    def _acquire(self, volumes: Volumes, owner: Owner, wanted: _Wanted) -> tuple[Lease, _Wanted]:
+    def _acquire(
+        self, volumes: Volumes, owner: Owner, wanted: _Wanted, errand: Errand | None
+    ) -> tuple[Lease, _Wanted]:
         clock = volumes.surroundings.clock
         started = clock.boottime()
         for _ in range(_RESOLVE_TRIES):
             left = self._timeout
             if left:
                 left = max(0.0, left - (clock.boottime() - started))
-            lease = self._ask(volumes, owner, wanted, left)
+            lease = self._ask(volumes, owner, wanted, left, errand)
             if lease is None:
                 continue  # nothing was held: a new session asks again
             again = self._resolve(volumes)
@@ -213,7 +243,12 @@ class volume_lease:
         )
 
     def _ask(
-        self, volumes: Volumes, owner: Owner, wanted: _Wanted, left: float | None
+        self,
+        volumes: Volumes,
+        owner: Owner,
+        wanted: _Wanted,
+        left: float | None,
+        errand: Errand | None,
     ) -> Lease | None:
         """The lease, or None if the session was lost before it was granted."""
         from volumelease.drivers.threads import run_flow
@@ -230,7 +265,7 @@ class volume_lease:
         hosted = volumes.session(wanted.root)
         started = volumes.surroundings.clock.boottime()
         flow = acquire(question, ", ".join(wanted.shown), started, left)
-        got = run_flow(flow, hosted.talk(left))
+        got = run_flow(flow, hosted.talk(errand))
         if isinstance(got, SessionEnded):
             return None
         return Lease(hosted, got.token, wanted.shown, self._mode)

@@ -107,8 +107,10 @@ class Lease:
                 self._stop_listening = self._hosted.on_change(self._tell_if_lost)
 
     def _tell_if_lost(self) -> None:
-        if self._released or not self.lost:
-            return
+        if not self._released and self.lost:
+            self._tell()
+
+    def _tell(self) -> None:
         with self._lock:
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
@@ -125,7 +127,7 @@ class Lease:
                 f"{self._shown()} is held by an outer block",
                 advice="Downgrade the lease of the outer block",
             )
-        self._hosted.talk(None).ask(Downgrade(self._token))
+        self._hosted.talk().ask(Downgrade(self._token))
         self._mode = "shared"
 
     def release(self) -> None:
@@ -141,11 +143,13 @@ class Lease:
             self._released = True
         if self._stop_listening is not None:
             self._stop_listening()
+        if lost:
+            self._tell()
         if self._outer is None and not lost and self._hosted.pid == os.getpid():
             try:
-                self._hosted.talk(None).ask(Release(self._token))
+                self._hosted.talk().ask(Release(self._token))
             except LeaseError as error:
-                self._hosted.talk(None).notice(f"the release of {self._shown()} waits: {error}")
+                self._hosted.talk().notice(f"the release of {self._shown()} waits: {error}")
 
     def _shown(self) -> str:
         return ", ".join(self._paths)

@@ -35,6 +35,15 @@ class Owner:
         self.name = name
         self.held: list[Held] = []
 
+    def forget_abandoned(self) -> None:
+        """A request of this owner was given up while the volume did not answer, and may still be
+        granted before it is given back. Under a new name, the next request waits for it as for
+        anybody's, instead of being refused as waiting for itself. An owner that holds something
+        keeps its name: deadlocks are found by it."""
+        if not self.held:
+            base, _, number = self.name.partition("/")
+            self.name = f"{base}/{int(number or 0) + 1}"
+
     def _live(self, volume: str) -> list[Held]:
         return [held for held in self.held if held.volume == volume and not held.lease.lost]
 

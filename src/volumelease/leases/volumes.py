@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
@@ -13,7 +14,7 @@ from volumelease.authorities.volume.segments import DEFAULT_RETENTION_SECONDS
 from volumelease.clock import Clock, SystemClock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.files import Files
-from volumelease.drivers.threads import Monitor, Performer
+from volumelease.drivers.threads import Errand, Monitor, Patience, Performer
 from volumelease.errors import (
     AuthorityUnreachable,
     LeaseError,
@@ -32,7 +33,13 @@ from volumelease.wire.identity import Identity
 from .hosting import HostedSession
 from .owners import Owners
 
-VERSION = "0.1.0"
+T = TypeVar("T")
+
+VERSION: Final = "0.1.0"
+
+ANSWER_SECONDS: Final = 5.0
+"""How much longer than the caller's timeout the calls on the volume may take together before the
+caller is told that the volume does not answer."""
 
 
 def _say(text: str) -> None:
@@ -68,6 +75,7 @@ class Volumes:
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
         self.owners = Owners()
+        self._patience = Patience()
         self._roots: dict[str, VolumeRoot] = {}
         self._identities: dict[str, Identity] = {}
         self._sessions: dict[str, HostedSession] = {}
@@ -233,6 +241,30 @@ class Volumes:
         """A request that still waits must not ask again with a session that nobody will end."""
         if self._closed:
             raise LeaseError("this process has given up its leases", advice="Start a new process")
+
+    def within(
+        self,
+        timeout: float | None,
+        work: Callable[[Errand | None], T],
+        undo: Callable[[T], Any] = lambda _: None,
+    ) -> T:
+        """The result of ``work``, which may take ``timeout`` seconds and what a call on the volume
+        may take besides. ``undo`` gets a result that came too late.
+
+        Without a timeout it runs in the calling thread, which spares two switches of threads (70
+        microseconds, a fifth of a commit). Errors: ``AuthorityUnreachable``.
+        """
+        if timeout is None:
+            return work(None)
+        seconds = timeout + ANSWER_SECONDS
+        try:
+            return self._patience.call(work, seconds, undo)
+        except TimeoutError as error:
+            if isinstance(error, LeaseError):
+                raise
+            raise AuthorityUnreachable(
+                f"the volume did not answer in {seconds:.1f} s", root=None, seconds=seconds
+            ) from None
 
     def close(self) -> None:
         """End all sessions, for good: what they hold is free at once."""

@@ -1,0 +1,184 @@
+"""``volumelease init``: make a directory a volume."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from .parameters import at_least
+from .speech import note, one_line, say
+
+if TYPE_CHECKING:
+    from volumelease.leases.volumes import Volumes
+    from volumelease.paths.mounts import Mount, Verdict
+    from volumelease.wire.identity import Identity
+
+_CONTROL: Final = ".volumelease"
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.option(
+    "--ttl",
+    type=float,
+    callback=at_least(2),
+    metavar="S",
+    help="Seconds after which a dead host makes way (15).",
+)
+@click.option("--authority", type=click.Choice(["volume"]), help="What grants leases (volume).")
+@click.option("--force", is_flag=True, help="Vouch for a file system that nobody measured.")
+def command(directory: str, ttl: float | None, authority: str | None, force: bool) -> int:
+    """Make DIR a volume, on which leases can be taken.
+
+    Once for a volume, on any host; a second time changes nothing. A network volume needs no init:
+    its first lease makes it one, after a wait of one ttl.
+
+    Limit: two mounts of different directories of one file system are two volumes to each other.
+    """
+    del authority  # there is one so far
+    from volumelease.leases.volumes import Surroundings, Volumes
+    from volumelease.paths.mounts import judge, mount_of
+    from volumelease.paths.resolve import resolve
+
+    real = resolve(directory)
+    _require_directory(directory, real)
+    _refuse_nested(directory, real)
+    mount = mount_of(real)
+    verdict = judge(mount)
+    _require_suitable(directory, mount, verdict)
+    volumes = Volumes(Surroundings.of_this_process()._replace(report=lambda text: None))
+    known = _existing(volumes, real, ttl)
+    if known is not None:
+        say(f"{one_line(directory)} is a volume already: id {known.id}, ttl {known.ttl:g} s")
+        return 0
+    if verdict.suitable == "unknown" and not force:
+        raise _unproven(directory, mount, verdict)
+    identity = _found(volumes, real, ttl)
+    _announce(directory, real, identity, verdict)
+    return 0
+
+
+def _require_directory(directory: str, real: str) -> None:
+    from volumelease.errors import VolumeNotFound
+
+    if not os.path.isdir(real):
+        raise VolumeNotFound(
+            f"{directory} is no directory", advice=f"mkdir -p {directory}", path=directory
+        )
+
+
+def _refuse_nested(directory: str, real: str) -> None:
+    """A volume inside a volume would take its paths out of the other's leases."""
+    from volumelease.errors import VolumeNotFound, VolumeUnsuitable
+    from volumelease.paths.locate import locate
+
+    try:
+        outer = locate(real, explicit=None)
+    except VolumeNotFound:
+        return
+    if outer.real_root != real:
+        raise VolumeUnsuitable(
+            f"{directory} is on the volume {outer.root}, and a volume inside a volume would not "
+            "respect its leases",
+            advice=f"Lease paths below {directory} as they are, or init {outer.root}",
+            root=directory,
+            fstype=outer.mount.fstype,
+        )
+
+
+def _require_suitable(directory: str, mount: Mount, verdict: Verdict) -> None:
+    from volumelease.errors import VolumeUnsuitable
+
+    reason = verdict.reason if verdict.suitable == "refused" else ""
+    if "ro" in mount.options:
+        reason = "it is mounted read-only"
+    if reason:
+        raise VolumeUnsuitable(
+            f"{directory} ({mount.fstype}) can't carry leases: {reason}",
+            advice="Use a writable MooseFS, CephFS or local volume",
+            root=directory,
+            fstype=mount.fstype,
+        )
+
+
+def _unproven(directory: str, mount: Mount, verdict: Verdict) -> Exception:
+    from volumelease.errors import VolumeUnsuitable
+
+    return VolumeUnsuitable(
+        f"{directory} ({mount.fstype}) is not proven to carry leases: {verdict.reason}",
+        advice=f"See what works (volumelease doctor {directory}), then vouch for it with --force",
+        root=directory,
+        fstype=mount.fstype,
+    )
+
+
+def _existing(volumes: Volumes, real: str, ttl: float | None) -> Identity | None:
+    """The identity that is there. Errors: ``SettingsMismatch`` when it has another ttl."""
+    from volumelease.authorities.volume import founding
+    from volumelease.drivers.threads import Monitor
+    from volumelease.errors import SettingsMismatch
+    from volumelease.paths.locate import locate
+
+    known = Monitor(volumes.surroundings.performer).run(founding.read_identity(real))
+    if known is None:
+        return None
+    if ttl is not None and ttl != known.ttl:
+        raise SettingsMismatch(
+            f"{real} was made with a ttl of {known.ttl:g} s, and all its workers count on that",
+            advice="Leave --ttl away, or uninstall the volume and init it again",
+            setting="--ttl",
+            ours=ttl,
+            theirs=known.ttl,
+        )
+    return volumes.identity(locate(real, explicit=real))
+
+
+def _found(volumes: Volumes, real: str, ttl: float | None) -> Identity:
+    from volumelease.errors import LeaseError
+    from volumelease.paths.locate import locate
+
+    control = f"{real}/{_CONTROL}"
+    fresh = _make_control(real, control)
+    try:
+        return volumes.found(locate(real, explicit=real), ready=fresh, ttl=ttl)
+    except LeaseError:
+        if fresh:  # an empty one would look like the trace of a deleted log
+            with suppress(OSError):
+                os.rmdir(control)
+        raise
+
+
+def _make_control(real: str, control: str) -> bool:
+    """Returns whether there was no trace of us before. A trace may be all that is left of a log
+    whose leases still live, so then the new log starts in grace."""
+    from volumelease.errors import VolumeFull, VolumeUnsuitable
+
+    try:
+        os.mkdir(control)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        what = f"{real} can't be written: {os.strerror(error.errno or 0)}"
+        if error.errno in (errno.EDQUOT, errno.ENOSPC):
+            raise VolumeFull(what, root=real) from error
+        raise VolumeUnsuitable(
+            what, advice="Mount it writable and run as a user who may write it", root=real
+        ) from error
+    return True
+
+
+def _announce(directory: str, real: str, identity: Identity, verdict: Verdict) -> None:
+    from .reading import Reader
+
+    say(f"{one_line(directory)} is now a volume: id {identity.id}, ttl {identity.ttl:g} s")
+    if Reader(real).look().table.grace:
+        note(
+            f"there are traces of an earlier log, whose leases may still live: the first lease "
+            f"is granted after {identity.ttl + 1:g} s"
+        )
+    if not verdict.shared:
+        note(f"{verdict.reason}; workers on other hosts are not excluded")

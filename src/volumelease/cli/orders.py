@@ -1,0 +1,77 @@
+"""What ``hold`` and its warden say to each other, over two pipes."""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+# To the warden.
+GRACE: Final = b"g"
+"""``at`` seconds may pass between SIGTERM and SIGKILL."""
+RUN: Final = b"r"
+"""Start the command under token ``number``, for the paths in ``text``, until ``at`` (boottime)."""
+DEADLINE: Final = b"d"
+"""The lease may be assumed until ``at`` (boottime)."""
+FORWARD: Final = b"f"
+"""Send signal ``number`` to the command."""
+END: Final = b"e"
+"""The lease is lost: end the command and all its descendants."""
+
+# From the warden.
+FAILED: Final = b"x"
+"""The command could not be executed: errno ``number``."""
+ENDED: Final = b"c"
+"""The command ended with wait status ``number``."""
+LEFT: Final = b"l"
+"""The command ended and left ``number`` processes running, named in ``text``; they are ended."""
+GONE: Final = b"n"
+"""Neither the command nor any descendant is left, since ``at``. ``number`` 1: the warden ended
+them because it was told so, or because the deadline passed."""
+
+_HEADER: Final = struct.Struct("<cqdI")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    kind: bytes
+    number: int = 0
+    at: float = 0.0
+    text: str = ""
+
+
+def write(descriptor: int, message: Message) -> bool:
+    """Returns whether the message went on its way: not when nobody reads any more, and not when
+    the reader was stopped for so long that the pipe is full."""
+    text = os.fsencode(message.text)
+    try:
+        if not select.select([], [descriptor], [], 0)[1]:
+            return False
+        data = _HEADER.pack(message.kind, message.number, message.at, len(text)) + text
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        return False
+    return True
+
+
+def read(descriptor: int) -> Message | None:
+    """The next message; blocks. None when the other side is gone."""
+    header = _read_exactly(descriptor, _HEADER.size)
+    if header is None:
+        return None
+    kind, number, at, length = _HEADER.unpack(header)
+    text = _read_exactly(descriptor, length)
+    return None if text is None else Message(kind, number, at, os.fsdecode(text))
+
+
+def _read_exactly(descriptor: int, size: int) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            return None
+        data += more
+    return data

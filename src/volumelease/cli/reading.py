@@ -1,0 +1,108 @@
+"""Reading a volume's log without being part of its fleet: no session, no beat, no commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from volumelease.authorities.answers import describe
+from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.replica import Replica
+from volumelease.authorities.volume.survival import still_the_same_log
+from volumelease.clock import SystemClock
+from volumelease.core.table import Table
+from volumelease.drivers.files import Files
+from volumelease.drivers.threads import Monitor, Patience
+from volumelease.effects import Steps
+from volumelease.errors import AuthorityUnreachable, VolumeNotFound
+from volumelease.model import Holder
+from volumelease.wire.identity import Identity
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a command of a person waits for a volume before it says that it does not answer."""
+
+
+class _Nobody:
+    def entry_applied(self, *facts: Any) -> None: ...
+
+    def table_loaded(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The log as it was at one moment."""
+
+    identity: Identity
+    table: Table
+    next_index: int
+    segment: int
+    garbage: int
+
+    def holders(self) -> list[Holder]:
+        """Who holds something, oldest first."""
+        return [describe(self.table, h) for h in self.table.holdings.values() if h.granted]
+
+    def waiters(self) -> list[tuple[Holder, int]]:
+        """Who waits, and at which place of the queue in front of what it wants."""
+        found = []
+        for holding in self.table.holdings.values():
+            if not holding.granted:
+                ahead = sum(not other.granted for other in self.table.blockers(holding))
+                found.append((describe(self.table, holding), ahead + 1))
+        return found
+
+
+class Reader:
+    """Reads one volume, again and again.
+
+    Limit: like every reader it moves an elected segment in place if it finds one lying about;
+    nothing else of it is ever seen by others.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._monitor = Monitor(Files())
+        self._patience = Patience()
+        self._identity: Identity | None = None
+        self._replica: Replica | None = None
+
+    def look(self) -> Picture:
+        """The log as it is now. Errors: ``VolumeNotFound`` when this is no volume,
+        ``AuthorityUnreachable`` when it does not answer, ``LogDamaged``."""
+        if self._identity is None or self._replica is None or self._another_log():
+            self._identity = self._read_identity()
+            layout = Layout(self._root, self._identity.id)
+            self._replica = Replica(layout, SystemClock(), _Nobody())
+        replica = self._replica
+        self.run(replica.catch_up())
+        return Picture(
+            self._identity, replica.table, replica.next_index, replica.segment, replica.garbage
+        )
+
+    def run(self, steps: Steps[Any]) -> Any:
+        try:
+            return self._patience.call(lambda _: self._monitor.run(steps), ANSWER_SECONDS)
+        except TimeoutError as error:
+            if isinstance(error, AuthorityUnreachable):
+                raise
+            raise AuthorityUnreachable(
+                f"{self._root} did not answer in {ANSWER_SECONDS:g} s",
+                root=self._root,
+                seconds=ANSWER_SECONDS,
+            ) from None
+
+    def _read_identity(self) -> Identity:
+        identity: Identity | None = self.run(founding.read_identity(self._root))
+        if identity is None:
+            raise VolumeNotFound(
+                f"{self._root} is no volume yet",
+                advice=f"volumelease init {self._root}",
+                path=self._root,
+            )
+        return identity
+
+    def _another_log(self) -> bool:
+        assert self._replica is not None
+        assert self._identity is not None
+        return bool(self.run(still_the_same_log(self._replica, self._identity.id)))

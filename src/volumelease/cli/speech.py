@@ -1,0 +1,70 @@
+"""How the command line speaks: plain lines, two-line errors, tables for a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from volumelease.errors import LeaseError
+
+
+class Problem(LeaseError):
+    """Something that only the command line can find wrong. ``exit_code`` is what it ends with."""
+
+    def __init__(self, what: str, *, advice: str = "", exit_code: int = 1, **facts: Any) -> None:
+        super().__init__(what, advice=advice, exit_code=exit_code, **facts)
+        self.exit_code = exit_code
+
+
+def complain(what: str, advice: str) -> None:
+    """The two lines of an error, on stderr."""
+    advice = advice or "volumelease doctor"
+    if advice[:2].istitle():
+        advice = advice[0].lower() + advice[1:]
+    click.echo(f"error: {one_line(what).rstrip('.')}", err=True)
+    click.echo(f"try: {one_line(advice)}", err=True)
+
+
+def note(text: str) -> None:
+    """Something a person should know while the command goes on, on stderr."""
+    click.echo(f"volumelease: {one_line(text.removeprefix('volumelease: '))}", err=True)
+
+
+def say(text: str = "") -> None:
+    """A line of the result, on stdout, at once: whoever reads a pipe is watching too."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def one_line(text: str) -> str:
+    """``text`` without anything that could move a terminal's cursor: names on a volume are made
+    by others, and may hold any byte but the slash and NUL."""
+    words = " ".join(text.splitlines()) if "\n" in text else text
+    return "".join(c if c.isprintable() else _escaped(c) for c in words)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def seconds(value: float) -> str:
+    """A duration for a person, in at most two units."""
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, left = divmod(int(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {left} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at stdout, rather than a pipe."""
+    return sys.stdout is not None and sys.stdout.isatty()

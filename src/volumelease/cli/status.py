@@ -1,0 +1,209 @@
+"""``volumelease status``: who holds what, since when, and who waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from . import speech
+from .speech import one_line, say, seconds
+
+if TYPE_CHECKING:
+    from volumelease.model import Holder
+
+    from .places import Place
+    from .reading import Picture, Reader
+
+REFRESH_SECONDS: Final = 1.0
+LIMIT: Final = "a lease excludes those who ask for one; a write without a lease is not stopped"
+
+
+@click.command()
+@click.argument("path", required=False, metavar="[PATH]")
+@click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
+@click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")
+def command(path: str | None, as_json: bool, watch: bool) -> int:
+    """Show who holds leases on a volume and who waits.
+
+    PATH is the volume or something on it (then only what concerns that path is shown); without
+    it, the volume of the working directory, else the mounted network volume. Reads the log and
+    takes no part in it.
+    """
+    if as_json and watch:
+        raise click.UsageError("--json and --watch exclude each other", click.get_current_context())
+    from .places import place_of
+    from .reading import Reader
+
+    place = place_of(path)
+    reader = Reader(place.root)
+    if watch:
+        return _watch(place, reader)
+    picture = reader.look()
+    if as_json:
+        say(json.dumps(as_document(place, picture)))
+    elif speech.on_terminal():
+        from .tables import print_status
+
+        print_status(place, picture)
+    else:
+        for line in lines(place, picture):
+            say(line)
+    return 0
+
+
+def _watch(place: Place, reader: Reader) -> int:
+    try:
+        if speech.on_terminal():
+            from .tables import watch_status
+
+            watch_status(place, reader)
+        while True:
+            for line in lines(place, reader.look()):
+                say(line)
+            say()
+            time.sleep(REFRESH_SECONDS)
+    except KeyboardInterrupt:
+        return 0
+
+
+def holders(place: Place, picture: Picture) -> list[Holder]:
+    return [holder for holder in picture.holders() if place.concerns(holder.paths)]
+
+
+def waiters(place: Place, picture: Picture) -> list[tuple[Holder, int]]:
+    return [
+        (holder, position) for holder, position in picture.waiters() if place.concerns(holder.paths)
+    ]
+
+
+def age(since: float) -> float:
+    """Seconds since a wall-clock time of another host: only to be shown, and never negative."""
+    return max(0.0, time.time() - since)
+
+
+# ---- for programs
+
+
+def as_document(place: Place, picture: Picture) -> dict[str, Any]:
+    """The form promised to programs: keys are added, never renamed."""
+    identity = picture.identity
+    return {
+        "schema": 1,
+        "volume": {
+            "id": identity.id,
+            "root": place.root,
+            "fstype": place.mount.fstype,
+            "source": place.mount.source,
+        },
+        "authority": identity.authority,
+        "bell": "poll",
+        "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
+        "waiting": [
+            {
+                "paths": place.absolute(holder.paths),
+                "mode": mode(holder),
+                "session": holder.session,
+                "waited_seconds": round(age(holder.since), 3),
+                "position": position,
+            }
+            for holder, position in waiters(place, picture)
+        ],
+        "enforcement": "none",
+        "violations_24h": 0,
+    }
+
+
+def _lease(place: Place, holder: Holder, ttl: float) -> dict[str, Any]:
+    return {
+        "paths": place.absolute(holder.paths),
+        "mode": mode(holder),
+        "token": str(holder.token),
+        "session": holder.session,
+        "endpoint": holder.endpoint,
+        "worker": holder.worker,
+        "pid": holder.pid,
+        "host": holder.host,
+        "held_seconds": round(age(holder.since), 3),
+        "ttl_seconds": ttl,
+        "reason": holder.reason,
+    }
+
+
+def mode(holder: Holder) -> str:
+    return "exclusive" if holder.exclusive else "shared"
+
+
+# ---- for people
+
+
+def lines(place: Place, picture: Picture) -> list[str]:
+    """Plain text for a pipe: one lease a line."""
+    found = [headline(place, picture), *troubles(place, picture)]
+    held, waiting = holders(place, picture), waiters(place, picture)
+    for holder in held:
+        found.append(
+            f"held {mode(holder)} {shown(holder)} for {seconds(age(holder.since))} "
+            f"by {who(holder)} token {holder.token}{_because(holder)}"
+        )
+    for holder, position in waiting:
+        found.append(
+            f"waits {mode(holder)} {shown(holder)} for {seconds(age(holder.since))} "
+            f"by {who(holder)} position {position}{_because(holder)}"
+        )
+    if not held:
+        found.append(nobody(place))
+    return [*found, f"limit: {LIMIT}"]
+
+
+def headline(place: Place, picture: Picture) -> str:
+    identity, count = picture.identity, len(picture.table.sessions)
+    return (
+        f"volume {one_line(place.root)} ({place.kind}) id {identity.id} ttl {identity.ttl:g} s, "
+        f"{count} session{'' if count == 1 else 's'}, log entry {picture.next_index} "
+        f"in segment {picture.segment}"
+    )
+
+
+def troubles(place: Place, picture: Picture) -> list[str]:
+    """What keeps the volume from being well, one line each."""
+    found = []
+    if picture.table.grace:
+        found.append(
+            f"the log is new: the first lease is granted once somebody watched it for "
+            f"{picture.identity.ttl + 1:g} s"
+        )
+    if picture.garbage:
+        found.append(
+            f"{picture.garbage} entries of this segment are garbage; they count for nothing"
+        )
+    space = os.statvfs(place.root)
+    if space.f_blocks and not space.f_bavail:
+        found.append("the volume is full: leases work, writes of data fail")
+    if space.f_files and not space.f_favail:
+        found.append("the volume is out of inodes: leases are released, but none can be taken")
+    return found
+
+
+def nobody(place: Place) -> str:
+    return f"nobody holds a lease{f' on {one_line(place.key)}' if place.key else ''}"
+
+
+def shown(holder: Holder) -> str:
+    return ", ".join(one_line(path) or "(the whole volume)" for path in holder.paths)
+
+
+def who(holder: Holder) -> str:
+    """The holder on one line: worker and endpoint where it has them, process and host always."""
+    worker = f"worker {holder.worker}" if holder.worker else ""
+    endpoint = f"endpoint {holder.endpoint}" if holder.endpoint else ""
+    named = " of ".join(word for word in (worker, endpoint) if word)
+    process = f"pid {holder.pid} on {holder.host}"
+    return one_line(f"{named} ({process})" if named else process)
+
+
+def _because(holder: Holder) -> str:
+    return f" ({one_line(holder.reason)})" if holder.reason else ""

@@ -1,0 +1,88 @@
+"""What a terminal shows instead of plain lines. The only module that loads rich for status."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from volumelease.errors import LeaseError
+
+from . import status
+from .speech import one_line, seconds
+
+if TYPE_CHECKING:
+    from .places import Place
+    from .reading import Picture, Reader
+
+
+def print_status(place: Place, picture: Picture) -> None:
+    Console().print(_status(place, picture))
+
+
+def watch_status(place: Place, reader: Reader) -> None:
+    """Refresh until ``KeyboardInterrupt``. A volume that stops answering is said so, and looked
+    at again."""
+    with Live(_status(place, reader.look()), auto_refresh=False, screen=False) as live:
+        while True:
+            time.sleep(status.REFRESH_SECONDS)
+            try:
+                shown = _status(place, reader.look())
+            except LeaseError as error:
+                shown = Group(Text(f"error: {one_line(error.what)}", style="red"))
+            live.update(shown, refresh=True)
+
+
+def _status(place: Place, picture: Picture) -> Group:
+    parts: list[Text | Table] = [Text(status.headline(place, picture), style="bold")]
+    parts += [Text(line, style="yellow") for line in status.troubles(place, picture)]
+    holders = status.holders(place, picture)
+    if holders:
+        held = _table("held", "mode", "for", "by", "token", "reason")
+        for holder in holders:
+            held.add_row(
+                *_cells(
+                    status.shown(holder),
+                    status.mode(holder),
+                    seconds(status.age(holder.since)),
+                    status.who(holder),
+                    str(holder.token),
+                    one_line(holder.reason),
+                )
+            )
+        parts.append(held)
+    else:
+        parts.append(Text(status.nobody(place)))
+    waiters = status.waiters(place, picture)
+    if waiters:
+        waiting = _table("waited for", "mode", "for", "by", "position", "reason")
+        for holder, position in waiters:
+            waiting.add_row(
+                *_cells(
+                    status.shown(holder),
+                    status.mode(holder),
+                    seconds(status.age(holder.since)),
+                    status.who(holder),
+                    str(position),
+                    one_line(holder.reason),
+                )
+            )
+        parts.append(waiting)
+    parts.append(Text(f"limit: {status.LIMIT}", style="dim"))
+    return Group(*parts)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cells(*words: str) -> list[Text]:
+    """Words of others, which must not be read as rich's own markup."""
+    return [Text(word) for word in words]

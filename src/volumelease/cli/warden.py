@@ -1,0 +1,269 @@
+"""The warden: the process between ``hold`` and its command.
+
+``hold`` acquires the lease in the name of the warden's process, so a proof that ``hold`` is dead
+counts only when the warden is gone too; and the warden is gone only after the command and every
+descendant of it is. It ends them itself
+
+* when the deadline of the lease passes and no newer one was told: ``hold`` may be stopped, or its
+  heartbeat hangs. SIGTERM at the deadline, SIGKILL half of the time later that lies between the
+  deadline and the earliest moment at which another session can take over (``core.liveness``);
+* when its pipe closes: ``hold`` was killed;
+* when it is told that the lease is lost.
+
+It is forked before ``hold`` starts a thread or touches the volume, never touches the volume
+itself, and adopts orphans, so a descendant that forked twice stays beneath it. Limits: SIGKILL to
+``hold`` and to the warden at the same moment leaves the command's children running (the command
+itself dies with its parent); a process that hangs in the kernel dies when its call returns, and
+until then the warden stays.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from . import orders, processes
+from .orders import Message
+
+LEFTOVER_QUIET_SECONDS: Final = 0.3
+"""What the command left running may end by itself for so long: the tee of a shell's ``> >(tee)``
+ends a moment after its writer."""
+
+LEFTOVER_GRACE_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.1
+"""The clock of poll stands still while the machine is suspended; so it never sleeps for long."""
+
+_KILL_AGAIN_SECONDS: Final = 0.02
+_KILL_SLOWLY_SECONDS: Final = 0.5
+_NAMES_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the command is started. ``group`` is the process group it joins, 0 for its own;
+    ``mask`` the signals that were blocked before ``hold`` blocked its own."""
+
+    command: tuple[str, ...]
+    group: int
+    mask: frozenset[int]
+
+
+def serve(terms: Terms, orders_from: int, reports_to: int) -> NoReturn:
+    """Be the warden; the process ends here."""
+    try:
+        warden = _Warden(terms, orders_from, reports_to)
+        try:
+            warden.run()
+        finally:
+            warden.end_everything()
+    except BaseException:  # noqa: BLE001 - the process that it is a copy of must not go on here
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+class _Warden:
+    def __init__(self, terms: Terms, orders_from: int, reports_to: int) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGCHLD})
+        os.setpgid(0, 0)  # what kills hold's whole group must not kill the warden first
+        processes.adopt_orphans()
+        self._terms = terms
+        self._orders = orders_from
+        self._reports = reports_to
+        self._alone = False
+        self._command = 0
+        self._refusal = -1
+        self._status: int | None = None
+        self._empty = True
+        self._reported = False
+        self._deadline = float("inf")
+        self._grace = 0.0
+        self._forced = False
+        self._kill_at = float("inf")
+        self._leftover_since: float | None = None
+        self._passes = 0
+        self._woken = self._wake_on_child()
+
+    def _wake_on_child(self) -> int:
+        """A descriptor that becomes readable when a child ends."""
+        woken, wake = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        return woken
+
+    def run(self) -> None:
+        while not (self._alone and self._empty):
+            self._wait()
+            self._reap()
+            self._act(_now())
+
+    def end_everything(self) -> None:
+        while not self._empty:
+            processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
+            time.sleep(_KILL_AGAIN_SECONDS)
+            self._reap()
+
+    # ---- what happens
+
+    def _wait(self) -> None:
+        waited_for = [self._woken] if self._alone else [self._woken, self._orders]
+        readable = select.select(waited_for, [], [], self._pause())[0]
+        if self._woken in readable:
+            os.read(self._woken, 4096)
+        if self._orders in readable:
+            message = orders.read(self._orders)
+            if message is None:
+                self._alone = True
+                self._end(_now())
+            else:
+                self._obey(message)
+
+    def _pause(self) -> float:
+        if self._empty:
+            return 3600.0  # nothing runs: only an order, or the end of hold, can matter
+        left = self._kill_at - _now()
+        if left > 0:
+            return min(left, _LOOK_SECONDS)
+        return _KILL_AGAIN_SECONDS if self._passes < 50 else _KILL_SLOWLY_SECONDS
+
+    def _obey(self, message: Message) -> None:
+        if message.kind == orders.GRACE:
+            self._grace = message.at
+        elif message.kind == orders.RUN:
+            self._deadline = message.at
+            self._start(message)
+        elif message.kind == orders.DEADLINE:
+            self._deadline = max(self._deadline, message.at)
+        elif message.kind == orders.FORWARD:
+            self._forward(message.number)
+        elif message.kind == orders.END:
+            self._end(_now())
+
+    def _act(self, now: float) -> None:
+        if not self._command:
+            return
+        if self._empty:
+            if not self._reported:
+                self._reported = True
+                orders.write(self._reports, Message(orders.GONE, int(self._forced), now))
+            return
+        if now >= self._deadline and not self._forced:
+            self._end(now)
+        if self._status is not None and not self._forced:
+            self._clear_leftovers(now)
+        if now >= self._kill_at:
+            self._passes += 1
+            processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
+
+    # ---- the command
+
+    def _start(self, message: Message) -> None:
+        refusal, tell_refusal = os.pipe()
+        environment = dict(os.environ)
+        environment["VOLUMELEASE_TOKEN"] = str(message.number)
+        environment["VOLUMELEASE_PATHS"] = message.text
+        parent = os.getpid()
+        try:
+            self._command = os.fork()
+        except OSError as error:
+            orders.write(self._reports, Message(orders.FAILED, error.errno or 0))
+            orders.write(self._reports, Message(orders.GONE, at=_now()))
+            return
+        if self._command == 0:
+            _become(self._terms, environment, parent, tell_refusal)
+        os.close(tell_refusal)
+        self._refusal = refusal
+        self._empty = False
+        _join_group(self._command, self._terms.group or self._command)
+
+    def _forward(self, number: int) -> None:
+        if not self._command:
+            return
+        if self._status is not None:
+            self._kill_at = min(self._kill_at, _now())  # somebody is tired of waiting
+        elif self._terms.group:
+            os.kill(self._command, number)
+        else:
+            os.killpg(self._command, number)
+
+    def _reap(self) -> None:
+        """Bury what ended. Whoever has no child has no descendant: then everything is gone."""
+        while not self._empty:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._empty = True
+                return
+            if pid == 0:
+                return
+            if pid == self._command:
+                self._status = status
+                refusal = os.read(self._refusal, 16)
+                if refusal:
+                    orders.write(self._reports, Message(orders.FAILED, int(refusal)))
+                else:
+                    orders.write(self._reports, Message(orders.ENDED, status))
+
+    # ---- the end
+
+    def _end(self, now: float) -> None:
+        """The lease is lost, or ``hold`` is: SIGTERM now, SIGKILL before another may take over."""
+        if self._empty:
+            return
+        self._forced = True
+        self._kill_at = min(self._kill_at, min(now, self._deadline) + self._grace)
+        self._ask_to_end()
+
+    def _clear_leftovers(self, now: float) -> None:
+        if self._leftover_since is None:
+            self._leftover_since = now
+        elif self._kill_at == float("inf") and now - self._leftover_since > LEFTOVER_QUIET_SECONDS:
+            left = processes.descendants(os.getpid())
+            names = ", ".join(str(process) for process in left[:_NAMES_SHOWN])
+            more = f" and {len(left) - _NAMES_SHOWN} more" if len(left) > _NAMES_SHOWN else ""
+            orders.write(self._reports, Message(orders.LEFT, len(left), now, names + more))
+            self._kill_at = now + LEFTOVER_GRACE_SECONDS
+            self._ask_to_end()
+
+    def _ask_to_end(self) -> None:
+        everything = processes.descendants(os.getpid())
+        processes.send(everything, signal.SIGTERM)
+        processes.send(everything, signal.SIGCONT)  # who is stopped hears SIGTERM only then
+
+
+def _become(terms: Terms, environment: dict[str, str], parent: int, tell_refusal: int) -> NoReturn:
+    """In the child: become the command."""
+    try:
+        _join_group(0, terms.group)
+        processes.die_with_parent()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # else one that comes now is swallowed
+        signal.pthread_sigmask(signal.SIG_SETMASK, terms.mask)
+        if os.getppid() == parent:
+            os.execvpe(terms.command[0], terms.command, environment)
+    except OSError as error:
+        os.write(tell_refusal, str(error.errno).encode())
+    finally:
+        os._exit(127)
+
+
+def _join_group(pid: int, group: int) -> None:
+    """Both sides of the fork do it, so that neither signals a group that isn't there yet."""
+    try:
+        os.setpgid(pid, group)
+    except OSError:
+        return  # it has ended, or executes its program already: the other side did it
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,72 @@
+"""Search schedules, replay one, hunt mutants, or explore a small scope completely."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from . import exhaustive, mutants, search
+from .setup import TROUBLES, Case, setup_of
+
+
+def main() -> int:
+    options = _options().parse_args()
+    if options.exhaustive:
+        print(exhaustive.report(deep=options.long))
+        return 0
+    if options.mutant == "all":
+        return _hunt_all()
+    mutant = mutants.named(options.mutant) if options.mutant else None
+    only = None if options.only is None else _names(options.only)
+    if mutant is not None and only is None:
+        only = mutant.troubles
+    seeds = range(options.seed, options.seed + options.runs)
+    cases = (Case(seed, only, options.workers, options.long) for seed in seeds)
+    started = time.monotonic()
+    found = search.first(cases, mutant)
+    seconds = time.monotonic() - started
+    if found is None:
+        print(f"{options.runs} runs from seed {options.seed}: no violation, {seconds:.0f} s")
+        return 0
+    print(f"seed {found.case.seed}: {found.checker}: {found.what}")
+    print(f"found in run {found.runs}, with {', '.join(setup_of(found.case).troubles) or 'no trouble'}")
+    if options.runs > 1:
+        print("shortening ...")
+        found = search.shorten(found, mutant)
+    print(search.story(found, mutant))
+    return 1
+
+
+def _hunt_all() -> int:
+    alive = 0
+    for mutant in mutants.MUTANTS:
+        found = search.hunt(mutant)
+        alive += found is None
+        how = "ALIVE" if found is None else f"{found.checker}, {found.runs} runs"
+        print(f"{mutant.name:30} {how:28} {mutant.rule}")
+    return int(alive > 0)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name for name in text.split(",") if name and name != "nothing")
+    unknown = set(names) - set(TROUBLES)
+    if unknown:
+        sys.exit(f"no such trouble: {sorted(unknown)}; there are: {', '.join(TROUBLES)}")
+    return names
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--runs", type=int, default=200, help="how many seeds")
+    parser.add_argument("--only", help=f"these troubles alone, of: {','.join(TROUBLES)}")
+    parser.add_argument("--workers", type=int, help="that many workers")
+    parser.add_argument("--long", action="store_true", help="three times as long")
+    parser.add_argument("--mutant", help="with that rule switched off; 'all' hunts every one")
+    parser.add_argument("--exhaustive", action="store_true", help="a small scope, completely")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

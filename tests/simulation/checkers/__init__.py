@@ -1,0 +1,88 @@
+"""What must hold, whatever happens; one checker in each file.
+
+A checker hears of everything a run does and raises ``Violation``. It judges by true time, which
+no worker can see.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from volumelease.core.records import Entry
+from volumelease.core.table import Outcome
+
+if TYPE_CHECKING:
+    from tests.simulation.fleet import Fleet
+    from tests.simulation.process import Process
+    from tests.simulation.worker import Held, WatchedSession, Wish, Worker
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+    def __init__(self, checker: str, what: str) -> None:
+        super().__init__(f"{checker}: {what}")
+        self.checker = checker
+        self.what = what
+
+
+class Checker:
+    """Hears everything and judges nothing; each checker overrides what it judges."""
+
+    name = ""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+
+    def violation(self, what: str) -> Violation:
+        return Violation(self.name, what)
+
+    def applied(
+        self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome
+    ) -> None:
+        """A replica applied an entry; ``next_index`` still is ``index``."""
+
+    def loaded(self, session: WatchedSession) -> None:
+        """A replica started from a snapshot."""
+
+    def granted(self, held: Held) -> None:
+        """A flow returned a lease to its worker."""
+
+    def changed(self, held: Held) -> None:
+        """A lease was downgraded."""
+
+    def ended(self, held: Held) -> None:
+        """A worker let go of a lease, or found it lost."""
+
+    def asked(self, wish: Wish) -> None:
+        """A worker asks for a lease."""
+
+    def answered(self, wish: Wish) -> None:
+        """The flow of that worker returned or raised."""
+
+    def resumed(self, process: Process) -> None:
+        """A stopped process runs again."""
+
+    def looked(self, worker: Worker) -> None:
+        """A worker looked at its leases, as it does every now and then."""
+
+    def state_lost(self) -> None:
+        """A master forgot what it had promised to keep."""
+
+    def unsure(self, session: str, owner: str) -> None:
+        """A release or downgrade of this owner ended with an error."""
+
+    def killed(self, worker: Worker) -> None:
+        """A worker's process was killed."""
+
+    def crashed(self, worker: Worker, thread: str, error: BaseException) -> None:
+        """A thread of a worker ended with an error."""
+
+    def progressed(self) -> None:
+        """Everybody had a lease after the faults ended, or the time for it is over."""
+
+    def settled(self) -> None:
+        """All faults are over; from now on there are none."""
+
+    def finished(self) -> None:
+        """The run is over and everybody let go."""

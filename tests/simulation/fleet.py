@@ -1,0 +1,140 @@
+"""One run: a fleet on a volume, the trouble that its setup asks for, and the checkers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from volumelease.authorities.volume import segments
+from volumelease.authorities.volume.layout import CONTROL
+from volumelease.host import ProcessFacts
+
+from .checkers import Checker
+from .clocks import HostClock
+from .mount import Mount
+from .process import Host, Process
+from .setup import Setup
+from .trouble import Trouble
+from .volume import Server
+from .worker import WatchedSession, Worker
+from .world import World
+
+SAME_NAMESPACE: Final = 4_026_531_836
+"""The inode of the first pid namespace is the same number on every Linux."""
+
+
+class Fleet:
+    """Everything that exists in one run."""
+
+    def __init__(
+        self, setup: Setup, checkers: list[type[Checker]], *, recording: bool = False
+    ) -> None:
+        self.setup = setup
+        self.world = World(setup.seed, recording=recording)
+        self.server = Server(self.world)
+        self.server.remembers = setup.strength("forget") == 0
+        self.hosts = [self._host(number) for number in range(setup.hosts)]
+        self.sessions: dict[str, WatchedSession] = {}
+        self.workers: list[Worker] = []
+        self.ready = setup.ready
+        self.finale = False
+        self.interruptions = 0.0
+        self.retention_seconds = segments.LEAST_RETENTION_SECONDS
+        self.checkers = [checker(self) for checker in checkers]
+        self.crashes: list[tuple[str, BaseException]] = []
+        self.state_lost_at = -1e9
+        self._processes = 0
+        self._trouble = Trouble(self)
+
+    # ---- making the fleet
+
+    def _host(self, number: int) -> Host:
+        random = self.world.random
+        rate = 1.0 + random.uniform(-1, 1) * self.setup.drift
+        name = f"host{number}"
+        # Containers of different machines often have one and the same host name.
+        shown = "worker" if random.random() < 0.5 else name
+        clock = HostClock(self.world, rate)
+        mount = Mount(self.world, self.server, self.setup, name)
+        return Host(self.world, shown, f"boot-{number}", clock, mount)
+
+    def facts(self, host: Host, before: ProcessFacts | None) -> ProcessFacts:
+        """A new process. Pids are small in containers, so they are used again and again."""
+        random = self.world.random
+        self._processes += 1
+        if before is not None and random.random() < 0.7:
+            namespace = before.pid_namespace
+        else:
+            namespace = SAME_NAMESPACE + random.choice((0, 0, 1))
+        taken = {
+            process.facts.pid
+            for process in host.processes
+            if process.facts.pid_namespace == namespace and not process.provably_gone
+        }
+        pid = next(p for p in range(random.choice((1, 1, 2)), 1000) if p not in taken)
+        return ProcessFacts(host.name, host.boot_id, namespace, pid, 1000 + self._processes)
+
+    def add_worker(self, host: Host, name: str, before: ProcessFacts | None = None) -> Worker:
+        process = Process(
+            self.world, self.setup, host, self.facts(host, before), f"{name}.{self._processes}"
+        )
+        process.calm = host.mount.calm
+        worker = Worker(self, process, name)
+        self.workers.append(worker)
+        worker.begin()
+        return worker
+
+    # ---- running
+
+    def run(self) -> None:
+        """Run to the end. Errors: ``Violation``."""
+        for number in range(self.setup.workers):
+            host = self.world.random.choice(self.hosts)
+            self.world.after(
+                self.world.random.random(), lambda h=host, n=number: self.add_worker(h, f"w{n}")  # type: ignore[misc]
+            )
+        self._trouble.begin()
+        self.world.run(self.setup.trouble_seconds, lambda: False)
+        self._trouble.end()
+        self.world.run(self.world.now + 0.6 * self.setup.ttl, lambda: False)
+        self.finale = True
+        self.world.run(self.world.now + 1.5 * self.setup.ttl, lambda: False)
+        self.tell("settled")
+        self.world.run(self.world.now + self.bound, self._all_done)
+        self.tell("progressed")
+        self.world.run(self.world.now + 1.5 * self.setup.ttl + 3.0, lambda: False)
+        self.tell("finished")
+
+    @property
+    def bound(self) -> float:
+        """By when every worker must have had a lease after the last fault, in seconds: whoever
+        is gone is noticed, a log made anew leaves its grace, slow calls come back, everybody had
+        a turn."""
+        return 5 * (self.setup.ttl + 1.0) + 30.0
+
+    def _all_done(self) -> bool:
+        return all(worker.finale_done for worker in self.alive())
+
+    def alive(self) -> list[Worker]:
+        return [worker for worker in self.workers if not worker.process.killed]
+
+    # ---- what the others tell
+
+    def tell(self, what: str, *about: Any) -> None:
+        for checker in self.checkers:
+            getattr(checker, what)(*about)
+
+    def crashed(self, worker: Worker, thread: str, error: BaseException) -> None:
+        """A thread of the product's host ended with an error: nothing would beat any more."""
+        if isinstance(error, AssertionError):
+            raise error
+        self.world.note(worker.process.name, f"{thread} died: {error!r}")
+        self.crashes.append((f"{worker.process.name} {thread}", error))
+        self.tell("crashed", worker, thread, error)
+
+    def lose_state(self) -> None:
+        self.state_lost_at = self.world.now
+        self.tell("state_lost")
+
+    def delete_control(self) -> None:
+        self.server.delete_tree(CONTROL)
+        self.ready = False  # a person says of a NEW volume that nobody holds anything on it

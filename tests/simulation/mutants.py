@@ -1,0 +1,229 @@
+"""The rules of the protocol, switched off one by one: each must be missed.
+
+A mutant patches the product for the length of a run. Whoever adds a rule adds its mutant; one that
+no checker finds means that a check, or a fault, is missing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+from unittest.mock import patch
+
+from .mutations import commits, liveness, segmentation, tables
+
+Mutation = Callable[[], list[tuple[Any, str, Any]]]
+"""What to replace: (owner, attribute, replacement)."""
+
+
+class Mutant(NamedTuple):
+    """One rule switched off. ``troubles`` are those that make it matter, ``budget`` is how
+    many runs may be needed to find it; ``duels`` of one holder and one observer, if any, instead."""
+
+    name: str
+    rule: str
+    mutation: Mutation
+    troubles: tuple[str, ...]
+    budget: int = 60
+    duels: int = 0
+
+
+MUTANTS: Final = (
+    Mutant(
+        "beat-counts-from-its-answer",
+        "a beat counts from when it was sent",
+        liveness.beat_counts_from_its_answer,
+        ("slow", "lost", "cut", "kill"),
+        duels=5000,
+    ),
+    Mutant(
+        "late-beat-revives",
+        "a beat that is answered after the deadline revives nothing",
+        liveness.late_beat_revives,
+        ("stop", "cut", "slow"),
+    ),
+    Mutant(
+        "no-deadline",
+        "a session without beats is lost at its deadline",
+        liveness.no_deadline,
+        ("cut", "slow"),
+    ),
+    Mutant(
+        "deadline-on-monotonic",
+        "the holder's clock counts suspension",
+        liveness.deadline_on_monotonic,
+        ("suspend",),
+    ),
+    Mutant(
+        "no-margin",
+        "the holder stops a margin before others start",
+        liveness.no_margin,
+        ("cut",),
+        duels=20_000,
+    ),
+    Mutant(
+        "no-cache-allowance",
+        "an observer allows for attributes that are a second old",
+        liveness.no_cache_allowance,
+        ("cut", "slow", "kill"),
+        duels=60_000,
+    ),
+    Mutant(
+        "standstill-until-the-answer",
+        "a counter was seen standing when it was asked for, not when the answer came",
+        liveness.standstill_until_the_answer,
+        ("stop", "cut", "slow", "stall"),
+        duels=40000,
+    ),
+    Mutant(
+        "clocks-of-two-hosts",
+        "nobody compares clocks of two hosts",
+        liveness.clocks_of_two_hosts,
+        (),
+    ),
+    Mutant(
+        "missing-heartbeat-is-death",
+        "a missing heartbeat file counts as standing still",
+        liveness.missing_heartbeat_is_death,
+        ("garbage",),
+    ),
+    Mutant(
+        "death-across-namespaces",
+        "a pid means something in its own pid namespace only",
+        liveness.death_across_namespaces,
+        (),
+    ),
+    Mutant(
+        "death-across-hosts",
+        "a pid means something on its own machine only",
+        liveness.death_across_hosts,
+        (),
+    ),
+    Mutant(
+        "pid-without-start-time",
+        "a pid that was used again is another process",
+        liveness.pid_without_start_time,
+        ("kill",),
+        200,
+    ),
+    Mutant(
+        "own-expiry-ignored",
+        "a session that reads its own expiry is lost",
+        liveness.own_expiry_ignored,
+        ("freeze",),
+    ),
+    Mutant(
+        "eexist-is-not-ours",
+        "EEXIST may be the answer to one's own entry",
+        commits.eexist_is_not_ours,
+        ("resend",),
+    ),
+    Mutant(
+        "success-only",
+        "an error leaves the outcome unknown",
+        commits.error_means_nothing_happened,
+        ("lost", "late"),
+    ),
+    Mutant(
+        "index-skipped",
+        "an index is tried until it is taken",
+        commits.index_skipped,
+        ("error", "late"),
+    ),
+    Mutant(
+        "another-record-at-the-index",
+        "after an error the same record is tried again",
+        commits.another_record,
+        ("lost", "late"),
+    ),
+    Mutant(
+        "no-look-before-granting",
+        "whose record it is decides, not what the call said",
+        commits.apply_without_reading,
+        ("resend",),
+    ),
+    Mutant(
+        "orphans-dropped",
+        "a request that nobody waits for is given back",
+        commits.orphans_dropped,
+        ("interrupt", "slow"),
+    ),
+    Mutant(
+        "barging",
+        "nobody passes a waiter that conflicts",
+        tables.barging,
+        (),
+    ),
+    Mutant(
+        "half-a-request",
+        "several paths are granted together or not at all",
+        tables.half_a_request,
+        (),
+    ),
+    Mutant(
+        "release-of-anybody",
+        "a session lets go of its own leases only",
+        tables.release_of_anybody,
+        ("garbage",),
+    ),
+    Mutant(
+        "no-grant-on-release",
+        "who waited is granted when nothing is in its way any more",
+        tables.no_grant_on_release,
+        (),
+    ),
+    Mutant(
+        "grace-skipped",
+        "a log made anew grants nothing until older leases are over",
+        tables.grace_skipped,
+        ("delete",),
+    ),
+    Mutant(
+        "retire-the-newest",
+        "only full segments are retired",
+        segmentation.retire_the_newest,
+        (),
+    ),
+    Mutant(
+        "segments-by-rename",
+        "the log elects the next segment, not a rename",
+        segmentation.elected_by_rename,
+        ("late", "slow", "resend", "stall"),
+        300,
+    ),
+    Mutant(
+        "draft-removed-by-path",
+        "a losing draft is renamed away before it is deleted",
+        segmentation.draft_removed_by_path,
+        ("resend", "lost"),
+        600,
+    ),
+    Mutant(
+        "retired-deleted-at-once",
+        "the entries of a retired segment stay for a while",
+        segmentation.deleted_at_once,
+        ("stall", "slow", "stop"),
+        300,
+    ),
+)
+
+
+def named(name: str) -> Mutant:
+    for mutant in MUTANTS:
+        if mutant.name == name:
+            return mutant
+    raise KeyError(f"no mutant {name!r}; there are {[mutant.name for mutant in MUTANTS]}")
+
+
+@contextmanager
+def alive(mutant: Mutant) -> Iterator[None]:
+    """Run with that rule switched off."""
+    patches = [patch.object(owner, name, value) for owner, name, value in mutant.mutation()]
+    for one in patches:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in reversed(patches):
+            one.stop()

@@ -1,0 +1,1 @@
+"""How each rule is switched off: functions that name what to replace with what."""

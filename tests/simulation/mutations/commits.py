@@ -1,0 +1,122 @@
+"""Rules about committing one record, and about what nobody wants any more."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from volumelease.authorities.volume.committer import Committer, _Attempt
+from volumelease.authorities.volume.requests import Requests
+from volumelease.effects import Steps
+from volumelease.errors import AuthorityUnreachable
+
+Patches = list[tuple[Any, str, Any]]
+
+
+def _renumber(committer: Committer, attempt: _Attempt) -> None:
+    """Go on with another record: the first one, should it land, is nobody's."""
+    committer._awaited.pop(attempt.number, None)
+    committer._number += 1
+    attempt.number = committer._number
+    committer._awaited[attempt.number] = None
+
+
+def _commit_keeping_house(self: Committer, decide: Any, *, urgent: bool = False) -> Any:
+    """``commit``, for mutants that change the number on the way."""
+    self._number += 1
+    attempt = _Attempt(self._number, round(self._clock.wall(), 3), urgent)
+    self._awaited[attempt.number] = None
+    try:
+        return (yield from self._until_known(attempt, decide))
+    finally:
+        self._awaited.pop(attempt.number, None)
+
+
+def eexist_is_not_ours() -> Patches:
+    settle = Committer._settle
+
+    def trusting(
+        self: Committer, index: int, attempt: _Attempt, trouble: OSError | None, slow: bool
+    ) -> Steps[None]:
+        if trouble is not None and trouble.errno == errno.EEXIST:
+            _renumber(self, attempt)
+        yield from settle(self, index, attempt, trouble, slow)
+
+    return [(Committer, "_settle", trusting), (Committer, "commit", _commit_keeping_house)]
+
+
+def error_means_nothing_happened() -> Patches:
+    def trusting(
+        self: Committer, index: int, attempt: _Attempt, trouble: OSError | None, slow: bool
+    ) -> Steps[None]:
+        if trouble is not None and trouble.errno == errno.EIO:
+            raise AuthorityUnreachable("not committed", root="", seconds=0.0)
+        yield from self._replica.catch_up()
+
+    def careless(self: Requests) -> Steps[None]:
+        return
+        yield
+
+    return [(Committer, "_settle", trusting), (Requests, "give_back_unwanted", careless)]
+
+
+def index_skipped() -> Patches:
+    settle = Committer._settle
+
+    def skipping(
+        self: Committer, index: int, attempt: _Attempt, trouble: OSError | None, slow: bool
+    ) -> Steps[None]:
+        yield from settle(self, index, attempt, trouble, slow)
+        if trouble is not None and self._replica.next_index == index:
+            self._replica.next_index += 1
+
+    return [(Committer, "_settle", skipping)]
+
+
+def another_record() -> Patches:
+    settle = Committer._settle
+
+    def changing(
+        self: Committer, index: int, attempt: _Attempt, trouble: OSError | None, slow: bool
+    ) -> Steps[None]:
+        if trouble is not None and trouble.errno == errno.EIO:
+            _renumber(self, attempt)
+        yield from settle(self, index, attempt, trouble, slow)
+
+    return [(Committer, "_settle", changing), (Committer, "commit", _commit_keeping_house)]
+
+
+def apply_without_reading() -> Patches:
+    """EEXIST is taken for a resent request that succeeded."""
+    from volumelease.core.records import Entry
+
+    try_at = Committer._try_at
+
+    def trusting(self: Committer, index: int, body: Any, attempt: _Attempt) -> Steps[None]:
+        steps = try_at(self, index, body, attempt)
+        answer: Any = None
+        trouble: OSError | None = None
+        while True:
+            try:
+                effect = steps.send(answer) if trouble is None else steps.throw(trouble)
+            except StopIteration:
+                return
+            answer = trouble = None
+            try:
+                answer = yield effect
+            except OSError as error:
+                if error.errno == errno.EEXIST:
+                    entry = Entry(self._author, attempt.number, attempt.wall, body)
+                    self._replica.apply(index, entry, "assumed")
+                    return
+                trouble = error
+
+    return [(Committer, "_try_at", trusting)]
+
+
+def orphans_dropped() -> Patches:
+    def careless(self: Requests) -> Steps[None]:
+        return
+        yield
+
+    return [(Requests, "give_back_unwanted", careless)]

@@ -1,0 +1,106 @@
+"""What a seed decides before a run starts: the fleet, the times and the kinds of trouble."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final, NamedTuple
+
+TROUBLES: Final = (
+    "error",  # a call fails, nothing happened
+    "lost",  # a call happened, its caller gets EIO
+    "late",  # a call fails and happens afterwards
+    "resend",  # a call happens, its answer is lost, it is sent again
+    "slow",  # a call or its answer takes seconds
+    "stall",  # one thread stands still between two steps
+    "stop",  # a whole process stands still between any two steps
+    "kill",  # a process dies, what it had in flight lands late
+    "cut",  # a host loses the volume
+    "suspend",  # a host sleeps
+    "freeze",  # a machine is frozen and goes on with clocks that noticed nothing
+    "wall",  # a wall clock is set
+    "full",  # no inode is free
+    "forget",  # the master forgets its last operations
+    "delete",  # somebody removes the control directory
+    "garbage",  # somebody writes into the log what is no record
+    "interrupt",  # Ctrl-C, or a caller that gives up
+)
+
+OPEN: Final = frozenset({"forget"})
+"""Troubles that the product does not survive yet; only runs that ask for them have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One run. Times in seconds, intensities between 0 and 1; workers pause ``hurry`` times as
+    long as they usually do."""
+
+    seed: int
+    ttl: float
+    workers: int
+    hosts: int
+    trouble_seconds: float
+    segment_entries: int
+    drift: float
+    cache_seconds: float
+    ready: bool
+    hurry: float
+    intensity: tuple[tuple[str, float], ...]
+
+    def strength(self, trouble: str) -> float:
+        return dict(self.intensity).get(trouble, 0.0)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        return tuple(name for name, strength in self.intensity if strength > 0)
+
+
+class Case(NamedTuple):
+    """Names one run, so that it can be run again: a seed, and what was left out of it."""
+
+    seed: int
+    only: tuple[str, ...] | None = None
+    workers: int | None = None
+    long: bool = False
+
+    def command(self, mutant: str = "") -> str:
+        words = ["python -m tests.simulation", f"--seed {self.seed} --runs 1"]
+        if self.only is not None:
+            words.append(f"--only {','.join(self.only) or 'nothing'}")
+        if self.workers is not None:
+            words.append(f"--workers {self.workers}")
+        if self.long:
+            words.append("--long")
+        if mutant:
+            words.append(f"--mutant {mutant}")
+        return " ".join(words)
+
+
+def setup_of(case: Case) -> Setup:
+    """The setup of that case. What the case leaves out does not change what chance decides about
+    the rest, so a history can be shortened by leaving things out."""
+    random = Random(case.seed ^ 0x5EED)
+    strengths = {name: random.random() for name in TROUBLES}
+    how_many = random.choice((0, 1, 1, 2, 2, 3, 3, 4, 5, 7))
+    order = list(TROUBLES)
+    random.shuffle(order)
+    drawn = set(order[:how_many]) - OPEN
+    if random.random() < 0.5:
+        drawn.discard("delete")
+    chosen = drawn if case.only is None else set(case.only)
+    ttl = random.choice((2.0, 2.5, 3.0, 3.0, 6.0, 9.0))
+    fleet = random.choice((2, 2, 3, 3, 4))
+    seconds = min(11.0, ttl * random.uniform(2.0, 3.5))
+    return Setup(
+        seed=case.seed,
+        ttl=ttl,
+        workers=fleet if case.workers is None else case.workers,
+        hosts=random.randint(1, 3),
+        trouble_seconds=seconds * (3.0 if case.long else 1.0),
+        segment_entries=random.choice((12, 16, 24, 48)),
+        drift=random.choice((0.0, 0.001, 0.02, 0.05)),
+        cache_seconds=random.choice((0.0, 0.5, 1.0, 1.0)),
+        ready=random.random() < 0.8,
+        hurry=random.choice((1.0, 1.0, 1.0, 0.2)),
+        intensity=tuple((name, strengths[name]) for name in TROUBLES if name in chosen),
+    )

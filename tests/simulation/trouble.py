@@ -1,0 +1,213 @@
+"""What goes wrong in a run, and when; calls have their own faults, in ``mount``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from volumelease.authorities.volume.layout import CONTROL
+from volumelease.core import records
+from volumelease.wire.entries import encode_entry
+
+from .mount import Mount
+from .volume import Node
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+
+GARBAGE: Final = ("garbage", '{"k":"request"}', '{"k":"next","s":"x","n":0,"w":0,"d":"1-zz"}')
+
+
+class Trouble:
+    """Schedules the troubles of one run and ends them."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._world = fleet.world
+        self._over = False
+        self._ends: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        fleet, setup = self._fleet, self._fleet.setup
+        for host in fleet.hosts:
+            host.mount.calm = False
+        fleet.interruptions = 0.04 * setup.strength("interrupt")
+        happenings: dict[str, tuple[Callable[[], None], float]] = {
+            "kill": (self._kill, 3.0),
+            "stop": (self._stop, 4.0),
+            "cut": (self._cut, 2.0),
+            "suspend": (self._suspend, 2.0),
+            "freeze": (self._freeze, 2.0),
+            "wall": (self._step_wall, 3.0),
+            "full": (self._fill, 1.5),
+            "forget": (self._forget, 2.0),
+            "delete": (self._delete, 0.0),
+            "garbage": (self._litter, 8.0),
+        }
+        for name, (happen, most) in happenings.items():
+            strength = setup.strength(name)
+            if strength > 0:
+                scale = setup.trouble_seconds / (4 * setup.ttl)
+                for _ in range(1 + int(most * strength * scale)):
+                    when = self._world.random.uniform(0.2, 1.0) * setup.trouble_seconds
+                    self._world.at(when, self._unless_over(happen))
+
+    def _unless_over(self, happen: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None if self._over else happen()
+
+    def end(self) -> None:
+        """No new faults from here on; what is under way still lands."""
+        self._over = True
+        fleet = self._fleet
+        self._world.note("world", "no more faults")
+        fleet.interruptions = 0.0
+        fleet.server.free_inodes = None
+        for host in fleet.hosts:
+            host.mount.calm = True
+            host.mount.heal()
+            for process in host.processes:
+                process.calm = True
+
+    # ---- each trouble
+
+    def _somebody(self) -> Worker | None:
+        alive = self._fleet.alive()
+        return self._world.random.choice(alive) if alive else None
+
+    def _length(self) -> float:
+        random = self._world.random
+        return random.choice((0.3, 1.0, 2.0)) * random.random() * self._fleet.setup.ttl
+
+    def _kill(self) -> None:
+        worker = self._somebody()
+        if worker is None:
+            return
+        process = worker.process
+        process.kill()
+        self._fleet.tell("killed", worker)
+        self._world.after(
+            self._length(),
+            lambda: self._fleet.add_worker(process.host, worker.name, process.facts),
+        )
+
+    def _stop(self) -> None:
+        worker = self._somebody()
+        if worker is not None:
+            worker.process.stop_for(self._length())
+
+    def _cut(self) -> None:
+        mount = self._world.random.choice(self._fleet.hosts).mount
+        if mount.cut:
+            return
+        self._cut_off(mount)
+
+    def _cut_off(self, mount: Mount) -> None:
+        mount.cut = True
+        self._world.note("world", "a host is cut off")
+        self._world.after(self._length(), lambda: self._heal(mount))
+
+    def _heal(self, mount: Mount) -> None:
+        """Links that come back often flap."""
+        if not mount.cut:
+            return
+        mount.heal()
+        if not self._over and self._world.random.random() < 0.5:
+            soon = 0.3 * self._world.random.random() ** 2
+            self._world.after(
+                soon, lambda: self._cut_off(mount) if not (self._over or mount.cut) else None
+            )
+
+    def _suspend(self) -> None:
+        self._sleep(frozen=False)
+
+    def _freeze(self) -> None:
+        self._sleep(frozen=True)
+
+    def _sleep(self, *, frozen: bool) -> None:
+        host = self._world.random.choice(self._fleet.hosts)
+        if not host.clock.asleep:
+            host.sleep(self._length(), frozen=frozen)
+
+    def _step_wall(self) -> None:
+        random = self._world.random
+        host = random.choice(self._fleet.hosts)
+        host.clock.step_wall(random.choice((-100.0, -1.0, 0.3, 5.0, 3600.0)) * random.random())
+
+    def _fill(self) -> None:
+        server, random = self._fleet.server, self._world.random
+        server.free_inodes = random.choice((0, 1, 5, 30))
+        self._world.note("world", f"{server.free_inodes} inodes left")
+
+        def space() -> None:
+            server.free_inodes = None
+
+        self._world.after(self._length(), space)
+
+    def _forget(self) -> None:
+        count = self._fleet.server.forget(self._world.random.random())
+        self._world.note("world", f"the master forgets {count} operations")
+        self._fleet.lose_state()
+
+    def _delete(self) -> None:
+        self._world.note("world", "the control directory is deleted")
+        self._fleet.delete_control()
+
+    def _litter(self) -> None:
+        """Something that is no record, or one that its author may not write, takes the next place
+        of the log; or somebody removes a heartbeat."""
+        home = self._home()
+        if home is None:
+            return
+        if self._world.chance(0.2):
+            beats = home.entries["sessions"].entries
+            if beats:
+                name = self._world.random.choice(sorted(beats))
+                self._world.note("world", f"somebody removes the heartbeat of {name}")
+                del beats[name]
+            return
+        log = home.entries["log"]
+        number = max((int(name) for name in log.entries if name.isdigit()), default=-1)
+        segment = log.entries.get(str(number))
+        if segment is None or "s0" not in segment.entries:
+            return
+        place = next(p for p in range(10_000) if str(p) not in segment.entries)
+        with suppress(OSError):  # a full volume takes no garbage either
+            self._litter_at(segment, str(place), number)
+
+    def _litter_at(self, segment: Node, place: str, number: int) -> None:
+        server, random = self._fleet.server, self._world.random
+        self._world.note("world", f"garbage at place {place} of segment {number}")
+        kind = random.random()
+        if kind < 0.2:
+            server.create_file(segment, place)
+        elif kind < 0.3:
+            server.make_directory(segment, place)
+        elif kind < 0.6:
+            server.symlink(segment, place, self._trespass())
+        else:
+            server.symlink(segment, place, random.choice(GARBAGE))
+
+    def _trespass(self) -> str:
+        """A live session releases what another holds."""
+        random = self._world.random
+        sessions = [w.session for w in self._fleet.alive() if w.session is not None]
+        held = [held for worker in self._fleet.alive() for held in worker.held]
+        if not sessions or not held:
+            return GARBAGE[0]
+        author = random.choice(sessions).name
+        others = [one for one in held if one.session.name != author]
+        if not others:
+            return GARBAGE[0]
+        body = records.Release(random.choice(others).token)
+        return encode_entry(records.Entry(author, random.getrandbits(40) + 10_000, 0.0, body))
+
+    def _home(self) -> Node | None:
+        control = self._fleet.server.root.entries.get(CONTROL)
+        if control is None:
+            return None
+        for node in control.entries.values():
+            if node.kind == "directory" and "log" in node.entries and "sessions" in node.entries:
+                return node
+        return None

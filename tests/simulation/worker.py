@@ -1,0 +1,411 @@
+"""A worker of the simulated fleet: it opens a session, takes leases, uses them, lets go.
+
+It hosts its session as the real process does: one thread beats, one attends while requests wait,
+one watches for losses, and the caller's threads run the flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.session import Session
+from volumelease.core.records import Entry, SessionFacts
+from volumelease.core.table import Outcome
+from volumelease.effects import Sleep, Steps
+from volumelease.errors import AuthorityUnreachable, LeaseError
+from volumelease.leases import flows
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Ask,
+    Cancel,
+    Claim,
+    Downgrade,
+    Flow,
+    GiveBack,
+    Granted,
+    Notice,
+    Question,
+    Release,
+    Resumed,
+    Wait,
+    Waiting,
+)
+from volumelease.wire.identity import Identity
+
+from .process import Bell, News, Process, Script, Turn
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+
+ROOT: Final = "/v"
+PATHS: Final = ("", "a", "a", "a/b", "a/b", "a/b/c", "ab", "b")
+ANSWER_SECONDS: Final = 5.0
+GIVE_BACK_SECONDS: Final = 2.0
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease that a flow returned to its worker."""
+
+    worker: Worker
+    session: WatchedSession
+    token: int
+    claims: tuple[Claim, ...]
+    exclusive: bool
+    owner: str
+    since: float
+    ended: bool = False
+
+    def believed(self) -> bool:
+        """Whether the worker runs and may assume the lease right now, by its own clock."""
+        return (
+            not self.ended
+            and self.worker.process.running
+            and not self.session.loss_of(self.token)
+        )
+
+    def __str__(self) -> str:
+        mode = "exclusive" if self.exclusive else "shared"
+        paths = [claim.path for claim in self.claims]
+        return f"token {self.token} {mode} on {paths} of {self.worker.process.name}"
+
+
+@dataclass(slots=True)
+class Wish:
+    """One acquire under way."""
+
+    worker: Worker
+    question: Acquire
+    timeout: float | None
+    asked_at: float
+    session: WatchedSession
+    token: int | None = None
+    result: object = None
+
+
+class WatchedSession(Session):
+    """The product's session; the checkers hear what its replica learns."""
+
+    fleet: Fleet
+    worker: Worker
+
+    def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
+        super().entry_applied(index, entry, outcome)
+        for checker in self.fleet.checkers:
+            checker.applied(self, index, entry, outcome)
+
+    def table_loaded(self) -> None:
+        super().table_loaded()
+        for checker in self.fleet.checkers:
+            checker.loaded(self)
+
+
+@dataclass(slots=True)
+class _Errand:
+    """A question that another thread answers, because the caller may give up on it."""
+
+    bell: Bell = field(default_factory=Bell)
+    over: bool = False
+    answer: Answer | None = None
+    error: BaseException | None = None
+
+
+class Worker:
+    """One incarnation of a worker: a process and the sessions it opens one after the other."""
+
+    def __init__(self, fleet: Fleet, process: Process, name: str) -> None:
+        self.fleet = fleet
+        self.process = process
+        self.name = name
+        self.session: WatchedSession | None = None
+        self.held: list[Held] = []
+        self.asking = 0
+        self.finale_done = False
+        self._bell = Bell()
+        self._attending = False
+        self._owners = 0
+        process.on_resume = self._resumed
+
+    # ---- life
+
+    def begin(self) -> None:
+        self._start("main", self._live())
+
+    def _start(self, name: str, script: Script, *, fatal: bool = True) -> None:
+        def ended(value: Any, error: BaseException | None) -> None:
+            del value
+            if error is not None and fatal:
+                self.fleet.crashed(self, name, error)
+
+        self.process.start(name, script, ended)
+
+    def _resumed(self) -> None:
+        for checker in self.fleet.checkers:
+            checker.resumed(self.process)
+
+    def _live(self) -> Script:
+        while True:
+            session = yield from self._open()
+            if session is None:
+                yield Sleep(0.3 * self.fleet.world.random.random())
+                continue
+            jobs = 1 + (self.fleet.world.random.random() < 0.4)
+            for number in range(jobs):
+                self._start(f"job{number}", self._work(session, f"owner-{number}"))
+            yield from self._until(lambda s=session: not s.alive())  # type: ignore[misc]
+            self.fleet.world.note(self.process.name, f"session lost: {session.pulse.lost}")
+            while self.asking:
+                yield Sleep(0.05)
+            for held in [held for held in self.held if held.session is session]:
+                self._end(held)
+
+    def _until(self, condition: Callable[[], bool]) -> Script:
+        while not condition():
+            yield Sleep(0.2)
+
+    def _open(self) -> Script:
+        fleet, world = self.fleet, self.fleet.world
+        try:
+            wanted = founding.Founding(
+                world.unique(), fleet.setup.ttl, self.process.host.clock.wall(), fleet.ready
+            )
+            identity, _ = yield from founding.found(ROOT, wanted)
+            session = self._session(identity)
+            yield from session.open()
+        except (LeaseError, OSError) as error:
+            world.note(self.process.name, f"no session: {error}")
+            return None
+        self.session = session
+        fleet.sessions[session.name] = session
+        self._start("beat", self._keep(session))
+        self._start("watch", self._watch(session))
+        return session
+
+    def _session(self, identity: Identity) -> WatchedSession:
+        world = self.fleet.world
+        session = WatchedSession(
+            identity=identity,
+            layout=Layout(ROOT, identity.id),
+            facts=SessionFacts(self.process.facts, worker=self.name),
+            name=world.unique(),
+            clock=self.process.host.clock,
+            turn=Turn(),
+            unique=world.unique,
+            wake=lambda token: self._bell.ring(),
+            retention_seconds=self.fleet.retention_seconds,
+        )
+        session.fleet, session.worker = self.fleet, self
+        return session
+
+    def _keep(self, session: WatchedSession) -> Script:
+        yield from session.keep()
+        self._bell.ring()
+
+    def _watch(self, session: WatchedSession) -> Script:
+        """Wake everybody at the deadline, whatever the volume does."""
+        while session.alive():
+            yield Sleep(min(1.0, session.remaining_seconds() + 0.001))
+        self._bell.ring()
+
+    # ---- work
+
+    def _work(self, session: WatchedSession, owner: str) -> Script:
+        world = self.fleet.world
+        self.asking += 1
+        try:
+            while session.alive() and not self.fleet.finale:
+                pause = world.random.choice((0.01, 0.3, 1.0)) * world.random.random()
+                yield Sleep(pause * self.fleet.setup.hurry)
+                yield from self._job(session, owner)
+            while session.alive() and not self.finale_done:
+                yield from self._finale(session, owner)
+                yield Sleep(0.1)
+        finally:
+            self.asking -= 1
+
+    def _job(self, session: WatchedSession, owner: str) -> Script:
+        random = self.fleet.world.random
+        timeout = random.choice((0.0, 0.5, 3.0, None))
+        held = yield from self._acquire(session, owner, timeout)
+        if held is None:
+            return
+        inner: Held | None = None
+        yield from self._use(held)
+        if random.random() < 0.15 and held.session.alive():
+            inner = yield from self._acquire(session, owner, random.choice((0.0, 2.0)))
+        if random.random() < 0.2 and held.exclusive and not held.ended:
+            yield from self._downgrade(held)
+        yield from self._use(held)
+        for one in (inner, held):
+            if one is not None:
+                yield from self._release(one)
+
+    def _finale(self, session: WatchedSession, owner: str) -> Script:
+        """After all faults are over, everybody must still come to a lease."""
+        held = yield from self._acquire(session, owner, None, claims=(Claim("a", "a"),))
+        if held is not None:
+            yield from self._use(held)
+            yield from self._release(held)
+            self.finale_done = True
+
+    def _claims(self) -> tuple[Claim, ...]:
+        random = self.fleet.world.random
+        how_many = 1 if random.random() < 0.8 else 2
+        paths = sorted({random.choice(PATHS) for _ in range(how_many)})
+        return tuple(Claim(path, path) for path in paths)
+
+    def _acquire(
+        self,
+        session: WatchedSession,
+        owner: str,
+        timeout: float | None,
+        claims: tuple[Claim, ...] = (),
+    ) -> Script:
+        world = self.fleet.world
+        question = Acquire(
+            claims=claims or self._claims(),
+            exclusive=bool(claims) or world.random.random() < 0.6,
+            owner=owner,
+            reason="x" * 1200 if world.random.random() < 0.03 else "",
+        )
+        wish = Wish(self, question, timeout, world.now, session)
+        self.fleet.tell("asked", wish)
+        now = self.process.host.clock.boottime()
+        flow = flows.acquire(question, "paths", now, timeout)
+        try:
+            wish.result = yield from self._run(flow, wish)
+        except (LeaseError, KeyboardInterrupt) as error:
+            wish.result = error
+        world.note(self.process.name, f"{question.claims} -> {wish.result}")
+        held: Held | None = None
+        if isinstance(wish.result, Granted):
+            token, exclusive = wish.result.token, wish.result.exclusive
+            held = Held(self, session, token, question.claims, exclusive, owner, world.now)
+            self.held.append(held)
+            self.fleet.tell("granted", held)
+        self.fleet.tell("answered", wish)
+        return held
+
+    def _run(self, flow: Flow[Any], wish: Wish) -> Script:
+        """Drive a flow, as ``run_flow`` does."""
+        random = self.fleet.world.random
+        patient = wish.timeout is None
+        interrupted = False
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    resumed = yield from self._perform(step, wish, patient=patient)
+                    if not interrupted and random.random() < self.fleet.interruptions:
+                        raise KeyboardInterrupt
+                except BaseException as error:  # noqa: BLE001 - thrown into the flow
+                    interrupted = True  # once: nobody can give back what he may not even ask for
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(resumed)
+        except StopIteration as finished:
+            return finished.value
+
+    def _perform(self, step: Ask | Wait | Notice, wish: Wish, *, patient: bool) -> Script:
+        clock = self.process.host.clock
+        if isinstance(step, Ask):
+            seconds = None if patient else self._patience(step.question, wish)
+            answer: Answer = yield from self.ask(wish.session, step.question, seconds)
+            if isinstance(answer, Waiting):
+                wish.token = answer.token
+                self._attend(wish.session)
+            return Resumed(clock.boottime(), answer)
+        if isinstance(step, Wait):
+            token = step.token
+            yield News(self._bell, lambda: not self._waits(wish.session, token), step.seconds)
+        return Resumed(clock.boottime())
+
+    def _waits(self, session: WatchedSession, token: int) -> bool:
+        holding = session.replica.table.holdings.get(token)
+        return session.alive() and holding is not None and not holding.granted
+
+    def _patience(self, question: Question, wish: Wish) -> float:
+        if isinstance(question, Cancel | GiveBack | Release) or wish.timeout is None:
+            return GIVE_BACK_SECONDS
+        return wish.timeout + ANSWER_SECONDS
+
+    def ask(self, session: WatchedSession, question: Question, seconds: float | None) -> Script:
+        """Ask, but wait at most ``seconds``: then the question goes on without anybody."""
+        errand = _Errand()
+
+        def over(value: Any, error: BaseException | None) -> None:
+            errand.answer, errand.error, errand.over = value, error, True
+            errand.bell.ring()
+
+        thread = self.process.start("ask", self._answer(session, question), over)
+        if self.fleet.world.chance(self.fleet.interruptions):
+            thread.interrupt(KeyboardInterrupt())
+        if seconds is None:
+            while not errand.over:
+                yield News(errand.bell, lambda: errand.over, 1e6)
+        else:
+            yield News(errand.bell, lambda: errand.over, seconds)
+        if not errand.over:
+            raise AuthorityUnreachable("no answer", root=ROOT, seconds=seconds)
+        if errand.error is not None:
+            raise errand.error
+        return errand.answer
+
+    def _answer(self, session: WatchedSession, question: Question) -> Steps[Answer]:
+        return session.ask(question)
+
+    def _attend(self, session: WatchedSession) -> None:
+        if self._attending:
+            return
+        self._attending = True
+        self._start("wait", self._attend_while_needed(session))
+
+    def _attend_while_needed(self, session: WatchedSession) -> Script:
+        try:
+            while session.waits and session.alive():
+                yield from session.attend()
+        finally:
+            self._attending = False
+
+    # ---- using a lease
+
+    def _use(self, held: Held) -> Script:
+        """Look at the lease now and then, as a careful program does."""
+        random = self.fleet.world.random
+        for _ in range(random.choice((0, 1, 3, 8))):
+            pause = random.choice((0.02, 0.3)) * random.random()
+            yield Sleep(pause * self.fleet.setup.hurry)
+            self.fleet.tell("looked", self)
+            if held.ended or held.session.loss_of(held.token):
+                self._end(held)
+                return
+
+    def _downgrade(self, held: Held) -> Script:
+        held.exclusive = False  # from when it is asked for, nobody counts on more
+        self.fleet.tell("changed", held)
+        try:
+            yield from self.ask(held.session, Downgrade(held.token), None)
+        except (LeaseError, KeyboardInterrupt) as error:
+            self.fleet.tell("unsure", held.session.name, held.owner)
+            self.fleet.world.note(self.process.name, f"downgrade: {error!r}")
+
+    def _release(self, held: Held) -> Script:
+        if held.ended:
+            return
+        self._end(held)
+        try:
+            yield from self.ask(held.session, Release(held.token), None)
+        except (LeaseError, KeyboardInterrupt) as error:
+            self.fleet.tell("unsure", held.session.name, held.owner)
+            self.fleet.world.note(self.process.name, f"release: {error!r}")
+
+    def _end(self, held: Held) -> None:
+        if not held.ended:
+            held.ended = True
+            self.held.remove(held)
+            self.fleet.tell("ended", held)
