@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,20 +13,15 @@ from volumelease.cli.competition import Outcome, Takeover, Turn
 from .shell import Running, Terminal, children_of, error_of, eventually, run, runs
 
 
-def leftovers() -> set[str]:
-    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("volumelease-")}
-
-
-def test_it_shows_turns_and_a_takeover_and_leaves_nothing_behind() -> None:
-    before = leftovers()
+def test_it_shows_turns_and_a_takeover_and_leaves_nothing_behind(tmp_path: Path) -> None:
     started = time.monotonic()
-    result = run("demo")
+    result = run("demo", env={"TMPDIR": str(tmp_path)})
     assert (result.returncode, result.stderr) == (0, "")
     assert time.monotonic() - started < 25
     assert "is killed (SIGKILL) while it holds the lease" in result.stdout
     assert "took over" in result.stdout
     assert "overlaps: 0 in " in result.stdout.splitlines()[-1]
-    assert leftovers() <= before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_on_a_terminal_it_spreads_over_the_mounts_and_leaves_them_clean(tmp_path: Path) -> None:
@@ -66,7 +59,7 @@ def test_ctrl_c_ends_it_with_all_its_workers(tmp_path: Path) -> None:
 
 
 def test_workers_end_with_a_killed_demo(tmp_path: Path) -> None:
-    with Running("demo", tmp_path) as demo:
+    with Running("demo", tmp_path, env={"TMPDIR": str(tmp_path)}) as demo:
         workers = eventually(lambda: len(found := children_of(demo.pid)) == 6 and found)
         demo.signal(signal.SIGKILL)
         demo.process.wait(5)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple, assert_never
 
 from volumelease.core import records
@@ -55,7 +55,7 @@ def components(key: str) -> list[str]:
     return key.split("/") if key else []
 
 
-@lru_cache(maxsize=None)
+@cache
 def lies_in(lower: str, upper: str) -> bool:
     above = components(upper)
     return components(lower)[: len(above)] == above

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tests.core.reference import Place, in_conflict, in_the_way, lies_in
 from volumelease.core.conflicts import ConflictIndex, ancestors, covers, overlaps
 
-ODD_KEYS = st.sampled_from(("", "a", "ab", "a/b", "/", "/a", "a/", "a//b", "é", "é/\udc80", "a/b/c"))
+ODD_KEYS = st.sampled_from(
+    ("", "a", "ab", "a/b", "/", "/a", "a/", "a//b", "é", "é/\udc80", "a/b/c")
+)
 KEYS = ODD_KEYS | st.text("ab/", max_size=6)
 
 places = st.tuples(st.lists(KEYS, min_size=1, max_size=3).map(tuple), st.booleans())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings, target
 from hypothesis import strategies as st
 
-from tests.core.schedules import Call, Gap, Holder, Host, Schedule, schedules, verdict_time
+from tests.core.schedules import Call, Holder, Host, Schedule, schedules, verdict_time
 from volumelease.clock import Reading
 from volumelease.core.liveness import LEAST_TTL_SECONDS, Pulse, Standstill, Timing
 
@@ -22,7 +22,9 @@ def later(seconds: float, *, suspended: float = 0.0, hidden: float = 0.0) -> Rea
     """The clocks after ``seconds`` of boottime, so many of them suspended, and so many more that
     only the wall clock knows of."""
     return Reading(
-        START.monotonic + seconds - suspended, START.boottime + seconds, START.wall + seconds + hidden
+        START.monotonic + seconds - suspended,
+        START.boottime + seconds,
+        START.wall + seconds + hidden,
     )
 
 

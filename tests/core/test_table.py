@@ -187,6 +187,17 @@ def test_a_circle_behind_an_older_waiter_for_the_same_path_is_found() -> None:
     assert outcome.cycle == (2, mine, log.last)
 
 
+def test_a_circle_through_a_writer_behind_readers_is_found() -> None:
+    """q's reader waits behind p's writer, and only the writer waits for the reader n."""
+    log = Log("s")
+    mine = log.ask("s", "a", owner="n", shared=True)
+    y = log.ask("s", "y", owner="q")
+    writer = log.ask("s", "a", owner="p")
+    log.ask("s", "a", owner="q", shared=True)
+    outcome = log.add("s", records.Request((Claim("y", "y"),), True, "n"))
+    assert outcome.cycle == (y, writer, mine, log.last)
+
+
 def test_nothing_is_granted_in_grace_and_everything_due_at_its_end() -> None:
     log = Log("s", "t", grace=True)
     first, second = log.ask("s", "a"), log.ask("t", "b")

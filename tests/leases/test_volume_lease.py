@@ -198,6 +198,8 @@ def test_downgrade_keeps_the_lease_and_lets_readers_in(volumes: Volumes, tmp_pat
     with volume_lease(tmp_path / "a", volumes=volumes) as lease:
         lease.downgrade()
         assert lease.mode == "shared"
+        with pytest.raises(LeaseDeadlock), volume_lease(tmp_path / "a", volumes=volumes):
+            pass
 
         def read() -> None:
             with volume_lease(tmp_path / "a", shared=True, timeout=0, volumes=volumes):

@@ -30,7 +30,8 @@ def main() -> int:
         print(f"{options.runs} runs from seed {options.seed}: no violation, {seconds:.0f} s")
         return 0
     print(f"seed {found.case.seed}: {found.checker}: {found.what}")
-    print(f"found in run {found.runs}, with {', '.join(setup_of(found.case).troubles) or 'no trouble'}")
+    troubles = ", ".join(setup_of(found.case).troubles)
+    print(f"found in run {found.runs}, with {troubles or 'no trouble'}")
     if options.runs > 1:
         print("shortening ...")
         found = search.shorten(found, mutant)

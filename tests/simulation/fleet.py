@@ -90,7 +90,8 @@ class Fleet:
         for number in range(self.setup.workers):
             host = self.world.random.choice(self.hosts)
             self.world.after(
-                self.world.random.random(), lambda h=host, n=number: self.add_worker(h, f"w{n}")  # type: ignore[misc]
+                self.world.random.random(),
+                lambda h=host, n=number: self.add_worker(h, f"w{n}"),  # type: ignore[misc]
             )
         self._trouble.begin()
         self.world.run(self.setup.trouble_seconds, lambda: False)

@@ -82,13 +82,13 @@ class Mount:
     def _weigh(self, setup: Setup) -> list[tuple[float, Callable[[Call], None]]]:
         fates = (
             ("error", 0.03, self._fail),
-            ("lost", 0.04, self._lose_answer),
+            ("lost", 0.06, self._lose_answer),
             ("late", 0.03, self._land_late),
-            ("resend", 0.06, self._send_again),
+            ("resend", 0.10, self._send_again),
             ("slow", 0.02, self._be_slow),
         )
         total = 0.0
-        weighed = []
+        weighed: list[tuple[float, Callable[[Call], None]]] = []
         for trouble, most, fate in fates:
             if setup.strength(trouble) > 0:
                 total += most * setup.strength(trouble)
@@ -214,9 +214,7 @@ class Mount:
         random = self._world.random
         self._stranded.append(lambda: self._land_stranded(call))
         if random.random() < 0.3:
-            self._world.after(
-                4.0 * random.random(), lambda: call.answer(None, failure(errno.EIO))
-            )
+            self._world.after(4.0 * random.random(), lambda: call.answer(None, failure(errno.EIO)))
 
     def _land_stranded(self, call: Call) -> None:
         random = self._world.random

@@ -18,8 +18,8 @@ Mutation = Callable[[], list[tuple[Any, str, Any]]]
 
 
 class Mutant(NamedTuple):
-    """One rule switched off. ``troubles`` are those that make it matter, ``budget`` is how
-    many runs may be needed to find it; ``duels`` of one holder and one observer, if any, instead."""
+    """One rule switched off. ``troubles`` are those that make it matter, ``budget`` is how many
+    runs may be needed to find it; instead of runs, ``duels`` of one holder and one observer."""
 
     name: str
     rule: str

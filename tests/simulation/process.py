@@ -243,7 +243,9 @@ class Process:
             case effects.EnterTurn(turn, seconds):
                 assert isinstance(turn, Turn)
                 turn.enter(
-                    world, seconds, lambda had: world.after(0, lambda: self._step(thread, had, None))
+                    world,
+                    seconds,
+                    lambda had: world.after(0, lambda: self._step(thread, had, None)),
                 )
             case effects.ProveDeath(process):
                 gone = self._proves_death(process)

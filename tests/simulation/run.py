@@ -52,9 +52,7 @@ def run(setup: Setup, *, recording: bool = False) -> Result:
         stack.enter_context(scales.small_segments(setup.segment_entries))
         if setup.ttl < 6:
             stack.enter_context(
-                scales.replaced(
-                    TRUST_SECONDS=1.0, SLOW_SECONDS=0.8, LEAST_RETENTION_SECONDS=3.8
-                )
+                scales.replaced(TRUST_SECONDS=1.0, SLOW_SECONDS=0.8, LEAST_RETENTION_SECONDS=3.8)
             )
         fleet = Fleet(setup, CHECKERS, recording=recording)
         violation: Violation | None = None

@@ -35,11 +35,11 @@ class Trouble:
             host.mount.calm = False
         fleet.interruptions = 0.04 * setup.strength("interrupt")
         happenings: dict[str, tuple[Callable[[], None], float]] = {
-            "kill": (self._kill, 3.0),
-            "stop": (self._stop, 4.0),
-            "cut": (self._cut, 2.0),
-            "suspend": (self._suspend, 2.0),
-            "freeze": (self._freeze, 2.0),
+            "kill": (self._kill, 5.0),
+            "stop": (self._stop, 5.0),
+            "cut": (self._cut, 4.0),
+            "suspend": (self._suspend, 5.0),
+            "freeze": (self._freeze, 5.0),
             "wall": (self._step_wall, 3.0),
             "full": (self._fill, 1.5),
             "forget": (self._forget, 2.0),

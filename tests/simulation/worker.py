@@ -64,9 +64,7 @@ class Held:
     def believed(self) -> bool:
         """Whether the worker runs and may assume the lease right now, by its own clock."""
         return (
-            not self.ended
-            and self.worker.process.running
-            and not self.session.loss_of(self.token)
+            not self.ended and self.worker.process.running and not self.session.loss_of(self.token)
         )
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, ParamSpec, TypeVar
 from volumelease.errors import (
     AuthorityUnreachable,
     LeaseDeadlock,
+    LeaseError,
     LeaseLost,
     PathInvalid,
     VolumeNotFound,
@@ -117,7 +118,7 @@ class volume_lease:
             return _Entered(lease, owner, None)
         self._refuse_own(volume, owner, wanted)
         lease, wanted = self._acquire(volumes, owner, wanted, errand)
-        entry = Held(volumes.name_of(wanted.root), wanted.claims, not self._shared, lease)
+        entry = Held(volumes.name_of(wanted.root), wanted.claims, lease)
         return _Entered(lease, owner, entry)
 
     def __exit__(
@@ -127,25 +128,23 @@ class volume_lease:
         trace: TracebackType | None,
     ) -> None:
         lease, owner, entry = self._leave()
-        lost: LeaseLost | None = None
-        try:
-            lease.check()
-        except LeaseLost as loss:
-            lost = loss if loss.facts["reason"] != "released" else None
+        lost = lease.lost
         if entry is not None:
             owner.held.remove(entry)
-        self._release(lease)
-        if lost is not None and self._on_lost != "ignore":
+        if self._timeout is None:
+            lease._let_go(lost)
+        else:
+            self._let_go_in_time(lease, lost)
+        if lost and self._on_lost != "ignore":
             if error is None:
-                raise lost
-            error.add_note(str(lost))
+                raise lease._lost_error()
+            error.add_note(str(lease._lost_error()))
 
-    def _release(self, lease: Lease) -> None:
+    def _let_go_in_time(self, lease: Lease, lost: bool) -> None:
         """Who set a timeout does not wait for a volume that hangs here either: then the release
         goes on by itself, and the ttl frees the paths at the latest."""
-        volumes = self._volumes()
         with suppress(AuthorityUnreachable):
-            volumes.within(None if self._timeout is None else 0.0, lambda _: lease.release())
+            self._volumes().within(0.0, lambda _: lease._let_go(lost))
 
     def _volumes(self) -> Volumes:
         from .volumes import of_this_process  # what it takes to run a session loads with the first
@@ -195,12 +194,25 @@ class volume_lease:
                     path=os.fsdecode(path),
                 )
             claims.append(Claim(where.display, where.key))
+        displays = tuple(claim.path for claim in claims)
         if volumes.surroundings.settings.scope == "volume" and not self._shared:
             claims = [Claim("", "")]
-        kept = _without_covered(claims)
+        kept = _without_covered(claims) if len(claims) > 1 else tuple(claims)
         base = root.root
         shown = tuple(f"{base}/{claim.path}" if claim.path else base for claim in kept)
-        return _Wanted(root, kept, shown)
+        return _Wanted(root, kept, shown, displays)
+
+    def _still_there(self, wanted: _Wanted) -> bool:
+        """Whether the paths still lead where they led before the wait."""
+        from volumelease.paths.canonical import canonical
+
+        try:
+            return all(
+                canonical(path, wanted.root).display == display
+                for path, display in zip(self._paths, wanted.displays, strict=True)
+            )
+        except LeaseError:
+            return False
 
     def _refuse_own(self, volume: str, owner: Owner, wanted: _Wanted) -> None:
         clash = owner.clashing(volume, wanted.claims, not self._shared)
@@ -227,11 +239,10 @@ class volume_lease:
             lease = self._ask(volumes, owner, wanted, left, errand)
             if lease is None:
                 continue  # nothing was held: a new session asks again
-            again = self._resolve(volumes)
-            if again.claims == wanted.claims:
+            if self._still_there(wanted):
                 return lease, wanted
             lease.release()  # a link on the way was moved while we waited
-            wanted = again
+            wanted = self._resolve(volumes)
         shown = ", ".join(wanted.shown)
         raise LeaseLost(
             f"no lease on {shown} could be kept: the session was lost, or the path moved, "
@@ -251,7 +262,7 @@ class volume_lease:
         errand: Errand | None,
     ) -> Lease | None:
         """The lease, or None if the session was lost before it was granted."""
-        from volumelease.drivers.threads import run_flow
+        from volumelease.drivers.threads import Abandoned, run_flow
 
         from .flows import SessionEnded, acquire
 
@@ -262,6 +273,8 @@ class volume_lease:
             reason=self._reason,
             client=self._client,
         )
+        if errand is not None and errand.abandoned:  # looked at after the owner's name was
+            raise Abandoned
         hosted = volumes.session(wanted.root)
         started = volumes.surroundings.clock.boottime()
         flow = acquire(question, ", ".join(wanted.shown), started, left)
@@ -281,6 +294,8 @@ class _Wanted(NamedTuple):
     root: VolumeRoot
     claims: tuple[Claim, ...]
     shown: tuple[str, ...]
+    displays: tuple[str, ...]
+    """Where each path led, as it was asked for."""
 
 
 class _Entered(NamedTuple):

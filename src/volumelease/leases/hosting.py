@@ -89,6 +89,11 @@ class HostedSession:
         """Whether this process still owns a live session: a forked child owns nothing."""
         return self.pid == os.getpid() and self.session.alive()
 
+    @property
+    def over(self) -> bool:
+        """Whether a new session must take its place; does not look at the clock."""
+        return bool(self.session.pulse.lost) or self.pid != os.getpid()
+
     def loss_of(self, token: int) -> str:
         if self.pid != os.getpid():
             return "it belongs to the process that this one was forked from"

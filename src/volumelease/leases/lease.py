@@ -87,12 +87,15 @@ class Lease:
                 reason="released",
             )
         if self.lost:
-            raise LeaseLost(
-                f"the lease on {self._shown()} (token {self._token}) was lost: {self._loss}",
-                path=self._shown(),
-                token=self._token,
-                reason=self._loss,
-            )
+            raise self._lost_error()
+
+    def _lost_error(self) -> LeaseLost:
+        return LeaseLost(
+            f"the lease on {self._shown()} (token {self._token}) was lost: {self._loss}",
+            path=self._shown(),
+            token=self._token,
+            reason=self._loss,
+        )
 
     def on_lost(self, callback: Callable[[Lease], Any]) -> None:
         """Call ``callback(lease)`` once, in a thread of its own kind, when the lease is lost.
@@ -136,10 +139,12 @@ class Lease:
         A second call does nothing. Limit: while the volume does not answer, the release is kept
         and repeated by the heartbeat; at the latest the ttl frees the paths.
         """
+        self._let_go(self.lost)
+
+    def _let_go(self, lost: bool) -> None:
         with self._lock:
             if self._released:
                 return
-            lost = self.lost
             self._released = True
         if self._stop_listening is not None:
             self._stop_listening()

@@ -21,8 +21,12 @@ class Held(NamedTuple):
 
     volume: str
     claims: tuple[Claim, ...]
-    exclusive: bool
     lease: Any
+
+    @property
+    def exclusive(self) -> bool:
+        """As it is now: a lease can be downgraded."""
+        return bool(self.lease.mode == "exclusive")
 
 
 class Owner:

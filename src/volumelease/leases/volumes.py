@@ -225,7 +225,7 @@ class Volumes:
     def _live(self, root: VolumeRoot) -> HostedSession | None:
         identity = self._identities.get(root.real_root)
         known = self._sessions.get(identity.id) if identity else None
-        return known if known is not None and known.alive() else None
+        return known if known is not None and not known.over else None
 
     def _facts(self) -> SessionFacts:
         settings = self.surroundings.settings

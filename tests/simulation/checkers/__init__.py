@@ -37,9 +37,7 @@ class Checker:
     def violation(self, what: str) -> Violation:
         return Violation(self.name, what)
 
-    def applied(
-        self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome
-    ) -> None:
+    def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
         """A replica applied an entry; ``next_index`` still is ``index``."""
 
     def loaded(self, session: WatchedSession) -> None:

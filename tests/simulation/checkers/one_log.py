@@ -30,9 +30,7 @@ class OneLog(Checker):
         self._digests: dict[tuple[str, int], str] = {}
         self._blind_until = -1.0
 
-    def applied(
-        self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome
-    ) -> None:
+    def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
         if self.fleet.world.now < self._blind_until or outcome.void.startswith("unknown session"):
             return
         identity = session.identity.id

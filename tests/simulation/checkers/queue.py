@@ -104,9 +104,7 @@ class Queue(Checker):
         self._models: dict[str, tuple[int, _Model]] = {}
         self._blind_until = -1.0
 
-    def applied(
-        self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome
-    ) -> None:
+    def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
         if self.fleet.world.now < self._blind_until:
             return
         identity, table = session.identity.id, session.replica.table

@@ -34,9 +34,7 @@ class WakeUps(Checker):
     def answered(self, wish: Wish) -> None:
         self._wishes.remove(wish)
 
-    def applied(
-        self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome
-    ) -> None:
+    def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
         if not self._judges:
             return
         for token in outcome.granted:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from volumelease.authorities.volume import replica as replicas
 from volumelease.authorities.volume.segments import Segments
+from volumelease.core import records
 from volumelease.effects import ListDirectory, ReadLink, Rename, Steps, Unlink
 from volumelease.wire import snapshots
 
@@ -29,7 +29,7 @@ def elected_by_rename() -> Patches:
     def turn_over(self: Segments) -> Steps[None]:
         replica = self._replica
         yield from replica.catch_up()
-        if replica.place < replicas.CLOSING_ENTRIES:
+        if replica.place < records.CLOSING_ENTRIES:
             return
         segment = replica.segment
         draft = f"{segment + 1}-{self._unique()}"
@@ -40,7 +40,7 @@ def elected_by_rename() -> Patches:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 yield from self._remove_tree(self._layout.draft(draft))
         if replica.segment == segment:
-            replica.next_index = (segment + 1) * replicas.SEGMENT_ENTRIES
+            replica.next_index = (segment + 1) * records.SEGMENT_ENTRIES
             replica.distrust()
             yield from self.retire()
 

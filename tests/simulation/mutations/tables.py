@@ -50,9 +50,7 @@ def half_a_request() -> Patches:
 
 
 def release_of_anybody() -> Patches:
-    def let_go(
-        self: Table, author: str, token: int, wall: float, *, also_waiting: bool
-    ) -> Outcome:
+    def let_go(self: Table, author: str, token: int, wall: float, *, also_waiting: bool) -> Outcome:
         holding = self.holdings.get(token)
         if holding is None or not (holding.granted or also_waiting):
             return Outcome(void="no such lease")

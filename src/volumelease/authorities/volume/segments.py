@@ -244,7 +244,7 @@ class Segments:
         folder = f"{self._layout.folder('retired')}/{name}"
         yield from self._remove_records(folder)
         yield from self._remove_tree(folder)
-        for other in names:
+        for other in sorted(names):
             if other.startswith(f"{number}.") and other != name:
                 try:
                     yield Unlink(f"{self._layout.folder('retired')}/{other}")

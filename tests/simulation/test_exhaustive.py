@@ -1,0 +1,37 @@
+"""Two sessions, two paths: every interleaving, every way in which a commit can go."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import exhaustive
+from .checkers import Violation
+from .exhaustive import Scope, explore
+from .mutants import alive, named
+
+
+@pytest.mark.parametrize("scope", exhaustive.SCOPES, ids=str)
+def test_every_interleaving_keeps_every_promise(scope: Scope) -> None:
+    explored = explore(scope)
+    assert explored.states > 2_000
+    print(f"{scope}: {explored.states} states")
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("scope", exhaustive.DEEP, ids=str)
+def test_every_interleaving_with_two_faults_keeps_every_promise(scope: Scope) -> None:
+    assert explore(scope).states > 20_000
+
+
+@pytest.mark.parametrize(
+    "name", ["no-grant-on-release", "no-look-before-granting", "index-skipped"]
+)
+def test_a_broken_rule_is_found_without_chance(name: str) -> None:
+    with alive(named(name)), pytest.raises((Violation, AssertionError)):
+        explore_all()
+
+
+def explore_all() -> None:
+    for scope in exhaustive.SCOPES:
+        explore(scope)

@@ -1,0 +1,27 @@
+"""Every rule is missed when it is switched off; else a check or a fault is missing here."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import duel, mutants, search
+from .mutants import MUTANTS, Mutant
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_rule_that_is_switched_off_is_missed(mutant: Mutant) -> None:
+    found = search.hunt(mutant)
+    assert found is not None, f"nothing noticed that this no longer holds: {mutant.rule}"
+
+
+def test_a_mutant_leaves_nothing_behind() -> None:
+    for mutant in MUTANTS:
+        before = [getattr(owner, name) for owner, name, _ in mutant.mutation()]
+        with mutants.alive(mutant):
+            pass
+        after = [getattr(owner, name) for owner, name, _ in mutant.mutation()]
+        assert before == after, mutant.name
+
+
+def test_the_duel_is_fair_while_all_rules_hold() -> None:
+    assert duel.search(range(20_000)) is None
