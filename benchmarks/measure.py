@@ -85,7 +85,7 @@ def report(
             f"  {name:<{width}}  p50 {samples.median * 1e6:10.1f} us"
             f"  p99 {samples.p99 * 1e6:10.1f} us  n {len(samples.seconds)}"
         )
-    ratios = []
+    ratios: list[dict[str, Any]] = []
     for goal in goals:
         ratio = results[goal.ours].median / results[goal.theirs].median
         met = ratio <= goal.factor

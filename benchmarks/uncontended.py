@@ -16,7 +16,7 @@ BARE = "two bare symlinks"
 
 
 def contenders(folder: Path) -> dict[str, Callable[[], Any]]:
-    import fasteners
+    import fasteners  # type: ignore[import-untyped] # it ships no types
     import filelock
 
     from volumelease.leases.asking import volume_lease

@@ -104,35 +104,41 @@ def test_names(root: Path, volume: VolumeRoot, path: str, name: str) -> None:
         "/" + "a/" * 3000,
     ],
 )
-def test_refusals(root: Path, volume: VolumeRoot, path: str) -> None:
+def test_what_leads_nowhere_or_into_our_own_directory_is_refused(
+    root: Path, volume: VolumeRoot, path: str
+) -> None:
     with pytest.raises(PathInvalid):
         canonical(f"{root}{path}", volume)
 
 
 @pytest.mark.parametrize("path", ["", b"", 7, None, "\ud800", True])
-def test_what_is_no_path(volume: VolumeRoot, path: object) -> None:
+def test_what_is_no_path_is_refused_with_what_to_do(volume: VolumeRoot, path: object) -> None:
     with pytest.raises(PathInvalid) as caught:
         canonical(path, volume)  # type: ignore[arg-type] # bad input
     assert caught.value.advice
 
 
-def test_out(root: Path, volume: VolumeRoot, tmp_path: Path) -> None:
+def test_a_link_out_of_the_volume_is_refused_and_named(
+    root: Path, volume: VolumeRoot, tmp_path: Path
+) -> None:
     with pytest.raises(VolumeNotFound, match=str(tmp_path)):
         canonical(root / "out/x", volume)
 
 
-def test_collected_version_keeps_its_place(root: Path, volume: VolumeRoot) -> None:
+def test_a_version_that_was_collected_keeps_its_place(root: Path, volume: VolumeRoot) -> None:
     shutil.rmtree(root / ".volumelease/abc/versions/u1")
     (root / ".volumelease/abc/versions/u1.public").unlink()
     assert canonical(root / "models/llama", volume).display == "models/llama"
 
 
-def test_deleted_suffix_name(root: Path, volume: VolumeRoot) -> None:
+def test_a_name_that_looks_deleted_is_a_name(root: Path, volume: VolumeRoot) -> None:
     (root / "x (deleted)").mkdir()
     assert canonical(root / "x (deleted)", volume).display == "x (deleted)"
 
 
-def test_gone_cwd(root: Path, volume: VolumeRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_working_directory_that_is_gone_is_refused(
+    root: Path, volume: VolumeRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (root / "gone").mkdir()
     monkeypatch.chdir(root / "gone")
     (root / "gone").rmdir()
@@ -142,13 +148,16 @@ def test_gone_cwd(root: Path, volume: VolumeRoot, monkeypatch: pytest.MonkeyPatc
         canonical(".", volume)
 
 
-def test_bytes_and_forms(root: Path, volume: VolumeRoot) -> None:
+def test_bytes_are_kept_and_two_spellings_of_an_accent_have_one_key(
+    root: Path, volume: VolumeRoot
+) -> None:
     assert os.fsencode(canonical(os.fsencode(root) + b"/caf\xe9", volume).display) == b"caf\xe9"
     one, two = canonical(root / "cafe\u0301", volume), canonical(root / "caf\u00e9", volume)
-    assert one.key == two.key and one.display != two.display
+    assert one.key == two.key
+    assert one.display != two.display
 
 
-def test_locate_errors(root: Path, tmp_path: Path) -> None:
+def test_what_is_on_no_volume_says_so(root: Path, tmp_path: Path) -> None:
     with pytest.raises(VolumeNotFound):
         locate(tmp_path / "x", explicit=None)
     with pytest.raises(VolumeNotFound, match="no mount"):
@@ -162,38 +171,55 @@ def test_locate_errors(root: Path, tmp_path: Path) -> None:
     assert locate(root / "models/llama/x", explicit=None).real_root == str(root)
 
 
-BIND = """
+MOUNTS = """
 import json, os, subprocess, sys
 from volumelease.errors import VolumeNotFound
 from volumelease.paths.canonical import canonical
 from volumelease.paths.locate import locate
 from volumelease.paths.mounts import mount_of
-t = sys.argv[1]
-def mount(*a): subprocess.run(["mount", *a], check=True)
-for d in ("v", "w", "s"): os.mkdir(f"{t}/{d}")
-mount("-t", "tmpfs", "odd name#1", f"{t}/v")
-for d in (".volumelease", "a", "scratch", "again"): os.mkdir(f"{t}/v/{d}")
-mount("--bind", f"{t}/v", f"{t}/w"); mount("--bind", f"{t}/v/a", f"{t}/s")
-mount("-t", "tmpfs", "x", f"{t}/v/scratch"); mount("--bind", f"{t}/v/a", f"{t}/v/again")
-v = locate(f"{t}/v/a", explicit=None)
-out = {p: canonical(f"{t}/{p}", v).display for p in ("w/a/x", "s/x", "s", "v/a/x", "v/again/x", "w")}
-def refused(f):
-    try: f(); return False
-    except VolumeNotFound: return True
-out["scratch"] = refused(lambda: canonical(f"{t}/v/scratch/x", v))
-out["scratch locate"] = refused(lambda: locate(f"{t}/v/scratch/x", explicit=None))
-out["source"] = v.mount.source
-os.makedirs(f"{t}/h/in"); mount("-t", "tmpfs", "below", f"{t}/h/in"); mount("-t", "tmpfs", "above", f"{t}/h")
-os.mkdir(f"{t}/h/in"); out["shadowed"] = mount_of(f"{t}/h/in").source
-c = f"{t}/c"; os.mkdir(c); mount("-t", "tmpfs", "c", c)
-out["candidate"] = locate(f"{c}/x", explicit=None, candidates=(c,)).root == c
+
+top = sys.argv[1]
+
+def mount(*arguments):
+    subprocess.run(["mount", *arguments], check=True)
+
+def refused(ask):
+    try:
+        ask()
+    except VolumeNotFound:
+        return True
+    return False
+
+for name in ("v", "w", "s", "c"):
+    os.mkdir(f"{top}/{name}")
+mount("-t", "tmpfs", "odd name#1", f"{top}/v")
+for name in (".volumelease", "a", "scratch", "again"):
+    os.mkdir(f"{top}/v/{name}")
+mount("--bind", f"{top}/v", f"{top}/w")
+mount("--bind", f"{top}/v/a", f"{top}/s")
+mount("-t", "tmpfs", "x", f"{top}/v/scratch")
+mount("--bind", f"{top}/v/a", f"{top}/v/again")
+volume = locate(f"{top}/v/a", explicit=None)
+paths = ("w/a/x", "s/x", "s", "v/a/x", "v/again/x", "w")
+out = {path: canonical(f"{top}/{path}", volume).display for path in paths}
+out["scratch"] = refused(lambda: canonical(f"{top}/v/scratch/x", volume))
+out["scratch locate"] = refused(lambda: locate(f"{top}/v/scratch/x", explicit=None))
+out["source"] = volume.mount.source
+os.makedirs(f"{top}/h/in")
+mount("-t", "tmpfs", "below", f"{top}/h/in")
+mount("-t", "tmpfs", "above", f"{top}/h")
+os.mkdir(f"{top}/h/in")
+out["shadowed"] = mount_of(f"{top}/h/in").source
+mount("-t", "tmpfs", "c", f"{top}/c")
+found = locate(f"{top}/c/x", explicit=None, candidates=(f"{top}/c",))
+out["candidate"] = found.root == f"{top}/c"
 print(json.dumps(out))
 """
 
 
-def test_mounts_of_all_kinds(tmp_path: Path) -> None:
+def test_bind_nested_and_hidden_mounts_are_told_apart(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["unshare", "-m", sys.executable, "-c", BIND, str(tmp_path)],
+        ["unshare", "-m", sys.executable, "-c", MOUNTS, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": SOURCE},
         capture_output=True,
         text=True,
@@ -224,7 +250,7 @@ PARTS = st.sampled_from(["a", "b", ".", "..", "", "link", "up", "over", "abs", "
     max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(parts=st.lists(PARTS, max_size=9))
-def test_as_realpath(root: Path, parts: list[str]) -> None:
+def test_any_spelling_means_what_realpath_says(root: Path, parts: list[str]) -> None:
     path = "/".join([str(root), *parts])
     try:
         walked = follow(path).real
@@ -235,4 +261,5 @@ def test_as_realpath(root: Path, parts: list[str]) -> None:
     if os.path.lexists(path):
         assert walked == os.path.realpath(path, strict=True)
         found = glance(path)
-        assert found is not None and found[0] == walked
+        assert found is not None
+        assert found[0] == walked

@@ -27,6 +27,7 @@ class Mutant(NamedTuple):
     troubles: tuple[str, ...]
     budget: int = 60
     duels: int = 0
+    busy: bool = False
 
 
 MUTANTS: Final = (
@@ -197,7 +198,8 @@ MUTANTS: Final = (
         "a losing draft is renamed away before it is deleted",
         segmentation.draft_removed_by_path,
         ("resend", "lost"),
-        600,
+        200,
+        busy=True,
     ),
     Mutant(
         "retired-deleted-at-once",

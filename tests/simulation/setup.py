@@ -56,12 +56,14 @@ class Setup:
 
 
 class Case(NamedTuple):
-    """Names one run, so that it can be run again: a seed, and what was left out of it."""
+    """Names one run, so that it can be run again: a seed, and what was left out of it.
+    ``busy``: workers without pauses, on three hosts, with the shortest segments."""
 
     seed: int
     only: tuple[str, ...] | None = None
     workers: int | None = None
     long: bool = False
+    busy: bool = False
 
     def command(self, mutant: str = "") -> str:
         words = ["python -m tests.simulation", f"--seed {self.seed} --runs 1"]
@@ -71,6 +73,8 @@ class Case(NamedTuple):
             words.append(f"--workers {self.workers}")
         if self.long:
             words.append("--long")
+        if self.busy:
+            words.append("--busy")
         if mutant:
             words.append(f"--mutant {mutant}")
         return " ".join(words)
@@ -95,12 +99,12 @@ def setup_of(case: Case) -> Setup:
         seed=case.seed,
         ttl=ttl,
         workers=fleet if case.workers is None else case.workers,
-        hosts=random.randint(1, 3),
+        hosts=3 if case.busy else random.randint(1, 3),
         trouble_seconds=seconds * (3.0 if case.long else 1.0),
-        segment_entries=random.choice((12, 16, 24, 48)),
+        segment_entries=12 if case.busy else random.choice((12, 16, 24, 48)),
         drift=random.choice((0.0, 0.001, 0.02, 0.05)),
-        cache_seconds=random.choice((0.0, 0.5, 1.0, 1.0)),
+        cache_seconds=1.0 if case.busy else random.choice((0.0, 0.5, 1.0, 1.0)),
         ready=random.random() < 0.8,
-        hurry=random.choice((1.0, 1.0, 1.0, 0.2)),
+        hurry=0.1 if case.busy else random.choice((1.0, 1.0, 1.0, 0.2)),
         intensity=tuple((name, strengths[name]) for name in TROUBLES if name in chosen),
     )

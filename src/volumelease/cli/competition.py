@@ -217,10 +217,11 @@ class Competition:
         return self.outcome.turns[-1]
 
     def _wait_for_takeover(self, turn: Turn, accident: str, since: float) -> None:
-        known = len(self.outcome.turns)
-        if not self.watch(_PATIENCE_SECONDS, lambda: len(self.outcome.turns) > known):
+        turns = self.outcome.turns
+        place = turns.index(turn)
+        if not self.watch(_PATIENCE_SECONDS, lambda: len(turns) > place + 1):
             raise Problem(f"nobody took over from {turn.worker}", advice="volumelease doctor")
-        heir = self.outcome.turns[known]
+        heir = turns[place + 1]
         self.watch(1.0, lambda: bool(turn.ended_by))
         after = Takeover(turn.worker, accident, turn.left - since, heir.entered - since)
         self.outcome.takeovers.append(after)

@@ -45,10 +45,10 @@ def command(mounts: tuple[str, ...]) -> int:
 
 def usual_acts(mounts: int) -> list[Act]:
     """They compete, and on each of the first two mounts a holder is killed."""
-    acts: list[Act] = [lambda competition: _compete(competition, 3.0)]
+    acts: list[Act] = [lambda competition: _compete(competition, 2.5)]
     for mount in range(min(mounts, 2)):
         acts.append(lambda competition, mount=mount: competition.kill_holder(mount))  # type: ignore[misc]
-        acts.append(lambda competition: _compete(competition, 1.5))
+        acts.append(lambda competition: _compete(competition, 1.0))
     return acts
 
 

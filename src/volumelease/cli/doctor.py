@@ -31,8 +31,9 @@ def command(directory: str | None, as_json: bool) -> int:
     Limit: one host can't prove what two hosts see. Exit code 1 when something does not work.
     """
     from .checks import examine, patient_of
+    from .reading import patiently
 
-    patient = patient_of(directory)
+    patient = patiently(lambda: patient_of(directory), directory or "the volume")
     checks: list[Check] = []
     for check in examine(patient):
         checks.append(check)

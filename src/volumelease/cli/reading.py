@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from volumelease.authorities.answers import describe
 from volumelease.authorities.volume import founding
@@ -15,9 +16,11 @@ from volumelease.core.table import Table
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor, Patience
 from volumelease.effects import Steps
-from volumelease.errors import AuthorityUnreachable, VolumeNotFound
+from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeNotFound
 from volumelease.model import Holder
 from volumelease.wire.identity import Identity
+
+T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 10.0
 """How long a command of a person waits for a volume before it says that it does not answer."""
@@ -53,6 +56,19 @@ class Picture:
         return found
 
 
+def patiently(work: Callable[[], T], root: str, patience: Patience | None = None) -> T:
+    """The result of ``work``, which looks at ``root``. Errors: ``AuthorityUnreachable`` when it
+    hangs; then the process can't end either until the mount answers, but the person knows."""
+    try:
+        return (patience or Patience()).call(lambda _: work(), ANSWER_SECONDS)
+    except TimeoutError as error:
+        if isinstance(error, LeaseError):
+            raise
+        raise AuthorityUnreachable(
+            f"{root} did not answer in {ANSWER_SECONDS:g} s", root=root, seconds=ANSWER_SECONDS
+        ) from None
+
+
 class Reader:
     """Reads one volume, again and again.
 
@@ -81,16 +97,7 @@ class Reader:
         )
 
     def run(self, steps: Steps[Any]) -> Any:
-        try:
-            return self._patience.call(lambda _: self._monitor.run(steps), ANSWER_SECONDS)
-        except TimeoutError as error:
-            if isinstance(error, AuthorityUnreachable):
-                raise
-            raise AuthorityUnreachable(
-                f"{self._root} did not answer in {ANSWER_SECONDS:g} s",
-                root=self._root,
-                seconds=ANSWER_SECONDS,
-            ) from None
+        return patiently(lambda: self._monitor.run(steps), self._root, self._patience)
 
     def _read_identity(self) -> Identity:
         identity: Identity | None = self.run(founding.read_identity(self._root))

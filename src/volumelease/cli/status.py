@@ -36,9 +36,9 @@ def command(path: str | None, as_json: bool, watch: bool) -> int:
     if as_json and watch:
         raise click.UsageError("--json and --watch exclude each other", click.get_current_context())
     from .places import place_of
-    from .reading import Reader
+    from .reading import Reader, patiently
 
-    place = place_of(path)
+    place = patiently(lambda: place_of(path), path or "the volume")
     reader = Reader(place.root)
     if watch:
         return _watch(place, reader)
