@@ -98,9 +98,9 @@ class Running:
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
 
-    def child(self) -> int:
-        """The pid of its only child."""
-        (pid,) = children_of(self.pid)
+    def child(self, name: str) -> int:
+        """The pid of its child of that name."""
+        (pid,) = [pid for pid in children_of(self.pid) if name_of(pid) == name]
         return pid
 
     def __enter__(self) -> Self:
@@ -187,6 +187,13 @@ def children_of(pid: int) -> list[int]:
             if int(fields[1]) == pid:
                 found.append(int(name))
     return found
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def state_of(pid: int) -> str:

@@ -60,6 +60,19 @@ def test_the_tree_of_a_killed_hold_is_gone_before_the_lease_is_free(
         killed_at = time.monotonic()
         hold.signal(signal.SIGKILL)
         assert heir.finish() == (0, "", "")
+        assert time.monotonic() - killed_at < 2.0, "the keeper gives it back"
+
+
+def test_the_tree_is_gone_first_when_the_keeper_was_killed_too(
+    volume: Path, tmp_path: Path
+) -> None:
+    """Nobody is left to give the lease back: it is free by proof of death, and that waits for
+    the warden."""
+    with held_by_a_tree(volume, tmp_path) as (hold, pids), heir_of(volume, pids) as heir:
+        killed_at = time.monotonic()
+        os.kill(hold.child("lease-keeper"), signal.SIGKILL)
+        hold.signal(signal.SIGKILL)
+        assert heir.finish() == (0, "", "")
         assert time.monotonic() - killed_at < 2.0, "proof of death spares the ttl"
 
 
@@ -106,11 +119,28 @@ def test_a_command_that_ended_in_time_counts_though_hold_was_stopped(volume: Pat
 
 def test_a_killed_warden_costs_the_command_its_life(volume: Path, tmp_path: Path) -> None:
     with held_by_a_tree(volume, tmp_path) as (hold, pids), heir_of(volume, pids) as heir:
-        os.kill(hold.child(), signal.SIGKILL)
+        os.kill(hold.child("lease-warden"), signal.SIGKILL)
         code, _, said = hold.finish()
         assert code == 76
         assert "watched over the command was killed" in said
         assert heir.finish() == (0, "", "")
+
+
+def test_a_killed_keeper_costs_the_command_its_life(volume: Path, tmp_path: Path) -> None:
+    with held_by_a_tree(volume, tmp_path) as (hold, pids), heir_of(volume, pids) as heir:
+        os.kill(hold.child("lease-keeper"), signal.SIGKILL)
+        code, _, said = hold.finish()
+        assert code == 76
+        assert "kept it was killed" in said
+        assert heir.finish() == (0, "", "")
+
+
+def test_a_stopped_keeper_costs_the_command_its_life(volume: Path, tmp_path: Path) -> None:
+    """As a volume that hangs does: nobody else can tell for how long the lease holds."""
+    with held_by_a_tree(volume, tmp_path) as (hold, pids), heir_of(volume, pids) as heir:
+        os.kill(hold.child("lease-keeper"), signal.SIGSTOP)
+        assert heir.finish() == (0, "", "")
+        assert hold.finish()[0] == 76
 
 
 def test_a_warden_killed_while_hold_waits_is_an_error(volume: Path) -> None:
@@ -118,7 +148,7 @@ def test_a_warden_killed_while_hold_waits_is_an_error(volume: Path) -> None:
         eventually(lambda: picture_of(volume).holders())
         with Running("hold", volume / "a", "--", "true") as waiting:
             eventually(lambda: picture_of(volume).waiters())
-            os.kill(waiting.child(), signal.SIGKILL)
+            os.kill(waiting.child("lease-warden"), signal.SIGKILL)
             assert waiting.finish()[0] == 1
         assert len(picture_of(volume).table.holdings) == 1
 
@@ -145,7 +175,7 @@ def test_a_command_that_heeds_sigterm_may_tidy_up(volume: Path, tmp_path: Path) 
 
 def test_a_stopped_warden_does_not_save_the_command(volume: Path, tmp_path: Path) -> None:
     with held_by_a_tree(volume, tmp_path) as (hold, pids):
-        os.kill(hold.child(), signal.SIGSTOP)
+        os.kill(hold.child("lease-warden"), signal.SIGSTOP)
         (volume / ".volumelease/identity").unlink()
         assert hold.finish()[0] == 76
         assert not any(map(runs, pids))
@@ -159,7 +189,7 @@ def test_a_hold_that_ends_while_it_waits_leaves_nothing(
         eventually(lambda: picture_of(volume).holders())
         with Running("hold", volume / "a", "--", "true") as waiting:
             eventually(lambda: picture_of(volume).waiters())
-            warden = waiting.child()
+            warden = waiting.child("lease-warden")
             waiting.signal(number)
             waiting.process.wait(10)
             eventually(lambda: not runs(warden))

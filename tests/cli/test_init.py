@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from .conftest import picture_of
-from .shell import Running, Terminal, error_of, eventually, run
+from .shell import Running, Terminal, error_of, eventually, run, runs
 
 # ---- init
 
@@ -134,9 +135,10 @@ def test_a_volume_in_use_stays(volume: Path) -> None:
 def test_sessions_of_the_dead_do_not_keep_a_volume(volume: Path) -> None:
     with Running("hold", volume / "a", "--", "sleep", "60") as hold:
         eventually(lambda: picture_of(volume).holders())
-        warden = hold.child()
+        warden = hold.child("lease-warden")
+        os.kill(hold.child("lease-keeper"), signal.SIGKILL)  # it would end the session
         hold.process.kill()
-        eventually(lambda: not os.path.exists(f"/proc/{warden}"))
+        eventually(lambda: not runs(warden))
     assert len(picture_of(volume).table.sessions) == 1
     assert run("uninstall", volume, "--yes").returncode == 0
     assert os.listdir(volume) == []

@@ -34,7 +34,7 @@ def test_json_has_the_promised_form(volume: Path) -> None:
             eventually(lambda: picture_of(volume).waiters())
             found = document(volume)
             (session,) = {s for s, f in picture_of(volume).table.sessions.items() if f.facts.worker}
-        warden = holder.child()
+        warden = holder.child("lease-warden")
     assert found["schema"] == 1
     identity = picture_of(volume).identity
     assert found["volume"]["id"] == identity.id

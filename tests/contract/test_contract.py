@@ -294,6 +294,29 @@ def test_an_interrupted_wait_is_given_back(join: Callable[[], Member]) -> None:
     take(third, "a")
 
 
+def test_an_answer_that_nobody_heard_is_given_back(join: Callable[[], Member]) -> None:
+    one, other = join(), join()
+    question = Acquire((Claim("a", "a"),), True, "owner")
+    flow = acquire(question, "a", one.now(), None)
+
+    class Interrupted(Exception):
+        pass
+
+    class Deaf:
+        def ask(self, question: Question) -> Answer:
+            answer = one.ask(question)
+            if isinstance(question, Acquire):
+                raise Interrupted
+            return answer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(one, name)
+
+    with pytest.raises(Interrupted):
+        run_flow(flow, Deaf())
+    take(other, "a")
+
+
 def test_a_session_that_was_ended_holds_nothing(join: Callable[[], Member]) -> None:
     one, other = join(), join()
     take(one, "a")

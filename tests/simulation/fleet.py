@@ -10,12 +10,13 @@ from volumelease.host import ProcessFacts
 
 from .checkers import Checker
 from .clocks import HostClock
+from .held import WatchedSession
 from .mount import Mount
 from .process import Host, Process
 from .setup import Setup
 from .trouble import Trouble
 from .volume import Server
-from .worker import WatchedSession, Worker
+from .worker import Worker
 from .world import World
 
 SAME_NAMESPACE: Final = 4_026_531_836

@@ -19,7 +19,8 @@ Mutation = Callable[[], list[tuple[Any, str, Any]]]
 
 class Mutant(NamedTuple):
     """One rule switched off. ``troubles`` are those that make it matter, ``budget`` is how many
-    runs may be needed to find it; instead of runs, ``duels`` of one holder and one observer."""
+    runs may be needed to find it; instead of runs, ``duels`` of one holder and one observer.
+    ``rare``: found in minutes, not in seconds."""
 
     name: str
     rule: str
@@ -28,6 +29,8 @@ class Mutant(NamedTuple):
     budget: int = 60
     duels: int = 0
     busy: bool = False
+    workers: int | None = None
+    rare: bool = False
 
 
 MUTANTS: Final = (
@@ -43,6 +46,7 @@ MUTANTS: Final = (
         "a beat that is answered after the deadline revives nothing",
         liveness.late_beat_revives,
         ("stop", "cut", "slow"),
+        duels=5_000,
     ),
     Mutant(
         "no-deadline",
@@ -55,6 +59,7 @@ MUTANTS: Final = (
         "the holder's clock counts suspension",
         liveness.deadline_on_monotonic,
         ("suspend",),
+        300,
     ),
     Mutant(
         "no-margin",
@@ -151,6 +156,13 @@ MUTANTS: Final = (
         ("interrupt", "slow"),
     ),
     Mutant(
+        "abandoned-answers-kept",
+        "what an interrupted call got, or may yet get, is given back",
+        commits.abandoned_answers_kept,
+        ("interrupt", "slow"),
+        120,
+    ),
+    Mutant(
         "barging",
         "nobody passes a waiter that conflicts",
         tables.barging,
@@ -197,9 +209,11 @@ MUTANTS: Final = (
         "draft-removed-by-path",
         "a losing draft is renamed away before it is deleted",
         segmentation.draft_removed_by_path,
-        ("resend", "lost"),
-        200,
+        ("lost",),
+        500,
         busy=True,
+        workers=4,
+        rare=True,
     ),
     Mutant(
         "retired-deleted-at-once",

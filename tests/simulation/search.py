@@ -46,9 +46,8 @@ def first(cases: Iterable[Case], mutant: mutants.Mutant | None = None) -> Found 
 def hunt(mutant: mutants.Mutant) -> Found | None:
     """Find that mutant within its budget."""
     if not mutant.duels:
-        return first(
-            (Case(seed, mutant.troubles, busy=mutant.busy) for seed in range(mutant.budget)), mutant
-        )
+        case = Case(0, mutant.troubles, mutant.workers, busy=mutant.busy)
+        return first((case._replace(seed=seed) for seed in range(mutant.budget)), mutant)
     with mutants.alive(mutant):
         result = duel.search(range(mutant.duels))
     if result is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from . import exhaustive
-from .checkers import Violation
-from .exhaustive import Scope, explore
-from .mutants import alive, named
+from tests.simulation import exhaustive
+from tests.simulation.checkers import Violation
+from tests.simulation.exhaustive import Scope, explore
+from tests.simulation.mutants import alive, named
 
 
 @pytest.mark.parametrize("scope", exhaustive.SCOPES, ids=str)

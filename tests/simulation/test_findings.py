@@ -1,30 +1,44 @@
-"""Bugs that the simulator found, each with what brought it out: none may come back."""
+"""Bugs that the simulator found, each with a case that shows it: none may come back.
+
+A case shows its bug only to the simulator of its day, so where the bug is a rule that was missing,
+``mutants`` keeps it too.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
-from . import search
-from .setup import Case
+from tests.simulation import search
+from tests.simulation.setup import Case
 
-RESENT_ELECTION = [
+LIVE_SEGMENT_DELETED: Final = [
+    Case(119, ("lost",), workers=4, busy=True),
+    Case(122, ("stall",), workers=4, busy=True),
     Case(21, ("resend",)),
-    Case(92, ("resend", "lost")),
-    Case(121, ("resend", "lost")),
 ]
 """A draft's author lost the answer to the election, loaded the new segment's snapshot meanwhile,
-found its draft still there through a directory entry a second old, and deleted the live segment."""
+found its draft still there through a directory entry a second old, and deleted the live segment.
+Mutant: draft-removed-by-path."""
 
-LOST_HEARTBEAT = [Case(seed, ("delete",)) for seed in range(5)]
+BEAT_DIED: Final = [Case(seed, ("delete",)) for seed in range(4)]
 """A beat that could not make its heartbeat file again ended the thread that beats."""
 
-GIVEN_UP = [Case(20, ("interrupt",)), Case(1, ("interrupt",)), Case(5, ("interrupt", "slow"))]
+ANSWERED_TO_NOBODY: Final = [Case(1, ("interrupt", "slow")), Case(20, ("interrupt",))]
 """Ctrl-C between the answer and the flow, or a caller that gave up on a call that went on in its
-thread, left a granted lease that nobody waited for."""
+thread, left a granted lease that nobody waited for. Mutant: abandoned-answers-kept."""
 
 
 @pytest.mark.parametrize(
-    "case", [*RESENT_ELECTION, *LOST_HEARTBEAT, *GIVEN_UP], ids=lambda case: case.command()
+    "case",
+    [*LIVE_SEGMENT_DELETED, *BEAT_DIED, *ANSWERED_TO_NOBODY],
+    ids=lambda case: case.command(),
 )
 def test_what_was_found_stays_fixed(case: Case) -> None:
     assert search.violation_of(case) is None
+
+
+@pytest.mark.xfail(reason="a master that forgets leaves a fork that no beat notices", strict=True)
+def test_a_master_that_forgets_leaves_one_log() -> None:
+    assert search.first(Case(seed, ("forget",)) for seed in range(100)) is None

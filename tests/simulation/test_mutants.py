@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from . import duel, mutants, search
-from .mutants import MUTANTS, Mutant
+from tests.simulation import duel, mutants, search
+from tests.simulation.mutants import MUTANTS, Mutant
+
+RARE = pytest.mark.torture, pytest.mark.timeout(600)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize(
+    "mutant",
+    [pytest.param(m, id=m.name, marks=RARE if m.rare else ()) for m in MUTANTS],
+)
 def test_a_rule_that_is_switched_off_is_missed(mutant: Mutant) -> None:
     found = search.hunt(mutant)
     assert found is not None, f"nothing noticed that this no longer holds: {mutant.rule}"

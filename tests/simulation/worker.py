@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
-from volumelease.authorities.volume.session import Session
-from volumelease.core.records import Entry, SessionFacts
-from volumelease.core.table import Outcome
+from volumelease.core.records import SessionFacts
 from volumelease.effects import Sleep, Steps
 from volumelease.errors import AuthorityUnreachable, LeaseError
 from volumelease.leases import flows
@@ -37,6 +35,7 @@ from volumelease.model import (
 )
 from volumelease.wire.identity import Identity
 
+from .held import Held, WatchedSession, Wish
 from .process import Bell, News, Process, Script, Turn
 
 if TYPE_CHECKING:
@@ -46,61 +45,6 @@ ROOT: Final = "/v"
 PATHS: Final = ("", "a", "a", "a/b", "a/b", "a/b/c", "ab", "b")
 ANSWER_SECONDS: Final = 5.0
 GIVE_BACK_SECONDS: Final = 2.0
-
-
-@dataclass(slots=True)
-class Held:
-    """A lease that a flow returned to its worker."""
-
-    worker: Worker
-    session: WatchedSession
-    token: int
-    claims: tuple[Claim, ...]
-    exclusive: bool
-    owner: str
-    since: float
-    ended: bool = False
-
-    def believed(self) -> bool:
-        """Whether the worker runs and may assume the lease right now, by its own clock."""
-        return (
-            not self.ended and self.worker.process.running and not self.session.loss_of(self.token)
-        )
-
-    def __str__(self) -> str:
-        mode = "exclusive" if self.exclusive else "shared"
-        paths = [claim.path for claim in self.claims]
-        return f"token {self.token} {mode} on {paths} of {self.worker.process.name}"
-
-
-@dataclass(slots=True)
-class Wish:
-    """One acquire under way."""
-
-    worker: Worker
-    question: Acquire
-    timeout: float | None
-    asked_at: float
-    session: WatchedSession
-    token: int | None = None
-    result: object = None
-
-
-class WatchedSession(Session):
-    """The product's session; the checkers hear what its replica learns."""
-
-    fleet: Fleet
-    worker: Worker
-
-    def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
-        super().entry_applied(index, entry, outcome)
-        for checker in self.fleet.checkers:
-            checker.applied(self, index, entry, outcome)
-
-    def table_loaded(self) -> None:
-        super().table_loaded()
-        for checker in self.fleet.checkers:
-            checker.loaded(self)
 
 
 @dataclass(slots=True)
@@ -125,8 +69,7 @@ class Worker:
         self.asking = 0
         self.finale_done = False
         self._bell = Bell()
-        self._attending = False
-        self._owners = 0
+        self._attended: set[str] = set()
         process.on_resume = self._resumed
 
     # ---- life
@@ -358,9 +301,9 @@ class Worker:
         return session.ask(question)
 
     def _attend(self, session: WatchedSession) -> None:
-        if self._attending:
+        if session.name in self._attended:
             return
-        self._attending = True
+        self._attended.add(session.name)
         self._start("wait", self._attend_while_needed(session))
 
     def _attend_while_needed(self, session: WatchedSession) -> Script:
@@ -368,7 +311,7 @@ class Worker:
             while session.waits and session.alive():
                 yield from session.attend()
         finally:
-            self._attending = False
+            self._attended.discard(session.name)
 
     # ---- using a lease
 

@@ -179,6 +179,13 @@ def test_what_is_no_header_is_refused(text: str) -> None:
     assert decode_header(text) is None
 
 
+def test_chunks_of_another_table_are_refused() -> None:
+    header, *chunks = encode_snapshot(busy_table(3), 3)
+    others = encode_snapshot(busy_table(4), 3)[1:]
+    assert len(others) == len(chunks)
+    assert read_back([header, *others]) is None
+
+
 def test_nothing_may_follow_the_table() -> None:
     targets = forged(table_text(busy_table()), b"and more")
     assert read_back(targets) is None

@@ -61,6 +61,7 @@ class MemorySession:
     def __init__(self, authority: MemoryAuthority, name: str) -> None:
         self.name = name
         self._authority = authority
+        self._asked: dict[int, Acquire] = {}
 
     def commit(self, body: Body) -> tuple[int, Outcome]:
         return self._authority.commit(self.name, body)
@@ -87,16 +88,18 @@ class MemorySession:
             case Inspect(token):
                 return answers.standing(table, self.name, token)
             case Cancel(token):
-                self.commit(records.Cancel(token))
+                self.commit(records.Cancel(self._forget(token)))
                 return Ended()
             case Release(token):
-                self.commit(records.Release(token))
+                self.commit(records.Release(self._forget(token)))
                 return Ended()
             case Downgrade(token):
                 self.commit(records.Downgrade(token))
                 return answers.standing(table, self.name, token)
-            case GiveBack(_):
-                return Ended()  # nothing is ever half done here
+            case GiveBack(acquire):
+                for token in [token for token, asked in self._asked.items() if asked is acquire]:
+                    self.commit(records.Cancel(self._forget(token)))
+                return Ended()
             case other:
                 assert_never(other)
 
@@ -107,4 +110,9 @@ class MemorySession:
         index, outcome = self.commit(answers.request_of(question))
         if outcome.cycle:
             return answers.deadlocked(table, question, outcome.cycle)
+        self._asked[index] = question
         return answers.standing(table, self.name, index)
+
+    def _forget(self, token: int) -> int:
+        self._asked.pop(token, None)
+        return token

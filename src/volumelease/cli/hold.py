@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
+from .keeper import Wish
 from .parameters import at_least
-from .reins import start_warden
+from .reins import take_reins
 from .speech import Problem
 
 _COMMAND: Final = "volumelease.command"
@@ -65,12 +66,11 @@ def command(
     words: tuple[str, ...] = context.meta[_COMMAND]
     if shutil.which(words[0]) is None:
         raise _refused(words[0], errno.EACCES if os.path.exists(words[0]) else errno.ENOENT)
-    reins = start_warden(words)
-    # Imported after the fork, so that the warden stays small.
-    from .holding import CommandRefused, Holding, Wish
+    reins = take_reins(words, Wish(paths, shared, timeout, reason))
+    from .holding import CommandRefused, Holding
 
     try:
-        return Holding(reins, Wish(paths, shared, timeout, reason)).run()
+        return Holding(reins).run()
     except CommandRefused as refusal:
         raise _refused(words[0], refusal.facts["errno"]) from None
 

@@ -40,6 +40,13 @@ def command(directory: str, ttl: float | None, authority: str | None, force: boo
     Limit: two mounts of different directories of one file system are two volumes to each other.
     """
     del authority  # there is one so far
+    from .reading import patiently
+
+    patiently(lambda: _init(directory, ttl, force), directory)
+    return 0
+
+
+def _init(directory: str, ttl: float | None, force: bool) -> None:
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.mounts import judge, mount_of
     from volumelease.paths.resolve import resolve
@@ -54,12 +61,11 @@ def command(directory: str, ttl: float | None, authority: str | None, force: boo
     known = _existing(volumes, real, ttl)
     if known is not None:
         say(f"{one_line(directory)} is a volume already: id {known.id}, ttl {known.ttl:g} s")
-        return 0
+        return
     if verdict.suitable == "unknown" and not force:
         raise _unproven(directory, mount, verdict)
     identity = _found(volumes, real, ttl)
     _announce(directory, real, identity, verdict)
-    return 0
 
 
 def _require_directory(directory: str, real: str) -> None:

@@ -1,20 +1,21 @@
-"""What ``hold`` and its warden say to each other, over two pipes."""
+"""What ``hold``, its warden and its keeper say to each other, over pipes."""
 
 from __future__ import annotations
 
 import os
 import select
 import struct
+import threading
 from dataclasses import dataclass
 from typing import Final
 
 # To the warden.
 GRACE: Final = b"g"
-"""``at`` seconds may pass between SIGTERM and SIGKILL."""
+"""``at`` seconds may pass between SIGTERM and SIGKILL. From the keeper, handed on."""
 RUN: Final = b"r"
 """Start the command under token ``number``, for the paths in ``text``, until ``at`` (boottime)."""
 DEADLINE: Final = b"d"
-"""The lease may be assumed until ``at`` (boottime)."""
+"""The lease may be assumed until ``at`` (boottime). From the keeper, handed on."""
 FORWARD: Final = b"f"
 """Send signal ``number`` to the command."""
 END: Final = b"e"
@@ -30,6 +31,24 @@ LEFT: Final = b"l"
 GONE: Final = b"n"
 """Neither the command nor any descendant is left, since ``at``. ``number`` 1: the warden ended
 them because it was told so, or because the deadline passed."""
+
+# To the keeper.
+PING: Final = b"p"
+"""``hold`` runs, and has not been stopped."""
+RELEASE: Final = b"o"
+"""Give the lease back, or stop waiting for it."""
+
+# From the keeper.
+GRANTED: Final = b"a"
+"""The lease is held under token ``number``, on the paths in ``text``, until ``at`` (boottime)."""
+REFUSED: Final = b"q"
+"""It could not be had, or the keeper failed: ``text`` is the error, packed."""
+LOST: Final = b"v"
+"""It is lost, noticed ``at`` (boottime), for the reason in ``text``."""
+RELEASED: Final = b"z"
+"""It was given back."""
+NOTE: Final = b"t"
+"""Something to tell a person: ``text``."""
 
 _HEADER: Final = struct.Struct("<cqdI")
 
@@ -75,3 +94,21 @@ def _read_exactly(descriptor: int, size: int) -> bytes | None:
             return None
         data += more
     return data
+
+
+class Sender:
+    """One end of a pipe that several threads write to."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> bool:
+        with self._lock:
+            return self._descriptor >= 0 and write(self._descriptor, message)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor = -1

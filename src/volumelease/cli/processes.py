@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -107,6 +108,19 @@ def die_with_parent() -> None:
     """Get SIGKILL when the thread that forked this process ends. Survives exec, but not that of
     a set-uid program; children don't inherit it."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def let_go_of_streams() -> None:
+    """Whoever reads what this process says need not wait for its end any more."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+
+
+def rename(name: str) -> None:
+    """Show this process under that name (15 bytes of it) in ``ps -o comm`` and ``top``."""
+    buffer = ctypes.create_string_buffer(name.encode())
+    _prctl(_PR_SET_NAME, ctypes.addressof(buffer))
 
 
 def _prctl(option: int, value: int) -> None:

@@ -24,6 +24,8 @@ NOBODY_READS: Final = 141
 """128 + SIGPIPE, as of a program that the signal ended."""
 
 _COMMANDS: Final = ("demo", "init", "uninstall", "hold", "status", "doctor")
+_APART: Final = frozenset({"init", "uninstall", "status", "doctor"})
+"""Those that touch the volume; ``hold`` has processes of its own for that."""
 
 
 class _Commands(click.Group):
@@ -58,8 +60,16 @@ def program(context: click.Context) -> int:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run it. Errors of users, volumes and systems become two lines and an exit code; anything
     else is a bug and shows where."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if _APART.intersection(words[:1]):
+        from .apart import run_apart
+
+        return run_apart(lambda: _run(words))
+    return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
-        words = sys.argv[1:] if arguments is None else list(arguments)
         # Not program.main(): that one answers a broken pipe by itself.
         with program.make_context("volumelease", words) as context:
             code = program.invoke(context)

@@ -1,16 +1,16 @@
-"""``hold``'s end of its warden: started before anything else, told what to do, let go."""
+"""``hold``'s ends of its two processes: started before anything else, told what to do, let go."""
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NoReturn
 
-from . import orders, processes, warden
-from .orders import Message
+from . import keeper, processes, warden
+from .orders import Message, Sender
 from .speech import Problem
 
 _FORWARDED: Final = (
@@ -26,6 +26,31 @@ _REQUIREMENT_MISSING: Final = 78
 
 
 @dataclass(frozen=True, slots=True)
+class Servant:
+    """A process of ours: what it reports comes out of ``reports_from``; that ends with it."""
+
+    process: processes.Process
+    orders: Sender
+    reports_from: int
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def tell(self, kind: bytes, number: int = 0, at: float = 0.0, text: str = "") -> None:
+        """One that does not listen is noticed by its silence."""
+        self.orders.send(Message(kind, number, at, text))
+
+    def kill(self) -> None:
+        processes.send([self.process], signal.SIGKILL)
+
+    def bury(self) -> None:
+        """Wait for its end."""
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Reins:
     """``signals`` are blocked in this process, to be waited for and handed on.
 
@@ -34,29 +59,17 @@ class Reins:
     is not handed on, or the command would get it twice.
     """
 
-    pid: int
+    warden: Servant
+    keeper: Servant
     signals: frozenset[int]
     shared_group: bool
-    reports_from: int
-    orders_to: int
-    _writing: threading.Lock = field(default_factory=threading.Lock)
-
-    def order(self, message: Message) -> None:
-        """Tell the warden. One that does not listen is noticed by its silence."""
-        with self._writing:
-            orders.write(self.orders_to, message)
-
-    def dismiss(self) -> None:
-        """Close the pipe and wait for the warden's end, which comes after that of the command."""
-        with self._writing:
-            os.close(self.orders_to)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
 
 
-def start_warden(command: tuple[str, ...]) -> Reins:
-    """Fork the warden. To be called while this process has one thread and has not touched the
-    volume. Errors: ``Problem``, where the kernel can't keep a tree of processes together."""
+def take_reins(command: tuple[str, ...], wish: keeper.Wish) -> Reins:
+    """Fork warden and keeper. To be called while this process has one thread.
+
+    Errors: ``Problem``, where the kernel can't keep a tree of processes together.
+    """
     try:
         processes.adopt_orphans()  # should the warden be killed, its tree becomes ours
         os.stat("/proc/self/stat")
@@ -72,17 +85,30 @@ def start_warden(command: tuple[str, ...]) -> Reins:
     heard = {number for number in _FORWARDED if signal.getsignal(number) != signal.SIG_IGN}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     shared_group = _has_terminal()
-    group = os.getpgrp() if shared_group else 0
+    terms = warden.Terms(command, os.getpgrp() if shared_group else 0, frozenset(mask))
+    guard = _fork(lambda orders, reports: warden.serve(terms, orders, reports))
+
+    def keep(orders_from: int, reports_to: int) -> NoReturn:
+        # With a copy of this end the warden would not notice that hold is gone.
+        guard.orders.close()
+        os.close(guard.reports_from)
+        keeper.serve(wish, guard.pid, orders_from, reports_to)
+
+    return Reins(guard, _fork(keep), frozenset(heard), shared_group)
+
+
+def _fork(serve: Callable[[int, int], NoReturn]) -> Servant:
     orders_from, orders_to = os.pipe()
     reports_from, reports_to = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(orders_to)
         os.close(reports_from)
-        warden.serve(warden.Terms(command, group, frozenset(mask)), orders_from, reports_to)
+        serve(orders_from, reports_to)
     os.close(orders_from)
     os.close(reports_to)
-    return Reins(pid, frozenset(heard), shared_group, reports_from, orders_to)
+    process = processes.look_up(pid) or processes.Process(pid, os.getpid(), 0, "")
+    return Servant(process, Sender(orders_to), reports_from)
 
 
 def _has_terminal() -> bool:

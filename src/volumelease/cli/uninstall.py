@@ -32,15 +32,12 @@ def command(directory: str, yes: bool) -> int:
 
     Limit: a worker that starts while it is removed makes the volume anew.
     """
-    from volumelease.paths.resolve import resolve
+    from .reading import patiently
 
-    real = resolve(directory)
-    control = f"{real}/{_CONTROL}"
-    if not os.path.isdir(control) or os.path.islink(control):
-        raise _nothing_there(directory, control)
     if not yes:
         _require_person(directory)
-    _refuse_published(directory, control)
+    real = patiently(lambda: _examine(directory), directory)
+    control = f"{real}/{_CONTROL}"
     if os.path.lexists(f"{control}/identity"):
         _refuse_used(real)
     if not yes and not click.confirm(f"Remove it from {one_line(directory)}?", err=True):
@@ -49,6 +46,18 @@ def command(directory: str, yes: bool) -> int:
     _remove(control)
     say(f"{one_line(directory)} is no volume any more; its own files were left alone")
     return 0
+
+
+def _examine(directory: str) -> str:
+    """The real path of a directory that has something of ours to remove, and nothing else."""
+    from volumelease.paths.resolve import resolve
+
+    real = resolve(directory)
+    control = f"{real}/{_CONTROL}"
+    if not os.path.isdir(control) or os.path.islink(control):
+        raise _nothing_there(directory, control)
+    _refuse_published(directory, control)
+    return real
 
 
 def _nothing_there(directory: str, control: str) -> LeaseError:

@@ -1,10 +1,10 @@
 """The warden: the process between ``hold`` and its command.
 
-``hold`` acquires the lease in the name of the warden's process, so a proof that ``hold`` is dead
+The lease is acquired in the name of the warden's process, so a proof that its session is dead
 counts only when the warden is gone too; and the warden is gone only after the command and every
 descendant of it is. It ends them itself
 
-* when the deadline of the lease passes and no newer one was told: ``hold`` may be stopped, or its
+* when the deadline of the lease passes and no newer one was told: ``hold`` may be stopped, or the
   heartbeat hangs. SIGTERM at the deadline, SIGKILL half of the time later that lies between the
   deadline and the earliest moment at which another session can take over (``core.liveness``);
 * when its pipe closes: ``hold`` was killed;
@@ -72,6 +72,7 @@ class _Warden:
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {signal.SIGCHLD})
         os.setpgid(0, 0)  # what kills hold's whole group must not kill the warden first
         processes.adopt_orphans()
+        processes.rename("lease-warden")
         self._terms = terms
         self._orders = orders_from
         self._reports = reports_to

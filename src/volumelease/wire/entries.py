@@ -119,11 +119,16 @@ def decode_client(value: Any) -> Client | None:
             raise Malformed("client")
 
 
+def _canonical(key: str) -> bool:
+    """Whether it is a key at all: ``a//b`` and ``a/b`` would not be seen to conflict."""
+    return not key or not {"", ".", ".."} & set(key.split("/"))
+
+
 def _claim(item: Any) -> Claim:
     match item:
-        case [str(path)]:
+        case [str(path)] if _canonical(path):
             return Claim(path, path)
-        case [str(path), str(key)]:
+        case [str(path), str(key)] if _canonical(key):
             return Claim(path, key)
         case _:
             raise Malformed("claim")

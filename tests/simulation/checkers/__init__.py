@@ -13,8 +13,9 @@ from volumelease.core.table import Outcome
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
+    from tests.simulation.held import Held, WatchedSession, Wish
     from tests.simulation.process import Process
-    from tests.simulation.worker import Held, WatchedSession, Wish, Worker
+    from tests.simulation.worker import Worker
 
 
 class Violation(AssertionError):

@@ -10,7 +10,7 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
-    from tests.simulation.worker import Wish
+    from tests.simulation.held import Wish
 
 
 class Deadlocks(Checker):

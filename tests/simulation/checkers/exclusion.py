@@ -16,8 +16,8 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
+    from tests.simulation.held import Held
     from tests.simulation.process import Process
-    from tests.simulation.worker import Held
 
 
 def conflict(one: Held, other: Held) -> bool:

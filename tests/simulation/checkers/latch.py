@@ -8,8 +8,9 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
+    from tests.simulation.held import Held
     from tests.simulation.process import Process
-    from tests.simulation.worker import Held, Worker
+    from tests.simulation.worker import Worker
 
 
 class Latch(Checker):

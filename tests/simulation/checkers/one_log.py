@@ -12,7 +12,7 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
-    from tests.simulation.worker import WatchedSession
+    from tests.simulation.held import WatchedSession
 
 EVERY = 8
 """Tables are compared after every so many entries: comparing costs more than applying."""
@@ -35,7 +35,7 @@ class OneLog(Checker):
             return
         identity = session.identity.id
         known = self._entries.setdefault((identity, index), entry)
-        if known != entry:
+        if known != entry or type(known.body) is not type(entry.body):
             raise self.violation(f"index {index} is {known} for one and {entry} for another")
         if not outcome.void:
             first = self._indexes.setdefault((identity, entry.author, entry.number), index)

@@ -18,7 +18,7 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
-    from tests.simulation.worker import WatchedSession
+    from tests.simulation.held import WatchedSession
 
 
 @dataclass(slots=True)

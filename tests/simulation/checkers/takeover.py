@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from . import Checker
 
 if TYPE_CHECKING:
-    from tests.simulation.worker import WatchedSession, Worker
+    from tests.simulation.held import WatchedSession
+    from tests.simulation.worker import Worker
 
 SLACK_SECONDS = 0.6
 

@@ -9,7 +9,7 @@ from .exclusion import conflict
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
-    from tests.simulation.worker import Held
+    from tests.simulation.held import Held
 
 
 class Tokens(Checker):

@@ -11,7 +11,7 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
-    from tests.simulation.worker import WatchedSession, Wish
+    from tests.simulation.held import WatchedSession, Wish
 
 SLOW_CALLS: Final = frozenset(
     {"error", "lost", "late", "resend", "slow", "stall", "cut", "full", "forget", "delete"}

@@ -9,6 +9,7 @@ from volumelease.authorities.volume.committer import Committer, _Attempt
 from volumelease.authorities.volume.requests import Requests
 from volumelease.effects import Steps
 from volumelease.errors import AuthorityUnreachable
+from volumelease.model import Acquire
 
 Patches = list[tuple[Any, str, Any]]
 
@@ -112,6 +113,13 @@ def apply_without_reading() -> Patches:
                 trouble = error
 
     return [(Committer, "_try_at", trusting)]
+
+
+def abandoned_answers_kept() -> Patches:
+    def keep(self: Requests, acquire: Acquire) -> None:
+        """Only what no call was ever answered with is given back."""
+
+    return [(Requests, "_give_up", keep)]
 
 
 def orphans_dropped() -> Patches:

@@ -1,0 +1,179 @@
+"""The keeper: the process of ``hold`` that has the session on the volume, and nothing else.
+
+A call on a network volume can hang for an hour, and a process that is in one can't end. So the
+process that people and supervisors see never touches the volume, and neither does the warden; this
+one does, takes the lease in the warden's name, and reports. It lets go when it is told to; when
+``hold`` was killed, as soon as the warden is gone; and it gives up when ``hold`` has been silent
+for half a ttl, because then ``hold`` is stopped and its command is ended at the deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from . import orders, processes
+from .orders import Message, Sender
+
+if TYPE_CHECKING:
+    from volumelease import Lease
+
+_LOOK_SECONDS: Final = 0.1
+_NEWS_SECONDS: Final = 0.01
+"""A deadline that moved by less is no news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to hold."""
+
+    paths: tuple[str, ...]
+    shared: bool
+    timeout: float | None
+    reason: str
+
+
+def serve(wish: Wish, warden: int, orders_from: int, reports_to: int) -> NoReturn:
+    """Be the keeper; the process ends here."""
+    reports = Sender(reports_to)
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        os.setpgid(0, 0)
+        processes.rename("lease-keeper")
+        processes.let_go_of_streams()
+        _Keeper(wish, warden, orders_from, reports).run()
+    except BaseException as error:  # noqa: BLE001 - hold tells the person
+        reports.send(Message(orders.REFUSED, text=packed(error)))
+    finally:
+        os._exit(0)
+
+
+class _Keeper:
+    def __init__(self, wish: Wish, warden: int, orders_from: int, reports: Sender) -> None:
+        # Imported in this process alone: hold and the warden stay small.
+        from volumelease import volume_lease
+        from volumelease.host import this_process
+        from volumelease.leases.volumes import Surroundings, Volumes
+        from volumelease.model import Client
+
+        self._here = this_process()
+        self._warden = this_process(warden)
+        self._orders = orders_from
+        self._reports = reports
+        self._heard = threading.Event()
+        self._let_go = threading.Event()
+        self._alone = False
+        self._granted = False
+        self._volumes = Volumes(Surroundings.of_this_process()._replace(report=self._note))
+        self._wanted = volume_lease(
+            *wish.paths,
+            shared=wish.shared,
+            timeout=wish.timeout,
+            on_lost="ignore",
+            reason=wish.reason,
+            client=Client(self._warden.pid, self._warden.start_time),
+            volumes=self._volumes,
+        )
+
+    def run(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
+        lease = self._wanted.__enter__()
+        self._granted = True
+        volume = self._volumes.find(lease.paths[0])[0]
+        timing = self._volumes.session(volume).session.timing
+        # Half of the time that is sure to pass between our last moment and another's first.
+        grace = (timing.margin - timing.tolerance + timing.cache) / 2
+        self._reports.send(Message(orders.GRACE, at=grace))
+        if self._keep(lease, timing.ttl / 2):
+            self._volumes.close()
+            self._reports.send(Message(orders.RELEASED))
+
+    def _listen(self) -> None:
+        while True:
+            message = orders.read(self._orders)
+            if message is not None and message.kind == orders.PING:
+                self._heard.set()
+                continue
+            if not self._granted:  # nothing runs yet
+                self._volumes.close()
+                self._reports.send(Message(orders.RELEASED))
+                os._exit(0)
+            if message is None:
+                self._alone = True
+                return
+            self._let_go.set()
+
+    def _keep(self, lease: Lease, patience: float) -> bool:
+        """Report deadlines. Returns whether the lease is to be given back: not when it is lost."""
+        told = silent = 0.0
+        looked_at = _now()
+        while not self._let_go.wait(_LOOK_SECONDS if told else 0):
+            # Read before the lease is: a pause between the two makes the deadline too early, and
+            # the other way round it would be too late.
+            now = _now()
+            # After a pause of this very process, what hold said meanwhile was not heard yet.
+            silent += min(now - looked_at, 2 * _LOOK_SECONDS)
+            looked_at = now
+            if self._heard.is_set():
+                self._heard.clear()
+                silent = 0.0
+            remaining = lease.remaining
+            if remaining <= 0 or silent > patience:
+                reason = _loss_of(lease) if remaining <= 0 else "hold was stopped for too long"
+                self._reports.send(Message(orders.LOST, at=now, text=reason))
+                return False
+            if self._alone:
+                if self._warden_is_gone():
+                    return True
+                silent = 0.0
+            self._tell(lease, told, now + remaining)
+            told = max(told, now + remaining)
+        return True
+
+    def _tell(self, lease: Lease, told: float, deadline: float) -> None:
+        if not told:
+            paths = os.pathsep.join(lease.paths)
+            self._reports.send(Message(orders.GRANTED, lease.token, deadline, paths))
+        elif deadline > told + _NEWS_SECONDS:
+            self._reports.send(Message(orders.DEADLINE, at=deadline))
+
+    def _warden_is_gone(self) -> bool:
+        from volumelease.host import provably_dead
+
+        return provably_dead(self._warden, self._here)
+
+    def _note(self, text: str) -> None:
+        self._reports.send(Message(orders.NOTE, text=text))
+
+
+def _loss_of(lease: Lease) -> str:
+    from volumelease import LeaseLost
+
+    try:
+        lease.check()
+    except LeaseLost as error:
+        return str(error.facts["reason"])
+    return "its deadline passed"
+
+
+def packed(error: BaseException) -> str:
+    try:
+        return pickle.dumps(error).decode("latin-1")
+    except Exception as trouble:  # noqa: BLE001 - whatever a foreign error does when it is pickled
+        return pickle.dumps(RuntimeError(f"{error!r} ({trouble!r})")).decode("latin-1")
+
+
+def unpacked(text: str) -> BaseException:
+    """Only for what ``packed`` made, in a process of ours."""
+    error = pickle.loads(text.encode("latin-1"))
+    assert isinstance(error, BaseException)
+    return error
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

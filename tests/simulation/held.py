@@ -1,0 +1,70 @@
+"""What the checkers judge: wishes, leases, and sessions that tell what they learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volumelease.authorities.volume.session import Session
+from volumelease.core.records import Entry
+from volumelease.core.table import Outcome
+from volumelease.model import Acquire, Claim
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+    from .worker import Worker
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease that a flow returned to its worker."""
+
+    worker: Worker
+    session: WatchedSession
+    token: int
+    claims: tuple[Claim, ...]
+    exclusive: bool
+    owner: str
+    since: float
+    ended: bool = False
+
+    def believed(self) -> bool:
+        """Whether the worker runs and may assume the lease right now, by its own clock."""
+        return (
+            not self.ended and self.worker.process.running and not self.session.loss_of(self.token)
+        )
+
+    def __str__(self) -> str:
+        mode = "exclusive" if self.exclusive else "shared"
+        paths = [claim.path for claim in self.claims]
+        return f"token {self.token} {mode} on {paths} of {self.worker.process.name}"
+
+
+@dataclass(slots=True)
+class Wish:
+    """One acquire under way."""
+
+    worker: Worker
+    question: Acquire
+    timeout: float | None
+    asked_at: float
+    session: WatchedSession
+    token: int | None = None
+    result: object = None
+
+
+class WatchedSession(Session):
+    """The product's session; the checkers hear what its replica learns."""
+
+    fleet: Fleet
+    worker: Worker
+
+    def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
+        super().entry_applied(index, entry, outcome)
+        for checker in self.fleet.checkers:
+            checker.applied(self, index, entry, outcome)
+
+    def table_loaded(self) -> None:
+        super().table_loaded()
+        for checker in self.fleet.checkers:
+            checker.loaded(self)
