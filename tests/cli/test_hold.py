@@ -14,14 +14,7 @@ import pytest
 from .conftest import make_volume, picture_of
 from .shell import Running, Terminal, error_of, eventually, run, state_of
 
-FORWARDED = [
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-]
+FORWARDED = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 
 
 def test_the_command_gets_token_and_paths_and_its_exit_code_comes_back(volume: Path) -> None:

@@ -1,7 +1,7 @@
-"""A small scope, explored completely: two sessions, two paths, one segment of the log.
+"""A small scope, explored completely: two sessions (or three), two paths, one segment.
 
 Chance finds what is likely; here nothing is left to chance. Every order in which the effects of
-both sessions can be executed is followed, and every commit can be answered, lost after it was
+all sessions can be executed is followed, and every commit can be answered, lost after it was
 applied, sent twice, refused, or land at any later moment, up to a number of faults. Generators
 can't be copied, so a state is reached again by repeating the choices that led to it. A session's
 state follows from the answers it was given, so two ways that gave the same answers and left the
@@ -332,8 +332,9 @@ SCOPES: Final = (
     Scope((("a", True), ("a/b", False)), 1),
     Scope((("a", False), ("a/b", False)), 1),
     Scope((("a", True), ("b", True)), 1),
+    Scope((("a", True), ("a", False), ("a", True)), 0),
 )
-DEEP: Final = tuple(scope._replace(faults=2) for scope in SCOPES)
+DEEP: Final = tuple(scope._replace(faults=scope.faults + 1) for scope in SCOPES)
 
 
 def report(*, deep: bool) -> str:
@@ -344,7 +345,7 @@ def report(*, deep: bool) -> str:
         total += explored.states
         asks = " and ".join(f"{path}:{'x' if exclusive else 's'}" for path, exclusive in scope.asks)
         lines.append(
-            f"{asks:16} up to {scope.faults} faults: {explored.states} states, "
+            f"{asks:26} up to {scope.faults} faults: {explored.states} states, "
             f"{explored.ends} ends, at most {explored.longest} steps"
         )
     return "\n".join([*lines, f"{total} states, every one as promised"])

@@ -6,6 +6,7 @@ import pytest
 
 from tests.simulation import duel, mutants, search
 from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.setup import Case
 
 RARE = pytest.mark.torture, pytest.mark.timeout(600)
 
@@ -30,3 +31,14 @@ def test_a_mutant_leaves_nothing_behind() -> None:
 
 def test_the_duel_is_fair_while_all_rules_hold() -> None:
     assert duel.search(range(20_000)) is None
+
+
+def test_what_is_found_is_told_as_shortly_as_it_can_be_shown() -> None:
+    mutant = mutants.named("no-grant-on-release")
+    found = search.first([Case(3, ("resend", "stop", "kill"), workers=4)], mutant)
+    assert found is not None
+    shorter = search.shorten(found, mutant)
+    assert (shorter.checker, shorter.case.only, shorter.case.workers) == (found.checker, (), 2)
+    told = search.story(shorter, mutant)
+    assert told.splitlines()[0].startswith(found.checker)
+    assert told.endswith(f"replay: {shorter.case.command(mutant.name)}")
