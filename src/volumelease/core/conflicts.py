@@ -59,10 +59,10 @@ class ConflictIndex:
 
     def add(self, token: int, keys: Iterable[str], exclusive: bool) -> None:
         for key in keys:
-            node = self._nodes.setdefault(key, _Node())
+            node = self._node(key)
             _insert(node.exclusive if exclusive else node.shared, token)
             for above in ancestors(key):
-                node = self._nodes.setdefault(above, _Node())
+                node = self._node(above)
                 _insert(node.below_exclusive if exclusive else node.below_shared, token)
 
     def remove(self, token: int, keys: Iterable[str], exclusive: bool) -> None:
@@ -122,6 +122,12 @@ class ConflictIndex:
                     yield node.exclusive
                 if exclusive and node.shared:
                     yield node.shared
+
+    def _node(self, key: str) -> _Node:
+        node = self._nodes.get(key)
+        if node is None:
+            node = self._nodes[key] = _Node()
+        return node
 
     def _prune(self, key: str, node: _Node) -> None:
         if node.empty():

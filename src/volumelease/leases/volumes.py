@@ -14,7 +14,14 @@ from volumelease.authorities.volume.segments import DEFAULT_RETENTION_SECONDS
 from volumelease.clock import Clock, SystemClock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.files import Files
-from volumelease.drivers.threads import Errand, Monitor, Patience, Performer
+from volumelease.drivers.threads import (
+    Abandoned,
+    Errand,
+    Monitor,
+    Patience,
+    Performer,
+    run_flow,
+)
 from volumelease.errors import (
     AuthorityUnreachable,
     LeaseError,
@@ -23,6 +30,7 @@ from volumelease.errors import (
     VolumeUnsuitable,
 )
 from volumelease.host import ProcessFacts, this_process
+from volumelease.model import Acquire, Granted
 from volumelease.paths.canonical import VolumePath, canonical
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.paths.mounts import judge
@@ -30,6 +38,7 @@ from volumelease.paths.resolve import text_of
 from volumelease.settings import Settings, load
 from volumelease.wire.identity import Identity
 
+from .flows import SessionEnded, acquire
 from .hosting import HostedSession
 from .owners import Owners
 
@@ -76,7 +85,8 @@ class Volumes:
         self.surroundings = surroundings
         self.owners = Owners()
         self._patience = Patience()
-        self._roots: dict[str, VolumeRoot] = {}
+        self._spelled: dict[str, VolumeRoot] = {}
+        """The volumes in use, by what their paths begin with."""
         self._identities: dict[str, Identity] = {}
         self._sessions: dict[str, HostedSession] = {}
         self._lock = threading.Lock()
@@ -101,14 +111,50 @@ class Volumes:
         above it. A volume inside a volume is refused when it is made, so no nearer one can have
         come since."""
         best: VolumeRoot | None = None
-        for root in self._roots.values():
-            inside = any(
-                spelled == name or spelled.startswith(name.rstrip("/") + "/")
-                for name in (root.root, root.real_root)
-            )
+        for name, root in self._spelled.items():
+            inside = spelled.startswith(name) and spelled[len(name) : len(name) + 1] in ("", "/")
             if inside and (best is None or len(root.real_root) > len(best.real_root)):
                 best = root
         return best
+
+    def tails(self) -> dict[str, int]:
+        """Where each log in use went on, as far as this process knew, by the root's real path."""
+        return {
+            root: self._sessions[identity.id].session.replica.next_index
+            for root, identity in self._identities.items()
+            if identity.id in self._sessions
+        }
+
+    def leads_there(
+        self, paths: tuple[Any, ...], root: VolumeRoot, displays: tuple[str, ...]
+    ) -> bool:
+        """Whether each path still has the name on the volume that it had before."""
+        try:
+            for path, display in zip(paths, displays, strict=True):
+                if canonical(path, root).display != display:
+                    return False
+        except LeaseError:
+            return False
+        return True
+
+    def ask(
+        self,
+        question: Acquire,
+        root: VolumeRoot,
+        shown: str,
+        timeout: float | None,
+        errand: Errand | None,
+    ) -> tuple[HostedSession, Granted | None]:
+        """Acquire from the session of ``root``; None if that was lost before the grant.
+
+        Errors: those of ``flows.acquire`` and ``session``.
+        """
+        if errand is not None and errand.abandoned:  # looked at after the owner's name was
+            raise Abandoned
+        hosted = self.session(root)
+        flow = acquire(question, shown, self.surroundings.clock.boottime(), timeout)
+        got = run_flow(flow, hosted.talk(errand))
+        return hosted, None if isinstance(got, SessionEnded) else got
 
     def identity(self, root: VolumeRoot) -> Identity:
         """The identity of that volume, made now if it has none.
@@ -210,7 +256,8 @@ class Volumes:
             if known is not None:
                 return known  # the same volume through another mount point
             hosted.open()
-            self._roots[root.real_root] = root
+            for name in (root.root, root.real_root):
+                self._spelled[name.rstrip("/")] = root
             self._sessions[identity.id] = hosted
             if self._closed:
                 self.close()

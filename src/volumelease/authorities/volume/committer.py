@@ -144,7 +144,8 @@ class Committer:
         replica = self._replica
         while True:
             try:
-                yield from replica.arrive()
+                if not replica.there():
+                    yield from replica.arrive()
             except AuthorityUnreachable:
                 if not self._alive():
                     raise

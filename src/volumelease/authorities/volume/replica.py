@@ -112,6 +112,11 @@ class Replica:
             elif index == self.next_index:
                 return
 
+    def there(self) -> bool:
+        """Whether ``arrive`` would have nothing to do."""
+        fresh = self._clock.boottime() - self._opened_at < TRUST_SECONDS
+        return fresh and self.directory is not None and self._loaded and not self._torn
+
     def arrive(self) -> Steps[None]:
         """Have the current segment's directory open, looked up by its path not long ago."""
         if self._torn or not self._loaded:
