@@ -386,6 +386,23 @@ def test_an_exit_without_the_end_of_the_block_frees_the_lease_at_once(tmp_path: 
     volumes.close()
 
 
+def test_an_exit_while_a_lease_is_held_is_no_loss(tmp_path: Path) -> None:
+    found(tmp_path, ttl=30.0)
+    done = python(
+        """
+        import sys, time
+        from volumelease import volume_lease
+        from volumelease.leases.volumes import of_this_process
+        lease = volume_lease(sys.argv[1] + "/a", on_lost="signal").__enter__()
+        lease.on_lost(lambda lease: print("lost", flush=True))
+        of_this_process().close()  # as at exit
+        time.sleep(1.5)
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_on_lost_signal_ends_the_process(tmp_path: Path) -> None:
     found(tmp_path, ttl=2.0)
     done = python(

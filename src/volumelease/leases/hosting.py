@@ -80,6 +80,7 @@ class HostedSession:
         """End the session, but don't wait longer than ``seconds`` for a volume that hangs."""
         if not self.alive():
             return
+        self._on_change.clear()  # what ends by itself is not lost: nobody is to be told, or killed
         try:
             Patience().call(lambda _: self._monitor.run(self.session.close()), seconds)
         except (LeaseError, OSError):
