@@ -463,3 +463,27 @@ def test_a_long_wait_says_once_who_is_in_the_way(
     assert "held exclusively" in said[0]
     volumes.close()
     other.close()
+
+
+def test_a_link_that_moved_during_the_wait_is_followed_to_where_it_leads_now(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v2").mkdir()
+    (tmp_path / "current").symlink_to("v1")
+    got: list[tuple[str, ...]] = []
+
+    def wait() -> None:
+        with volume_lease(tmp_path / "current", timeout=10, volumes=volumes) as lease:
+            got.append(lease.paths)
+
+    with volume_lease(tmp_path, volumes=volumes):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        until = time.monotonic() + 5
+        while not hosted(volumes).session.waits and time.monotonic() < until:
+            time.sleep(0.01)
+        (tmp_path / "new").symlink_to("v2")
+        (tmp_path / "new").rename(tmp_path / "current")
+    thread.join()
+    assert got == [(f"{tmp_path}/v2",)]
