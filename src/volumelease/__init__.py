@@ -10,6 +10,10 @@ partitions. The limit: a lease excludes those who ask for one; a process that wr
 without a lease is not stopped.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from volumelease.errors import (
     AuthorityUnreachable,
     DaemonUnavailable,
@@ -20,6 +24,7 @@ from volumelease.errors import (
     LeaseViolation,
     LogDamaged,
     PathInvalid,
+    PublishFailed,
     SettingsInvalid,
     SettingsMismatch,
     VolumeFull,
@@ -28,6 +33,9 @@ from volumelease.errors import (
 )
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.lease import Lease
+
+if TYPE_CHECKING:
+    from volumelease.leases.populating import populate
 
 __version__ = "0.1.0"
 
@@ -42,10 +50,21 @@ __all__ = [
     "LeaseViolation",
     "LogDamaged",
     "PathInvalid",
+    "PublishFailed",
     "SettingsInvalid",
     "SettingsMismatch",
     "VolumeFull",
     "VolumeNotFound",
     "VolumeUnsuitable",
+    "populate",
     "volume_lease",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``populate`` loads when it is first used: a lease does not need what it takes."""
+    if name != "populate":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from volumelease.leases.populating import populate
+
+    return populate

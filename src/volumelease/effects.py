@@ -113,6 +113,56 @@ class ReadFile(NamedTuple):
     path: str
 
 
+class LookAt(NamedTuple):
+    """Answers what is there: a ``Kind``. Follows no link at the end of the path."""
+
+    path: str
+
+
+class Kind(NamedTuple):
+    """One of ``directory``, ``file``, ``link`` and ``other``."""
+
+    name: str
+
+
+class SyncTree(NamedTuple):
+    """Bring a file, or a directory and all below it, onto the volume (fsync of each): a full
+    volume and a lost write speak here. Answers ``Contents``."""
+
+    path: str
+
+
+class Contents(NamedTuple):
+    """What lies in a tree; ``astray`` are the symlinks that lead into it by an absolute path,
+    and would lead nowhere once it is moved."""
+
+    files: int
+    bytes: int
+    astray: tuple[str, ...] = ()
+
+
+class Measure(NamedTuple):
+    """Answers the ``Contents`` of a tree as they are now, without bringing them anywhere."""
+
+    path: str
+
+
+class CopyTree(NamedTuple):
+    """Copy a tree into a place that is free: nothing that still writes to the old one reaches
+    the copy."""
+
+    source: str
+    target: str
+
+
+class RemoveTree(NamedTuple):
+    """Remove a file, or a directory and all below it, for at most ``seconds``. Answers whether
+    nothing is left. Who asks has renamed it away before, so that no old name leads to it."""
+
+    path: str
+    seconds: float
+
+
 class ProveDeath(NamedTuple):
     """Answers whether that process is provably gone (bool)."""
 
@@ -146,6 +196,11 @@ Effect: TypeAlias = (
     | ReadCounter
     | WriteDurably
     | ReadFile
+    | LookAt
+    | SyncTree
+    | Measure
+    | CopyTree
+    | RemoveTree
     | ProveDeath
     | Sleep
     | EnterTurn

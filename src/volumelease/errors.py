@@ -95,8 +95,15 @@ class VolumeUnsuitable(LeaseError, OSError):
     """
 
 
+class PublishFailed(LeaseError, OSError):
+    """A draft did not become visible; what was public before still is.
+
+    Facts: ``path``, and ``kept``: where the draft is now, or None if it was removed.
+    """
+
+
 class VolumeFull(LeaseError, OSError):
-    """The volume or its quota is full, so the request could not be written down.
+    """The volume or its quota is full, so the request, or the draft, could not be written down.
 
     Limit: releases still come through (they use spare entries kept for it). Facts: ``root``.
     """

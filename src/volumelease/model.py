@@ -68,7 +68,45 @@ class GiveBack(NamedTuple):
     acquire: Acquire
 
 
-Question: TypeAlias = Acquire | Inspect | Cancel | Release | Downgrade | GiveBack
+class Draft(NamedTuple):
+    """Where a publish is written. ``unique`` is of this draft alone, never of its lease: a late
+    write of one draft must not be able to reach another. ``path`` is free until its writer makes
+    it a file or a directory."""
+
+    token: int
+    target: Claim
+    unique: str
+    path: str
+
+
+class Prepare(NamedTuple):
+    """Make the place for a draft of ``target`` under the lease ``token``. ``resume``: begin with
+    what a dead writer of the same target left, and leave it to the next one in turn. ``source``:
+    move in what lies at that path of the volume."""
+
+    token: int
+    target: Claim
+    resume: bool = False
+    source: str = ""
+
+
+class Publish(NamedTuple):
+    """Make a draft visible in one step, if the lease is still live."""
+
+    draft: Draft
+
+
+class Discard(NamedTuple):
+    """Remove a draft that was not published; ``back_to``: move it back to that path instead, and
+    if something is there by now, leave it where it is."""
+
+    draft: Draft
+    back_to: str = ""
+
+
+Question: TypeAlias = (
+    Acquire | Inspect | Cancel | Release | Downgrade | GiveBack | Prepare | Publish | Discard
+)
 
 
 class Holder(NamedTuple):
@@ -122,13 +160,20 @@ class Ended(NamedTuple):
     """The request is over, as asked."""
 
 
+class Prepared(NamedTuple):
+    """The place of a draft. ``resumed``: it holds what a dead writer left."""
+
+    draft: Draft
+    resumed: bool = False
+
+
 class Lost(NamedTuple):
     """The session or the lease is gone, and why."""
 
     reason: str
 
 
-Answer: TypeAlias = Granted | Waiting | Busy | Deadlocked | Ended | Lost
+Answer: TypeAlias = Granted | Waiting | Busy | Deadlocked | Ended | Prepared | Lost
 
 
 class Ask(NamedTuple):

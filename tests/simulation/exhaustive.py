@@ -17,7 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from volumelease import effects
 from volumelease.authorities.volume.committer import Committer
+from volumelease.authorities.volume.drafts import Drafts
 from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.publishing import Publishing
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.requests import Requests
 from volumelease.clock import Reading
@@ -93,7 +95,14 @@ class _Actor:
         self.committer = Committer(
             self.replica, name, _Clock(), _Turn(), lambda: True, _no_turnover
         )
-        self.requests = Requests(name, self.replica, self.committer, lambda: "")
+        facts = SessionFacts(ProcessFacts("", "", 0, 0, 0))
+        drafts = Drafts(name, facts, self.replica, _Clock(), lambda: "0")
+        self.publishing = Publishing(
+            self.replica, self.committer, drafts, _Clock(), "", self._loss_of
+        )
+        self.requests = Requests(
+            name, self.replica, self.committer, self.publishing, drafts, lambda: ""
+        )
         self.believes = False
         self.done = False
         self.interrupted = False
@@ -101,6 +110,9 @@ class _Actor:
         self.asked: Any = None
         self.answers: tuple[str, ...] = ()
         self.script = self._script()
+
+    def _loss_of(self, token: int) -> str:
+        return self.requests.loss_of(token)
 
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         self.applied.append((index, entry))

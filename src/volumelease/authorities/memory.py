@@ -13,16 +13,20 @@ from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.records import Body, Entry, SessionFacts
 from volumelease.core.table import Outcome, Table
+from volumelease.errors import LeaseError
 from volumelease.host import ProcessFacts
 from volumelease.model import (
     Acquire,
     Answer,
     Cancel,
+    Discard,
     Downgrade,
     Ended,
     GiveBack,
     Inspect,
     Lost,
+    Prepare,
+    Publish,
     Question,
     Release,
 )
@@ -100,6 +104,11 @@ class MemorySession:
                 for token in [token for token, asked in self._asked.items() if asked is acquire]:
                     self.commit(records.Cancel(self._forget(token)))
                 return Ended()
+            case Prepare() | Publish() | Discard():
+                raise LeaseError(
+                    "a lease in memory has no volume to publish on",
+                    advice="Use a directory made a volume: volumelease init DIR",
+                )
             case other:
                 assert_never(other)
 

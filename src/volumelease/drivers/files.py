@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from volumelease import effects, host
+
+from . import trees
 
 
 class OpenedDirectory:
@@ -48,6 +51,11 @@ class Files:
             effects.ReadCounter: lambda effect: int(os.stat(effect.path).st_mtime),
             effects.WriteDurably: _write_durably,
             effects.ReadFile: _read_file,
+            effects.LookAt: _look_at,
+            effects.SyncTree: lambda effect: trees.sync(effect.path),
+            effects.Measure: lambda effect: trees.measure(effect.path),
+            effects.CopyTree: lambda effect: trees.copy(effect.source, effect.target),
+            effects.RemoveTree: lambda effect: trees.remove(effect.path, effect.seconds),
             effects.ProveDeath: self._prove_death,
             effects.Sleep: lambda effect: time.sleep(effect.seconds),
             effects.EnterTurn: lambda effect: effect.turn.enter(effect.seconds),
@@ -93,3 +101,12 @@ def _write_durably(effect: effects.WriteDurably) -> None:
 def _read_file(effect: effects.ReadFile) -> bytes:
     with open(effect.path, "rb") as file:
         return file.read()
+
+
+def _look_at(effect: effects.LookAt) -> effects.Kind:
+    mode = os.lstat(effect.path).st_mode
+    if stat.S_ISDIR(mode):
+        return effects.Kind("directory")
+    if stat.S_ISREG(mode):
+        return effects.Kind("file")
+    return effects.Kind("link" if stat.S_ISLNK(mode) else "other")

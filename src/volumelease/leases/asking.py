@@ -17,7 +17,7 @@ from volumelease.errors import (
 )
 from volumelease.model import Acquire, Claim, Client
 
-from .lease import AnyPath, Lease, Mode, end_this_process
+from .lease import AnyPath, Ground, Lease, Mode, end_this_process
 from .owners import Held, Owner
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class volume_lease:
         held = owner.covering(volume, wanted.claims, not self._shared)
         if held is not None:
             outer: Lease = held.lease
-            lease = Lease(outer._hosted, outer.token, wanted.shown, self._mode, outer=outer)
+            ground = Ground(wanted.root, held.claims, wanted.asked)
+            lease = Lease(outer._hosted, outer.token, wanted.shown, self._mode, ground, outer=outer)
             return _Entered(lease, owner, None)
         self._refuse_own(volume, owner, wanted)
         lease, wanted = self._acquire(volumes, owner, wanted, tails, errand)
@@ -194,13 +195,13 @@ class volume_lease:
                     path=os.fsdecode(path),
                 )
             claims.append(Claim(where.display, where.key))
-        displays = tuple(claim.path for claim in claims)
+        asked = tuple(claims)
         if volumes.surroundings.settings.scope == "volume" and not self._shared:
             claims = [Claim("", "")]
         kept = _without_covered(claims) if len(claims) > 1 else tuple(claims)
         base = root.root
         shown = tuple(f"{base}/{claim.path}" if claim.path else base for claim in kept)
-        return _Wanted(root, kept, shown, displays)
+        return _Wanted(root, kept, shown, asked)
 
     def _refuse_own(self, volume: str, owner: Owner, wanted: _Wanted) -> None:
         clash = owner.clashing(volume, wanted.claims, not self._shared)
@@ -233,7 +234,7 @@ class volume_lease:
             if lease is None:
                 continue  # nothing was held: a new session asks again
             if _undisturbed(lease, tails, wanted) or volumes.leads_there(
-                self._paths, wanted.root, wanted.displays
+                self._paths, wanted.root, tuple(claim.path for claim in wanted.asked)
             ):
                 return lease, wanted
             lease.release()  # a link on the way was moved while we waited
@@ -268,7 +269,8 @@ class volume_lease:
         hosted, granted = volumes.ask(question, wanted.root, ", ".join(wanted.shown), left, errand)
         if granted is None:
             return None
-        return Lease(hosted, granted.token, wanted.shown, self._mode)
+        ground = Ground(wanted.root, wanted.claims, wanted.asked)
+        return Lease(hosted, granted.token, wanted.shown, self._mode, ground)
 
     @property
     def _mode(self) -> Mode:
@@ -281,8 +283,8 @@ class _Wanted(NamedTuple):
     root: VolumeRoot
     claims: tuple[Claim, ...]
     shown: tuple[str, ...]
-    displays: tuple[str, ...]
-    """Where each path led, as it was asked for."""
+    asked: tuple[Claim, ...]
+    """Where each path led; the claims can be fewer and wider."""
 
 
 class _Entered(NamedTuple):

@@ -25,6 +25,7 @@ from volumelease.model import (
     Inspect,
     Lost,
     Notice,
+    Prepared,
     Wait,
     Waiting,
 )
@@ -87,7 +88,7 @@ def _end_of(answer: Answer | None, shown: str, waited: float) -> Granted | Sessi
             raise _timed_out(shown, ahead, waited)
         case Deadlocked(cycle, ahead):
             raise _deadlocked(shown, cycle, ahead)
-        case Waiting() | Ended() | None:
+        case Waiting() | Ended() | Prepared() | None:
             raise AssertionError(f"{answer} does not end an acquire")
         case other:
             assert_never(other)

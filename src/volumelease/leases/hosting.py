@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from volumelease.authorities import answers
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.session import Session
 from volumelease.clock import Clock
@@ -28,7 +29,7 @@ from volumelease.drivers.threads import (
 )
 from volumelease.effects import Steps
 from volumelease.errors import LeaseError
-from volumelease.model import Answer, Question, Waiting
+from volumelease.model import Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 
 _GIVE_BACK_SECONDS: Final = 2.0
@@ -167,6 +168,15 @@ class HostedSession:
             self.session.pulse.lose(f"waiting failed: {error!r}")
             self._report(f"volumelease: waiting failed: {error!r}")
             self._wake(None)
+
+    def who_holds(self, claim: Claim) -> Holder | None:
+        """The oldest lease that an exclusive one on ``claim`` would wait for."""
+        with self._monitor.lock:
+            table = self.session.replica.table
+            for holding in table.in_the_way((claim,), exclusive=True):
+                if holding.granted:
+                    return answers.describe(table, holding)
+        return None
 
     # ---- talking to it
 

@@ -5,16 +5,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from volumelease.errors import LeaseError, LeaseLost
-from volumelease.model import Downgrade, Release
+from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
 
 if TYPE_CHECKING:
+    from volumelease.paths.locate import VolumeRoot
+
     from .hosting import HostedSession
+    from .staging import OpenDraft, Stage
 
 AnyPath = str | bytes | os.PathLike[Any]
 Mode = Literal["exclusive", "shared"]
+
+
+class Ground(NamedTuple):
+    """What a lease is of: the volume, the claims that it holds there, and each path that was
+    asked for (several can lie under one claim)."""
+
+    root: VolumeRoot
+    claims: tuple[Claim, ...]
+    asked: tuple[Claim, ...]
 
 
 class Lease:
@@ -31,6 +43,7 @@ class Lease:
         token: int,
         paths: tuple[str, ...],
         mode: Mode,
+        ground: Ground,
         *,
         outer: Lease | None = None,
     ) -> None:
@@ -38,6 +51,7 @@ class Lease:
         self._token = token
         self._paths = paths
         self._mode: Mode = mode
+        self._ground = ground
         self._outer = outer
         self._loss = ""
         self._released = False
@@ -132,6 +146,58 @@ class Lease:
             )
         self._hosted.talk().ask(Downgrade(self._token))
         self._mode = "shared"
+
+    # ---- publishing
+
+    def stage(self, path: AnyPath | None = None) -> Stage:
+        """A place to write in, published in one step at the end of the ``with`` block.
+
+        ``with lease.stage() as draft:`` yields a ``pathlib.Path`` that is free: make it a file or
+        a directory. Leaving the block normally brings everything onto the volume (fsync) and
+        makes it visible at ``path`` (the leased path, if there is one) in one step; an exception
+        removes it. A directory becomes visible as a symlink to a version that never changes.
+
+        Promise: readers see the old or the new, whole; once the lease is lost, nothing becomes
+        visible: the decision is an entry of the log that is void then. Limit: who keeps a file of
+        the draft open for writing can still change it after it is published.
+
+        Errors, on leaving: ``LeaseLost``, ``PublishFailed``, ``VolumeFull``; on entering:
+        ``LeaseViolation`` (not covered by this lease, or shared), ``PathInvalid`` (a real
+        directory is in the way, or the path lies in a published version).
+        """
+        from .staging import Stage
+
+        return Stage(self, path)
+
+    def open(self, path: AnyPath, mode: str = "wb", **options: Any) -> OpenDraft:
+        """A file to write, published at ``path`` in one step when it is closed.
+
+        ``mode`` is ``"wb"`` or ``"w"``; ``options`` go to ``open`` (``encoding`` ...). If the
+        ``with`` block around it ends with an exception, or it is never closed, nothing is
+        published. Promise, limit and errors as ``stage``.
+        """
+        from .staging import open_draft
+
+        return open_draft(self, path, mode, options)
+
+    def publish(self, source: AnyPath, path: AnyPath | None = None) -> None:
+        """Publish a file or directory that was written elsewhere on the same volume.
+
+        It is moved away from ``source`` first; if it can't be published, it is moved back.
+        Promise, limit and errors as ``stage``.
+        """
+        from .staging import publish
+
+        publish(self, source, path)
+
+    def _ask(self, question: Question) -> Answer:
+        """Put a question about this lease. Errors: ``LeaseLost``, and those of the authority."""
+        self.check()
+        answer = self._hosted.talk().ask(question)
+        if isinstance(answer, Lost):
+            self._loss = self._loss or answer.reason
+            raise self._lost_error()
+        return answer
 
     def release(self) -> None:
         """Let go. What was held is free for others when this returns.

@@ -226,11 +226,11 @@ class Volumes:
 
     def session(self, root: VolumeRoot) -> HostedSession:
         """The live session of this process on that volume; a new one if the last was lost."""
-        known = self._live(root)
+        known = self.hosted(root.real_root)
         if known is not None:
             return known
         with self._lock:
-            known = self._live(root)
+            known = self.hosted(root.real_root)
             if known is not None:
                 return known
             self._refuse_when_closed()
@@ -252,7 +252,7 @@ class Volumes:
                 retention_seconds=self.surroundings.retention_seconds,
             )
             self._identities[root.real_root] = identity
-            known = self._live(root)
+            known = self.hosted(root.real_root)
             if known is not None:
                 return known  # the same volume through another mount point
             hosted.open()
@@ -264,15 +264,16 @@ class Volumes:
                 self._refuse_when_closed()
             return hosted
 
+    def hosted(self, real_root: str) -> HostedSession | None:
+        """The live session of this process on that volume, if it has one."""
+        identity = self._identities.get(real_root)
+        known = self._sessions.get(identity.id) if identity else None
+        return known if known is not None and not known.over else None
+
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""
         identity = self._identities.get(root.real_root)
         return root.real_root if identity is None else identity.id
-
-    def _live(self, root: VolumeRoot) -> HostedSession | None:
-        identity = self._identities.get(root.real_root)
-        known = self._sessions.get(identity.id) if identity else None
-        return known if known is not None and not known.over else None
 
     def _facts(self) -> SessionFacts:
         settings = self.surroundings.settings

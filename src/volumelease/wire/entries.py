@@ -186,10 +186,27 @@ def _decode_request(source: dict[str, Any]) -> Body:
 
 
 def _decode_publish(source: dict[str, Any]) -> Body:
-    targets = decode_claims(source, "to")
-    if len(targets) != 1:
-        raise Malformed("to")
-    return records.Publish(take_index(source, "t"), take(source, "from", str), targets[0])
+    return records.Publish(
+        take_index(source, "t"), decode_source(source), decode_target(source, "to")
+    )
+
+
+def decode_source(source: dict[str, Any]) -> str:
+    """Where a publish comes from: what is staged and nothing else, for whoever applies it renames
+    it."""
+    path = take(source, "from", str)
+    names = path.split("/")
+    if not (len(names) in (2, 3) and names[0] == "stage" and _canonical(path)):
+        raise Malformed("from")
+    return path
+
+
+def decode_target(source: dict[str, Any], name: str) -> Claim:
+    """The one claim that a publish replaces; never the volume itself."""
+    targets = decode_claims(source, name)
+    if len(targets) != 1 or not all(part and _canonical(part) for part in targets[0]):
+        raise Malformed(name)
+    return targets[0]
 
 
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Body]]] = {

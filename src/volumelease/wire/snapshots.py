@@ -21,6 +21,8 @@ from .entries import (
     decode_claims,
     decode_client,
     decode_facts,
+    decode_source,
+    decode_target,
     encode_claims,
     encode_client,
     encode_facts,
@@ -175,7 +177,7 @@ def _table(source: dict[str, Any]) -> Table:
             publish=index,
             session=take(item, "s", str),
             token=take_index(item, "t"),
-            source=take(item, "from", str),
-            target=decode_claims(item, "to")[0],
+            source=decode_source(item),
+            target=decode_target(item, "to"),
         )
     return table

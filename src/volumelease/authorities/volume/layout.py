@@ -53,5 +53,18 @@ class Layout:
     def session(self, name: str) -> str:
         return f"{self.base}/sessions/{name}"
 
+    def stage(self, name: str) -> str:
+        return f"{self.base}/stage/{name}"
+
+    def version(self, name: str) -> str:
+        return f"{self.base}/versions/{name}"
+
+    def audit(self, name: str) -> str:
+        return f"{self.base}/audit/{name}"
+
+    def public(self, display: str) -> str:
+        """A path of the volume, by its canonical name."""
+        return f"{self.root.rstrip('/')}/{display}" if display else self.root
+
     def reserve(self, name: str) -> str:
         return f"{self.base}/reserve/{name}"

@@ -8,20 +8,27 @@ from typing import assert_never
 from volumelease.authorities import answers
 from volumelease.core import records
 from volumelease.effects import Steps
+from volumelease.errors import VolumeFull, VolumeUnsuitable
 from volumelease.model import (
     Acquire,
     Answer,
     Cancel,
+    Discard,
     Downgrade,
     Ended,
     GiveBack,
+    Granted,
     Inspect,
     Lost,
+    Prepare,
+    Publish,
     Question,
     Release,
 )
 
-from .committer import Committer, SessionOver
+from .committer import Committed, Committer, SessionOver
+from .drafts import Drafts
+from .publishing import Publishing
 from .replica import Replica
 
 
@@ -33,13 +40,21 @@ class Requests:
     """
 
     def __init__(
-        self, name: str, replica: Replica, committer: Committer, loss: Callable[[], str]
+        self,
+        name: str,
+        replica: Replica,
+        committer: Committer,
+        publishing: Publishing,
+        drafts: Drafts,
+        loss: Callable[[], str],
     ) -> None:
         self.wanted: dict[int, Acquire] = {}
         self._asking: dict[int, bool] = {}  # id of each question under way: is it still wanted?
         self._name = name
         self._replica = replica
         self._committer = committer
+        self._publishing = publishing
+        self._drafts = drafts
         self._session_loss = loss
 
     def waiting(self) -> list[int]:
@@ -64,7 +79,7 @@ class Requests:
             case Acquire():
                 return (yield from self._acquire(question))
             case Inspect(token):
-                return self._standing(token)
+                return (yield from self._usable(token))
             case Cancel(token):
                 return (yield from self._let_go(records.Cancel(token), token))
             case Release(token):
@@ -76,8 +91,25 @@ class Requests:
                 yield from self._replica.catch_up()
                 yield from self.give_back_unwanted()
                 return Ended()
+            case Prepare(token):
+                loss = self.loss_of(token)
+                return Lost(loss) if loss else (yield from self._drafts.prepare(question))
+            case Publish(draft):
+                return (yield from self._publishing.publish(draft))
+            case Discard(draft, back_to):
+                yield from self._drafts.discard(draft, back_to)
+                return Ended()
             case other:
                 assert_never(other)
+
+    def _usable(self, token: int) -> Steps[Answer]:
+        """How a request stands; a lease is granted to its user only when everything that was
+        decided under its paths is visible."""
+        standing = self._standing(token)
+        if not isinstance(standing, Granted):
+            return standing
+        yield from self._publishing.settle(self._replica.table.holdings[token].keys)
+        return self._standing(token)
 
     def _standing(self, token: int) -> Answer:
         loss = self._session_loss()
@@ -119,15 +151,34 @@ class Requests:
             return answers.deadlocked(self._replica.table, question, cycle)
         if self._asking[id(question)]:
             self.wanted[done.at] = question
-        return self._standing(done.at)
+        return (yield from self._usable(done.at))
 
     def _let_go(self, body: records.Cancel | records.Release, token: int) -> Steps[Answer]:
         self.wanted.pop(token, None)  # from now on it is unwanted: a beat gives it back too
-        done = yield from self._committer.commit(
-            lambda: body if token in self._replica.table.holdings else None, urgent=True
-        )
+        done = yield from self._end(body, token)
         loss = self._session_loss() if done is None else ""
         return Lost(loss) if loss else Ended()
+
+    def _end(self, body: records.Cancel | records.Release, token: int) -> Steps[Committed | None]:
+        """Let go, once everything that was published under the lease is visible. A publish whose
+        outcome is unknown is known by then: it landed before this record, or is void.
+
+        A session that may not make it visible lets go all the same: the next one does it.
+        """
+        impossible = False
+
+        def decide() -> records.Cancel | records.Release | None:
+            open_publish = self._publishing.unapplied(token) and not impossible
+            return body if token in self._replica.table.holdings and not open_publish else None
+
+        while True:
+            try:
+                yield from self._publishing.settle_token(token)
+            except (VolumeFull, VolumeUnsuitable):
+                impossible = True
+            done = yield from self._committer.commit(decide, urgent=True)
+            if done is not None or impossible or not self._publishing.unapplied(token):
+                return done
 
     def _downgrade(self, token: int) -> Steps[Answer]:
         def decide() -> records.Downgrade | None:
@@ -141,7 +192,4 @@ class Requests:
         """Cancel requests of ours that landed after whoever asked had given up."""
         mine = set(self._replica.table.tokens_of(self._name))
         for token in sorted(mine - self.wanted.keys() - self._committer.unclaimed()):
-            yield from self._committer.commit(self._cancel(token), urgent=True)
-
-    def _cancel(self, token: int) -> Callable[[], records.Cancel | None]:
-        return lambda: records.Cancel(token) if token in self._replica.table.holdings else None
+            yield from self._end(records.Cancel(token), token)

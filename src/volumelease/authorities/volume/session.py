@@ -23,9 +23,12 @@ from volumelease.model import Answer, Question
 from volumelease.wire.identity import Identity
 
 from . import survival
+from .collecting import Collector
 from .committer import Committer, SessionOver
+from .drafts import Drafts
 from .layout import Layout
-from .membership import Membership
+from .membership import CHORE_BEATS, Membership
+from .publishing import Publishing
 from .replica import Replica
 from .requests import Requests
 from .segments import DEFAULT_RETENTION_SECONDS, Segments
@@ -67,12 +70,20 @@ class Session:
         self.segments = Segments(self.replica, name, clock, unique, boot, spend, retention_seconds)
         self._clock = clock
         self._wake = wake
-        self.requests = Requests(name, self.replica, self.committer, self._loss)
+        self.drafts = drafts = Drafts(name, facts, self.replica, clock, unique)
+        self.publishing = Publishing(
+            self.replica, self.committer, drafts, clock, boot, self._loss_of_lease
+        )
+        self.collector = Collector(name, self.replica, clock, boot)
+        self.requests = Requests(
+            name, self.replica, self.committer, self.publishing, drafts, self._loss
+        )
         here = process if process.boot_id else None
         self.membership = Membership(
             name, self.replica, self.committer, self.segments, self.timing, clock, here
         )
         self._counter = 0
+        self._beats = 0
         self._opened = False
 
     # ---- what the replica and the pulse say
@@ -107,6 +118,9 @@ class Session:
 
     def loss_of(self, token: int) -> str:
         """Why the lease of ``token`` can no longer be assumed, or ""."""
+        return self.requests.loss_of(token)
+
+    def _loss_of_lease(self, token: int) -> str:
         return self.requests.loss_of(token)
 
     @property
@@ -152,6 +166,9 @@ class Session:
         """End everything this session holds or waits for."""
         self.requests.wanted.clear()
         if self._opened and self.alive():
+            for token in self.replica.table.tokens_of(self.name):
+                with suppress(LeaseError):  # else whoever comes next does it
+                    yield from self.publishing.settle_token(token)
             yield from self.committer.commit(records.Close, urgent=True)
             with suppress(OSError):
                 yield Unlink(self.layout.session(self.name))
@@ -212,6 +229,9 @@ class Session:
         with suppress(LeaseError):  # the next beat says whether the session is in danger
             yield from self.requests.give_back_unwanted()
             yield from self.membership.chores()
+            self._beats += 1
+            if self._beats % CHORE_BEATS == 2:
+                yield from self.collector.collect(self.timing.beat_interval / 4)
 
     def _turn_over(self) -> Steps[None]:
         yield from self.segments.turn_over()

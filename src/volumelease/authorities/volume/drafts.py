@@ -1,0 +1,327 @@
+"""Drafts: where a publish is written, and how it is made ready for the one step.
+
+A draft has a name of its own, never its lease's: what a dead writer still sends can only reach
+what it wrote itself. Beside it lies whose it is (``<unique>.owner``).
+
+A file is published by renaming the draft itself. A directory moves to ``versions/<unique>`` first,
+and what is renamed is a symlink to it, made once: whoever does the rename again can't make
+another. Beside a version lie its public name (``.public``), and as long as it was never public
+``.draft``: what has neither a mark nor an owner any more is nobody's and is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from volumelease.clock import Clock
+from volumelease.core.records import SessionFacts
+from volumelease.effects import (
+    Contents,
+    CopyTree,
+    ListDirectory,
+    MakeDirectory,
+    Measure,
+    ProveDeath,
+    ReadLink,
+    RemoveDirectory,
+    RemoveTree,
+    Rename,
+    Steps,
+    Symlink,
+    SyncTree,
+    Unlink,
+)
+from volumelease.errors import LeaseError, PathInvalid, PublishFailed
+from volumelease.model import Claim, Draft, Prepare, Prepared
+from volumelease.wire.drafts import DraftOwner, decode_owner, encode_owner
+
+from .insisting import FULL, is_there, kind_of, make, move, refusal
+from .layout import CONTROL, Layout
+from .replica import Replica
+
+OWNER: Final = ".owner"
+LINK: Final = ".link"
+TAKEN: Final = ".taken"
+GONE: Final = ".gone"
+PUBLIC: Final = ".public"
+DRAFT: Final = ".draft"
+REPLACED: Final = ".replaced."
+_LONGEST_NAME_BYTES: Final = 900
+_DISCARD_SECONDS: Final = 3600.0
+
+
+class Sealed(NamedTuple):
+    """A draft that is ready: renaming ``source`` (below the control directory) publishes it.
+    ``at``: where its bytes lie."""
+
+    source: str
+    at: str
+    contents: Contents
+
+
+def unique_of(source: str) -> str:
+    """The draft's own name, from where its publish comes from."""
+    return source.split("/")[1].removesuffix(LINK)
+
+
+def session_of(unique: str) -> str:
+    return unique.partition("-")[0]
+
+
+class Drafts:
+    """The drafts of one session."""
+
+    def __init__(
+        self,
+        name: str,
+        facts: SessionFacts,
+        replica: Replica,
+        clock: Clock,
+        unique: Callable[[], str],
+    ) -> None:
+        self._name = name
+        self._facts = facts
+        self._replica = replica
+        self._layout: Layout = replica.layout
+        self._root = replica.layout.root
+        self._clock = clock
+        self._unique = unique
+
+    # ---- a place to write
+
+    def prepare(self, question: Prepare) -> Steps[Prepared]:
+        """Errors: ``PathInvalid``, ``VolumeFull``, ``VolumeUnsuitable``,
+        ``AuthorityUnreachable``."""
+        target = question.target
+        yield from self.refuse_shape(target)
+        unique = f"{self._name}-{self._unique()}"
+        stage = self._layout.stage(unique)
+        owner = DraftOwner(
+            self._name, self._facts, target, question.resume, round(self._clock.wall(), 3)
+        )
+        yield from make(self._root, Symlink(encode_owner(owner), stage + OWNER))
+        resumed = question.resume and (yield from self._take_over(target, stage))
+        if not resumed:
+            yield from make(self._root, MakeDirectory(stage))
+        path = f"{stage}/{target.path.rpartition('/')[2]}"
+        if question.source and not (yield from move(self._root, question.source, path)):
+            raise PathInvalid(
+                f"{question.source} does not exist, so it can't be published",
+                advice="Name the file or directory that you wrote",
+                path=question.source,
+            )
+        return Prepared(Draft(question.token, target, unique, path), resumed)
+
+    def refuse_shape(self, target: Claim) -> Steps[None]:
+        """Refuse what no rename can do in one step, before anything is decided or written."""
+        if not target.path:
+            raise PathInvalid(
+                f"{self._root} itself can't be published, only what is in it",
+                advice="Name a path below the volume's root",
+                path=self._root,
+            )
+        if len(target.path.encode(errors="surrogateescape")) > _LONGEST_NAME_BYTES:
+            raise PathInvalid(
+                f"{target.path[:80]}... is longer than {_LONGEST_NAME_BYTES} bytes",
+                advice="Publish it at a shorter path",
+                path=target.path,
+            )
+        yield from self._refuse_below(target)
+        place = self._layout.public(target.path)
+        if (yield from kind_of(self._root, place)) != "directory":
+            return
+        try:
+            yield RemoveDirectory(place)  # an empty one was only made ahead
+        except OSError:
+            raise PathInvalid(
+                f"{place} is a real directory, and no rename can replace one in one step",
+                advice=f"Make it a published version first: volumelease adopt {place}",
+                path=place,
+            ) from None
+
+    def _refuse_below(self, target: Claim) -> Steps[None]:
+        names = target.path.split("/")
+        for depth in range(1, len(names)):
+            upper = self._layout.public("/".join(names[:depth]))
+            kind = yield from kind_of(self._root, upper)
+            if kind == "link":
+                raise PathInvalid(
+                    f"{self._layout.public(target.path)} lies in {upper}, which was published as "
+                    "a whole; a version never changes",
+                    advice=f"Copy {upper}, change the copy, and publish it at {upper}",
+                    path=upper,
+                )
+            if kind not in ("directory", ""):
+                raise PathInvalid(
+                    f"{upper} is a {kind}, so nothing can be published below it",
+                    advice="Publish it somewhere else, or move that away",
+                    path=upper,
+                )
+
+    def _take_over(self, target: Claim, stage: str) -> Steps[bool]:
+        """Move in what a dead writer left for this target. Its late writes reach what it had
+        open, so the bytes are copied, unless its process is provably gone: then no write of it
+        is on the way."""
+        found = yield from self._left_behind(target)
+        for left, owner in found:
+            taken = stage + TAKEN
+            if not (yield from move(self._root, left, taken)):
+                continue  # another session took it, or swept it away
+            dead: bool = yield ProveDeath(owner.facts.process)
+            if dead:
+                yield from move(self._root, taken, stage)
+            else:
+                try:
+                    yield CopyTree(taken, stage)
+                except OSError as error:
+                    raise refusal(self._root, "copy what a dead writer left", error) from error
+                with suppress(OSError):
+                    yield RemoveTree(taken, _DISCARD_SECONDS)
+            with suppress(OSError):
+                yield Unlink(left + OWNER)
+            return True
+        return False
+
+    def _left_behind(self, target: Claim) -> Steps[list[tuple[str, DraftOwner]]]:
+        """Resumable drafts of that target whose session is over, the newest first."""
+        owners = yield from self._owners(target)
+        # After the listing: whoever has a draft there opened its session before.
+        yield from self._replica.catch_up()
+        sessions = self._replica.table.sessions
+        over = [one for one in owners if one[1].resumable and one[1].session not in sessions]
+        return sorted(over, key=lambda one: one[1].since, reverse=True)
+
+    def _owners(self, target: Claim) -> Steps[list[tuple[str, DraftOwner]]]:
+        try:
+            names: list[str] = yield ListDirectory(self._layout.folder("stage"))
+        except OSError:
+            return []
+        owners: list[tuple[str, DraftOwner]] = []
+        for name in sorted(name for name in names if name.endswith(OWNER)):
+            try:
+                text: str = yield ReadLink(self._layout.stage(name))
+            except OSError:
+                continue
+            owner = decode_owner(text)
+            if owner is not None and owner.target == target:
+                owners.append((self._layout.stage(name.removesuffix(OWNER)), owner))
+        return owners
+
+    # ---- ready to be published
+
+    def seal(self, draft: Draft) -> Steps[Sealed]:
+        """Bring the draft onto the volume and make its public form.
+
+        Errors: ``PublishFailed``, ``PathInvalid``, ``VolumeFull``, ``VolumeUnsuitable``,
+        ``AuthorityUnreachable``. Until it returns, the draft is where its writer left it, or at
+        ``versions``: ``discard`` finds it.
+        """
+        contents = yield from self._sync(draft)
+        yield from self.refuse_shape(draft.target)
+        yield from self._make_parents(draft.target)
+        kind = yield from kind_of(self._root, draft.path)
+        name = draft.path.rpartition("/")[2]
+        if kind != "directory":
+            return Sealed(f"stage/{draft.unique}/{name}", draft.path, contents)
+        version = self._layout.version(draft.unique)
+        link = self._layout.stage(draft.unique) + LINK
+        up = "../" * draft.target.path.count("/")
+        leads = f"{up}{CONTROL}/{self._layout.identity_id}/versions/{draft.unique}"
+        yield from make(self._root, Symlink(draft.target.path, version + PUBLIC))
+        yield from make(self._root, Symlink(self._name, version + DRAFT))
+        if not (yield from move(self._root, draft.path, version)):
+            raise PublishFailed(f"the draft {draft.path} is gone", path=draft.path, kept=None)
+        yield from make(self._root, Symlink(leads, link))
+        return Sealed(f"stage/{draft.unique}{LINK}", version, contents)
+
+    def _sync(self, draft: Draft) -> Steps[Contents]:
+        kind = yield from kind_of(self._root, draft.path)
+        if kind not in ("file", "directory"):
+            what = "nothing was written to" if not kind else f"there is a {kind} at"
+            raise PublishFailed(
+                f"{what} the draft {draft.path}",
+                advice="Make it a file or a directory before the block ends",
+                path=self._layout.public(draft.target.path),
+                kept=None,
+            )
+        try:
+            contents: Contents = yield SyncTree(draft.path)
+        except OSError as error:
+            if error.errno in FULL:
+                raise refusal(
+                    self._root, "bring the draft onto the volume (fsync says it)", error
+                ) from error
+            raise refusal(self._root, f"bring {draft.path} onto the volume", error) from error
+        if contents.astray:
+            raise PublishFailed(
+                f"{contents.astray[0]} is a link into the draft by an absolute path, which leads "
+                "nowhere once the draft is published",
+                advice="Make links in a draft relative (ln -sr)",
+                path=self._layout.public(draft.target.path),
+                kept=None,
+            )
+        return contents
+
+    def _make_parents(self, target: Claim) -> Steps[None]:
+        names = target.path.split("/")[:-1]
+        missing: list[str] = []
+        while names:
+            upper = self._layout.public("/".join(names))
+            if (yield from kind_of(self._root, upper)):
+                break
+            missing.append(upper)
+            names.pop()
+        for upper in reversed(missing):
+            yield from make(self._root, MakeDirectory(upper))
+
+    # ---- looking at those of others
+
+    def under_way(self, target: Claim) -> Steps[Contents | None]:
+        """How much the live writer of that target has written so far. Errors: ``OSError``,
+        those of reading the log."""
+        for name, owner in (yield from self._owners(target)):
+            if owner.session in self._replica.table.sessions:
+                contents: Contents = yield Measure(name)
+                return contents
+        return None
+
+    # ---- over
+
+    def discard(self, draft: Draft, back_to: str = "") -> Steps[None]:
+        """Remove a draft that was not published, or move it ``back_to`` where it came from. What
+        is left is swept away once this session is over. Errors: none."""
+        places = (draft.path, self._layout.version(draft.unique))
+        if back_to:
+            if not (yield from self._give_back(places, back_to)):
+                return
+        else:
+            for place in (*places, self._layout.stage(draft.unique)):
+                gone = self._layout.stage(draft.unique) + GONE
+                try:
+                    yield Rename(place, gone)
+                except OSError:
+                    continue
+                with suppress(OSError):
+                    yield RemoveTree(gone, _DISCARD_SECONDS)
+        yield from self.tidy(draft.unique)
+        version = self._layout.version(draft.unique)
+        for mark in (self._layout.stage(draft.unique) + LINK, version + PUBLIC, version + DRAFT):
+            with suppress(OSError):
+                yield Unlink(mark)
+
+    def _give_back(self, places: tuple[str, ...], path: str) -> Steps[bool]:
+        with suppress(LeaseError):
+            if not (yield from is_there(self._root, path)):
+                for place in places:
+                    if (yield from move(self._root, place, path)):
+                        return True
+        return False
+
+    def tidy(self, unique: str) -> Steps[None]:
+        """Remove what a finished draft leaves behind."""
+        stage = self._layout.stage(unique)
+        for effect in (Unlink(stage + OWNER), RemoveDirectory(stage)):
+            with suppress(OSError):
+                yield effect

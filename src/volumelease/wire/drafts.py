@@ -1,0 +1,50 @@
+"""What lies beside a draft: whose it is and for which path, in the target of a symlink."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from volumelease.core.records import SessionFacts
+from volumelease.model import Claim
+
+from .entries import INLINE_BYTES, decode_claims, decode_facts, encode_claims, encode_facts
+from .fields import Malformed, decode_object, encode, take, take_number
+
+
+class DraftOwner(NamedTuple):
+    """Who writes a draft. ``target`` is None where its name is too long for a symlink: then
+    nobody can resume it. ``since`` (seconds since the epoch, the writer's clock) is shown to
+    people and never compared."""
+
+    session: str
+    facts: SessionFacts
+    target: Claim | None
+    resumable: bool
+    since: float
+
+
+def encode_owner(owner: DraftOwner) -> str:
+    fields = {
+        "s": owner.session,
+        "f": encode_facts(owner.facts),
+        "r": owner.resumable,
+        "w": owner.since,
+    }
+    text = encode({**fields, "to": encode_claims((owner.target,) if owner.target else ())})
+    return text if len(text) <= INLINE_BYTES else encode({**fields, "r": False, "to": []})
+
+
+def decode_owner(text: str) -> DraftOwner | None:
+    """The owner, or None for a text that is none."""
+    try:
+        source = decode_object(text)
+        target = decode_claims(source, "to")[0] if take(source, "to", list) else None
+        return DraftOwner(
+            session=take(source, "s", str),
+            facts=decode_facts(take(source, "f", dict)),
+            target=target,
+            resumable=take(source, "r", bool),
+            since=take_number(source, "w"),
+        )
+    except Malformed:
+        return None
