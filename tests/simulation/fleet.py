@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from volumelease.authorities.volume import segments
+from volumelease.authorities.volume import collecting, segments
 from volumelease.authorities.volume.layout import CONTROL
 from volumelease.host import ProcessFacts
 
@@ -40,9 +40,11 @@ class Fleet:
         self.finale = False
         self.interruptions = 0.0
         self.retention_seconds = segments.LEAST_RETENTION_SECONDS
+        self.version_retention_seconds = collecting.VERSION_RETENTION_SECONDS
         self.checkers = [checker(self) for checker in checkers]
         self.crashes: list[tuple[str, BaseException]] = []
         self.state_lost_at = -1e9
+        self.deleted = False
         self._processes = 0
         self._trouble = Trouble(self)
 
@@ -133,10 +135,15 @@ class Fleet:
         self.crashes.append((f"{worker.process.name} {thread}", error))
         self.tell("crashed", worker, thread, error)
 
+    def decided(self, worker: Worker) -> None:
+        """A worker's publish is in the log and not visible yet."""
+        self._trouble.decided(worker)
+
     def lose_state(self) -> None:
         self.state_lost_at = self.world.now
         self.tell("state_lost")
 
     def delete_control(self) -> None:
+        self.deleted = True
         self.server.delete_tree(CONTROL)
         self.ready = False  # a person says of a NEW volume that nobody holds anything on it

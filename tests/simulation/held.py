@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volumelease.authorities.volume.session import Session
-from volumelease.core.records import Entry
+from volumelease.core.records import Entry, Publish
 from volumelease.core.table import Outcome
 from volumelease.model import Acquire, Claim
 
@@ -61,6 +61,8 @@ class WatchedSession(Session):
 
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         super().entry_applied(index, entry, outcome)
+        if isinstance(entry.body, Publish) and entry.author == self.name:
+            self.fleet.decided(self.worker)
         for checker in self.fleet.checkers:
             checker.applied(self, index, entry, outcome)
 

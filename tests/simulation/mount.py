@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from volumelease import effects
@@ -271,6 +272,18 @@ class Mount:
             case effects.ReadFile(path):
                 place = self._place(path, None)
                 return lambda: server.content(*place())
+            case effects.LookAt(path):
+                place = self._place(path, None)
+                return lambda: effects.Kind(server.kind(*place()))
+            case effects.SyncTree(path) | effects.Measure(path):
+                place = self._place(path, None)
+                return lambda: server.contents(*place())
+            case effects.CopyTree(source, target):
+                from_place, to_place = self._place(source, None), self._place(target, None)
+                return lambda: server.copy(from_place(), to_place())
+            case effects.RemoveTree(path):
+                place = self._place(path, None)
+                return lambda: self._removed_all(path, place)
             case _:
                 raise AssertionError(f"{effect} does not touch the volume")
 
@@ -329,6 +342,12 @@ class Mount:
     def _removed(self, path: str, place: Place) -> None:
         self._server.remove_directory(*place())
         self._forget_path(path)
+
+    def _removed_all(self, path: str, place: Place) -> bool:
+        with suppress(FileNotFoundError):
+            self._server.remove_all(*place())
+        self._forget_path(path)
+        return True
 
     def _beaten(self, path: str, place: Place, counter: int) -> None:
         self._server.set_counter(*place(), counter)

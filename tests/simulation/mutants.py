@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from .mutations import commits, liveness, segmentation, tables
+from .mutations import commits, liveness, publishing, segmentation, tables
 
 Mutation = Callable[[], list[tuple[Any, str, Any]]]
 """What to replace: (owner, attribute, replacement)."""
@@ -220,6 +220,71 @@ MUTANTS: Final = (
         "the entries of a retired segment stay for a while",
         segmentation.deleted_at_once,
         ("stall", "slow", "stop"),
+        300,
+    ),
+    Mutant(
+        "draft-named-by-its-token",
+        "a draft has a name of its own, not its lease's",
+        publishing.draft_named_by_its_token,
+        ("resend", "late"),
+    ),
+    Mutant(
+        "released-unapplied",
+        "a lease is released when what was published under it is visible",
+        publishing.released_unapplied,
+        (),
+        120,
+    ),
+    Mutant(
+        "used-before-applied",
+        "a lease is used when everything decided before under its paths is visible",
+        publishing.used_before_applied,
+        ("kill", "slow", "stop"),
+        200,
+    ),
+    Mutant(
+        "newest-applied-first",
+        "publishes are applied in the order in which they were decided",
+        publishing.newest_applied_first,
+        ("kill",),
+    ),
+    Mutant(
+        "shown-before-decided",
+        "nothing is visible before it is decided",
+        publishing.shown_before_decided,
+        ("kill", "slow", "cut"),
+    ),
+    Mutant(
+        "cleared-while-written",
+        "a draft whose session lives is not cleared away",
+        publishing.cleared_while_written,
+        (),
+        200,
+    ),
+    Mutant(
+        "cleared-while-unapplied",
+        "what an unapplied publish names is not cleared away",
+        publishing.cleared_while_unapplied,
+        ("kill",),
+        300,
+    ),
+    Mutant(
+        "cleared-by-an-old-table",
+        "whose draft it is, is asked of a table read after the draft was seen",
+        publishing.cleared_by_an_old_table,
+        ("kill",),
+    ),
+    Mutant(
+        "replaced-deleted-at-once",
+        "a replaced version stays for its readers",
+        publishing.replaced_deleted_at_once,
+        (),
+    ),
+    Mutant(
+        "draft-mark-left",
+        "what became public is no draft any more before its publish counts as done",
+        publishing.draft_mark_left,
+        ("error", "kill"),
         300,
     ),
 )

@@ -14,6 +14,7 @@ from .checkers.latch import Latch
 from .checkers.one_log import OneLog
 from .checkers.orphans import Orphans
 from .checkers.progress import Progress
+from .checkers.publishes import Publishes
 from .checkers.queue import Queue
 from .checkers.takeover import Takeover
 from .checkers.tidiness import Tidiness
@@ -26,6 +27,7 @@ CHECKERS: Final[list[type[Checker]]] = [
     OneLog,
     Queue,
     Exclusion,
+    Publishes,
     Tokens,
     Deadlocks,
     Latch,
@@ -50,6 +52,7 @@ class Result:
 def run(setup: Setup, *, recording: bool = False) -> Result:
     with ExitStack() as stack:
         stack.enter_context(scales.small_segments(setup.segment_entries))
+        stack.enter_context(scales.replaced(VERSION_RETENTION_SECONDS=3.0, CHORE_BEATS=1))
         if setup.ttl < 6:
             stack.enter_context(
                 scales.replaced(TRUST_SECONDS=1.0, SLOW_SECONDS=0.8, LEAST_RETENTION_SECONDS=3.8)

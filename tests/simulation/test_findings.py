@@ -30,9 +30,14 @@ ANSWERED_TO_NOBODY: Final = [Case(1, ("interrupt", "slow")), Case(20, ("interrup
 thread, left a granted lease that nobody waited for. Mutant: abandoned-answers-kept."""
 
 
+DRAFT_MARK_LEFT: Final = [Case(1123)]
+"""The mark that a version was never public could not be taken away when it became public; so it
+was cleared away as a draft of a dead writer. Mutant: draft-mark-left."""
+
+
 @pytest.mark.parametrize(
     "case",
-    [*LIVE_SEGMENT_DELETED, *BEAT_DIED, *ANSWERED_TO_NOBODY],
+    [*LIVE_SEGMENT_DELETED, *BEAT_DIED, *ANSWERED_TO_NOBODY, *DRAFT_MARK_LEFT],
     ids=lambda case: case.command(),
 )
 def test_what_was_found_stays_fixed(case: Case) -> None:

@@ -80,11 +80,25 @@ class Trouble:
         random = self._world.random
         return random.choice((0.3, 1.0, 2.0)) * random.random() * self._fleet.setup.ttl
 
+    def decided(self, worker: Worker) -> None:
+        """The worst moment for the author of a publish: it is decided and not visible."""
+        world, strength = self._world, self._fleet.setup.strength
+        if self._over:
+            return
+        if world.chance(0.2 * strength("kill")):
+            world.after(0.003 * world.random.random(), lambda: self._kill_worker(worker))
+        elif world.chance(0.2 * strength("stop")):
+            worker.process.stop_for(self._length())
+
     def _kill(self) -> None:
         worker = self._somebody()
-        if worker is None:
-            return
+        if worker is not None:
+            self._kill_worker(worker)
+
+    def _kill_worker(self, worker: Worker) -> None:
         process = worker.process
+        if process.killed:
+            return
         process.kill()
         self._fleet.tell("killed", worker)
         self._world.after(

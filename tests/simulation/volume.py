@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
+from volumelease.effects import Contents
+
 from .world import World
 
 Kind = Literal["directory", "link", "file"]
@@ -91,6 +93,18 @@ class Server:
             raise failure(errno.EISDIR)
         return node.content
 
+    def kind(self, parent: Node, name: str) -> Kind:
+        return self._existing(parent, name).kind
+
+    def contents(self, parent: Node, name: str) -> Contents:
+        todo, files, size = [self._existing(parent, name)], 0, 0
+        while todo:
+            node = todo.pop()
+            todo.extend(node.entries.values())
+            files += node.kind == "file"
+            size += len(node.content)
+        return Contents(files, size)
+
     def _existing(self, parent: Node, name: str) -> Node:
         node = parent.entries.get(name)
         if node is None:
@@ -151,6 +165,23 @@ class Server:
             raise failure(errno.ENOTEMPTY)
         node.gone = True
         self._drop(parent, name, node)
+
+    def remove_all(self, parent: Node, name: str) -> None:
+        """A whole tree at once; on a real volume others see it shrink."""
+        node = self._existing(parent, name)
+        for child in list(node.entries):
+            self.remove_all(node, child)
+        if node.kind == "directory":
+            self.remove_directory(parent, name)
+        else:
+            self.unlink(parent, name)
+
+    def copy(self, source: tuple[Node, str], target: tuple[Node, str]) -> None:
+        node = self._existing(*source)
+        new = self._create(*target, node.kind)
+        new.target, new.content, new.counter = node.target, node.content, node.counter
+        for name in list(node.entries):
+            self.copy((node, name), (new, name))
 
     def _drop(self, parent: Node, name: str, node: Node) -> None:
         del parent.entries[name]

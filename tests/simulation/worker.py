@@ -23,6 +23,7 @@ from volumelease.model import (
     Cancel,
     Claim,
     Downgrade,
+    Ended,
     Flow,
     GiveBack,
     Granted,
@@ -35,6 +36,7 @@ from volumelease.model import (
 )
 from volumelease.wire.identity import Identity
 
+from . import publisher
 from .held import Held, WatchedSession, Wish
 from .process import Bell, News, Process, Script, Turn
 
@@ -64,6 +66,7 @@ class Worker:
         self.fleet = fleet
         self.process = process
         self.name = name
+        self.root = ROOT
         self.session: WatchedSession | None = None
         self.held: list[Held] = []
         self.asking = 0
@@ -172,11 +175,15 @@ class Worker:
     def _job(self, session: WatchedSession, owner: str) -> Script:
         random = self.fleet.world.random
         timeout = random.choice((0.0, 0.5, 3.0, None))
+        if random.random() < 0.3:
+            yield from publisher.reads(self)
         held = yield from self._acquire(session, owner, timeout)
         if held is None:
             return
         inner: Held | None = None
         yield from self._use(held)
+        if held.exclusive and not held.ended and random.random() < 0.5:
+            yield from publisher.publishes(self, held)
         if random.random() < 0.15 and held.session.alive():
             inner = yield from self._acquire(session, owner, random.choice((0.0, 2.0)))
         if random.random() < 0.2 and held.exclusive and not held.ended:
@@ -340,7 +347,9 @@ class Worker:
             return
         self._end(held)
         try:
-            yield from self.ask(held.session, Release(held.token), None)
+            answer: Answer = yield from self.ask(held.session, Release(held.token), None)
+            if isinstance(answer, Ended):
+                self.fleet.tell("released", held)
         except (LeaseError, KeyboardInterrupt) as error:
             self.fleet.tell("unsure", held.session.name, held.owner)
             self.fleet.world.note(self.process.name, f"release: {error!r}")

@@ -53,6 +53,15 @@ class Checker:
     def ended(self, held: Held) -> None:
         """A worker let go of a lease, or found it lost."""
 
+    def published(self, held: Held, place: str, unique: str) -> None:
+        """A worker was told that its draft is visible at that place."""
+
+    def read(self, worker: Worker, place: str, whole: bool) -> None:
+        """A worker read what is public at that place, file after file."""
+
+    def released(self, held: Held) -> None:
+        """A worker was told that its lease is released."""
+
     def asked(self, wish: Wish) -> None:
         """A worker asks for a lease."""
 

@@ -1,9 +1,9 @@
 """Clearing away drafts that nobody writes any more and versions that were replaced.
 
 A draft is nobody's when its session is over by a table that was read after the draft was seen, and
-no unapplied publish names it. A version is deleted only if it was marked as replaced at least a
-minute ago and its public name leads elsewhere, or if it never was public (``.draft``) and its
-owner is over. A version without any mark is kept: somebody may have moved its link by hand.
+no unapplied publish names it. A version is deleted only if its public name leads elsewhere, and if
+it was replaced, or never was public (``.draft``) and is nobody's, and that was noticed at least a
+minute ago. A version without any mark is kept: somebody may have moved its link by hand.
 
 What is to be deleted is renamed away first: the server decides who gets it, so a session that
 resumes a draft and one that clears it away can't both have it.
@@ -99,16 +99,20 @@ class Collector:
     # ---- versions
 
     def _may_go(self, unique: str, names: set[str]) -> Steps[bool]:
+        """Any doubt keeps it. A ``.draft`` alone proves nothing: the call that made it may have
+        landed once more, after it was taken away."""
         if unique + GONE in names:
             return True
+        replaced = any(name.startswith(unique + REPLACED) for name in names)
         if unique + DRAFT in names:
-            return self._nobodys(unique)
-        if not any(name.startswith(unique + REPLACED) for name in names):
+            if not self._nobodys(unique):
+                return False
+        elif not replaced:
+            return False
+        if not self._unnamed(unique) or (yield from self._public(unique)):
             return False
         mark = f"{unique}{REPLACED}{self._boot_id}"
-        if not (yield from self._old("versions", mark, names, VERSION_RETENTION_SECONDS)):
-            return False
-        return not (yield from self._public(unique)) and self._unnamed(unique)
+        return (yield from self._old("versions", mark, names, VERSION_RETENTION_SECONDS))
 
     def _unnamed(self, unique: str) -> bool:
         pending = self._replica.table.pending.values()

@@ -96,7 +96,7 @@ class Drafts:
         ``AuthorityUnreachable``."""
         target = question.target
         yield from self.refuse_shape(target)
-        unique = f"{self._name}-{self._unique()}"
+        unique = self._name_for(question)
         stage = self._layout.stage(unique)
         owner = DraftOwner(
             self._name, self._facts, target, question.resume, round(self._clock.wall(), 3)
@@ -113,6 +113,11 @@ class Drafts:
                 path=question.source,
             )
         return Prepared(Draft(question.token, target, unique, path), resumed)
+
+    def _name_for(self, question: Prepare) -> str:
+        """Of this draft alone: a call of an earlier one under the same lease may be on its way."""
+        del question
+        return f"{self._name}-{self._unique()}"
 
     def refuse_shape(self, target: Claim) -> Steps[None]:
         """Refuse what no rename can do in one step, before anything is decided or written."""

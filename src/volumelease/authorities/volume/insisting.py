@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from volumelease.effects import Kind, LookAt, MakeDirectory, Rename, Sleep, Steps, Symlink
+from volumelease.effects import Kind, LookAt, MakeDirectory, Rename, Sleep, Steps, Symlink, Unlink
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
 
 TRIES: Final = 8
@@ -67,6 +67,25 @@ def move(root: str, source: str, target: str) -> Steps[bool]:
         yield pause(number)
     assert trouble is not None
     raise refusal(root, f"move {source}", trouble)
+
+
+def unlink(root: str, path: str) -> Steps[None]:
+    """Have nothing at ``path``. Errors: as ``refusal``."""
+    trouble: OSError | None = None
+    for number in range(TRIES):
+        try:
+            yield Unlink(path)
+        except OSError as error:
+            if error.errno in MISSING:
+                return
+            trouble = error
+            if error.errno in FORBIDDEN:
+                break
+            yield pause(number)
+        else:
+            return
+    assert trouble is not None
+    raise refusal(root, f"remove {path}", trouble)
 
 
 def kind_of(root: str, path: str) -> Steps[str]:

@@ -21,13 +21,13 @@ from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.publishes import due
 from volumelease.core.table import Pending
-from volumelease.effects import ReadLink, Rename, Steps, Symlink, Unlink
+from volumelease.effects import ReadLink, Rename, Steps, Symlink
 from volumelease.errors import AuthorityUnreachable, PublishFailed
 from volumelease.model import Answer, Draft, Ended, Lost
 
 from .committer import Committer, SessionOver
 from .drafts import DRAFT, LINK, REPLACED, Drafts, unique_of
-from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal
+from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal, unlink
 from .layout import CONTROL, Layout
 from .replica import Replica
 
@@ -178,17 +178,16 @@ class Publishing:
             if error.errno not in MISSING or not (yield from is_there(self._root, kept)):
                 return ""
         if source.endswith(LINK):  # what was not published and is reported is kept
-            with suppress(OSError):
-                yield Unlink(self._layout.version(kept.rpartition("/")[2]) + DRAFT)
+            yield from unlink(self._root, self._layout.version(kept.rpartition("/")[2]) + DRAFT)
         return f"the place could not take it: {trouble.strerror}"
 
     def _replaced(self, one: Pending, before: str) -> Steps[None]:
-        """A version became public: it is no draft any more, and the one before may go when its
-        readers had time."""
+        """A version became public: it is no draft any more, and that is certain before anybody
+        takes the publish for done, or it would be cleared away with its author's session. The one
+        before may go when its readers had time."""
         unique = unique_of(one.source)
         if one.source.endswith(LINK):
-            with suppress(OSError):
-                yield Unlink(self._layout.version(unique) + DRAFT)
+            yield from unlink(self._root, self._layout.version(unique) + DRAFT)
         if before and before != unique:
             mark = f"{self._layout.version(before)}{REPLACED}{self._boot_id}"
             with suppress(OSError):

@@ -230,7 +230,7 @@ class Session:
             yield from self.requests.give_back_unwanted()
             yield from self.membership.chores()
             self._beats += 1
-            if self._beats % CHORE_BEATS == 2:
+            if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
                 yield from self.collector.collect(self.timing.beat_interval / 4)
 
     def _turn_over(self) -> Steps[None]:

@@ -1,0 +1,160 @@
+"""What readers see is what the log decided: whole, in its order, and never a decision late.
+
+Judged by the volume itself: at a public name lies nothing, or the one draft of a decided publish,
+complete. Once a successor may start, what was decided before is visible, and nothing older comes
+back on top of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.publisher import FILES, PLACES, content_of
+from volumelease.core import records
+from volumelease.core.conflicts import covers
+from volumelease.core.records import Entry
+from volumelease.core.table import Outcome
+
+from . import Checker
+
+if TYPE_CHECKING:
+    from tests.simulation.fleet import Fleet
+    from tests.simulation.held import Held, WatchedSession
+    from tests.simulation.volume import Node
+    from tests.simulation.worker import Worker
+
+TORN = "torn"
+
+
+class Publishes(Checker):
+    name = "publishes"
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self._decided: dict[str, dict[str, int]] = {place: {} for place in PLACES}
+        self._known: set[tuple[str, int]] = set()
+        self._tokens: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        self._newest: dict[str, int] = {}
+        self._blind = False
+
+    # ---- what is decided
+
+    def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
+        body = entry.body
+        if not isinstance(body, records.Publish) or outcome.void:
+            return
+        identity = session.identity.id
+        if (identity, index) in self._known:
+            return
+        self._known.add((identity, index))
+        unique = body.source.split("/")[1].removesuffix(".link")
+        place = body.target.path
+        self._decided[place][unique] = index
+        lease = self._tokens.setdefault((identity, body.token), [])
+        lease.append((place, index))
+        self._judge_author(identity, place, body.token)
+
+    def _judge_author(self, identity: str, place: str, token: int) -> None:
+        """Nobody publishes under a lease whose successor has started."""
+        for worker in self.fleet.alive():
+            for held in worker.held:
+                other = held.session.identity.id == identity and held.token != token
+                covered = any(covers(claim.key, place) for claim in held.claims)
+                if other and covered and held.believed() and not self._blind:
+                    raise self.violation(f"{place} is published with token {token} while {held}")
+
+    def state_lost(self) -> None:
+        """What was decided may be undecided again."""
+        self._blind = True
+
+    # ---- what is visible
+
+    def looked(self, worker: Worker) -> None:
+        for place in PLACES:
+            self._see(place)
+
+    def published(self, held: Held, place: str, unique: str) -> None:
+        """A worker was told that this draft is visible."""
+        seen = self._see(place)
+        if self._blind:
+            return
+        if seen < self._decided[place][unique]:
+            raise self.violation(f"{place} was published as {unique} and is not visible")
+
+    def granted(self, held: Held) -> None:
+        """Whoever is granted a lease finds all that was decided before under its paths."""
+        self._complete(held, "when it was granted")
+
+    def released(self, held: Held) -> None:
+        """Whoever let go has made visible what it published."""
+        if self._blind:
+            return
+        for place, index in self._tokens.get((held.session.identity.id, held.token), []):
+            if self._see(place) < index:
+                raise self.violation(f"{held} was released, and {place} is not visible")
+
+    def read(self, worker: Worker, place: str, whole: bool) -> None:
+        """A reader opened what it found at that public name a moment before."""
+        if not (whole or self._blind or self.fleet.deleted):
+            raise self.violation(f"{worker.process.name} found {place} and could not read it whole")
+
+    def finished(self) -> None:
+        for place in PLACES:
+            self._see(place)
+
+    def _complete(self, held: Held, when: str) -> None:
+        for place in PLACES:
+            if not any(covers(claim.key, place) for claim in held.claims):
+                continue
+            seen = self._see(place)
+            last = max(self._decided[place].values(), default=-1)
+            if not self._blind and held.believed() and seen < last:
+                raise self.violation(f"{held}: {place} shows {seen}, {last} was decided {when}")
+
+    def _see(self, place: str) -> int:
+        """The index of the publish that is visible there, -1 for none."""
+        if self._blind or self.fleet.deleted:
+            return 1 << 62
+        unique = self._unique_at(place)
+        if unique == TORN:
+            raise self.violation(f"{place} is half-written")
+        if not unique:
+            if place in self._newest:
+                raise self.violation(f"{place} is gone")
+            return -1
+        if unique not in self._decided[place]:
+            raise self.violation(f"{place} shows {unique}, which nobody decided")
+        index = self._decided[place][unique]
+        if index < self._newest.get(place, -1):
+            raise self.violation(f"{place} goes back from {self._newest[place]} to {index}")
+        self._newest[place] = index
+        return index
+
+    def _unique_at(self, place: str) -> str:
+        node = self._walk(place)
+        if node is None:
+            return ""
+        if node.kind == "file":
+            return self._whole([node])
+        if node.kind != "link":
+            return TORN
+        version = self._walk(node.target.replace("../", ""))
+        if version is None or set(version.entries) != set(FILES):
+            return TORN
+        return self._whole(list(version.entries.values()))
+
+    def _whole(self, nodes: list[Node]) -> str:
+        uniques = {node.content.decode().partition(" ")[0] for node in nodes}
+        unique = uniques.pop()
+        if uniques or any(node.content != content_of(unique) for node in nodes):
+            return TORN
+        return unique
+
+    def _walk(self, path: str) -> Node | None:
+        node = self.fleet.server.root
+        for name in path.split("/"):
+            found = node.entries.get(name)
+            if found is None:
+                return None
+            node = found
+        return node

@@ -1,0 +1,136 @@
+"""Rules about drafts, publishes and what may be cleared away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from volumelease.authorities.volume import publishing
+from volumelease.authorities.volume.collecting import Collector
+from volumelease.authorities.volume.drafts import DRAFT, Drafts, session_of
+from volumelease.authorities.volume.publishing import Publishing
+from volumelease.authorities.volume.requests import Requests
+from volumelease.core import publishes, records
+from volumelease.core.table import Pending
+from volumelease.effects import Rename, Steps, Unlink
+from volumelease.errors import AuthorityUnreachable
+from volumelease.model import Answer, Draft, Prepare
+
+Patches = list[tuple[Any, str, Any]]
+
+
+def draft_named_by_its_token() -> Patches:
+    def name_for(self: Drafts, question: Prepare) -> str:
+        return f"{self._name}-{question.token}"
+
+    return [(Drafts, "_name_for", name_for)]
+
+
+def released_unapplied() -> Patches:
+    def settle_token(self: Publishing, token: int) -> Steps[None]:
+        return
+        yield
+
+    return [
+        (Publishing, "settle_token", settle_token),
+        (Publishing, "unapplied", lambda self, token: False),
+        (Publishing, "publish", _published_by_the_next),
+    ]
+
+
+def _published_by_the_next(self: Publishing, draft: Draft) -> Steps[Answer]:
+    """Decide, and leave the rename to whoever comes next."""
+    sealed = yield from self._drafts.seal(draft)
+    record = records.Publish(draft.token, sealed.source, draft.target)
+    yield from self._committer.commit(lambda: record)
+    raise AuthorityUnreachable("decided and not visible yet", root="", seconds=0.0)
+
+
+def used_before_applied() -> Patches:
+    def usable(self: Requests, token: int) -> Steps[Answer]:
+        return self._standing(token)
+        yield
+
+    return [(Requests, "_usable", usable)]
+
+
+def newest_applied_first() -> Patches:
+    due = publishes.due
+
+    def newest(pending: Mapping[int, Pending], keys: Iterable[str]) -> list[Pending]:
+        return due(pending, keys)[::-1]
+
+    def settle(self: Publishing, keys: Iterable[str]) -> Steps[None]:
+        """Only by whoever is granted the paths: the author leaves it to them."""
+        for one in newest(self._replica.table.pending, tuple(keys)):
+            yield from self._apply(one)
+
+    return [(Publishing, "settle", settle), (Publishing, "publish", _published_by_the_next)]
+
+
+def shown_before_decided() -> Patches:
+    publish = Publishing.publish
+
+    def hasty(self: Publishing, draft: Draft) -> Steps[Answer]:
+        sealed = yield from self._drafts.seal(draft)
+        source = f"{self._layout.base}/{sealed.source}"
+        with suppress(OSError):
+            yield Rename(source, self._layout.public(draft.target.path))
+        return (yield from publish(self, draft))
+
+    return [(Publishing, "publish", hasty)]
+
+
+def cleared_while_written() -> Patches:
+    def nobodys(self: Collector, unique: str) -> bool:
+        return session_of(unique) != self._name
+
+    return [(Collector, "_nobodys", nobodys)]
+
+
+def cleared_while_unapplied() -> Patches:
+    def nobodys(self: Collector, unique: str) -> bool:
+        return session_of(unique) not in self._replica.table.sessions
+
+    return [(Collector, "_nobodys", nobodys)]
+
+
+def cleared_by_an_old_table() -> Patches:
+    """Whose draft it is, is asked of the table of the last time."""
+    collect = Collector.collect
+    seen: dict[int, set[str]] = {}
+
+    def late(self: Collector, seconds: float) -> Steps[None]:
+        sessions = set(self._replica.table.sessions)
+        yield from collect(self, seconds)
+        seen[id(self)] = sessions
+
+    def nobodys(self: Collector, unique: str) -> bool:
+        return session_of(unique) not in seen.get(id(self), ())
+
+    return [(Collector, "collect", late), (Collector, "_nobodys", nobodys)]
+
+
+def replaced_deleted_at_once() -> Patches:
+    def old(self: Collector, folder: str, mark: str, names: set[str], seconds: float) -> Any:
+        return True
+        yield
+
+    return [(Collector, "_old", old)]
+
+
+def draft_mark_left() -> Patches:
+    """Taking the mark away is tried once, and the mark alone is believed."""
+
+    def once(root: str, path: str) -> Steps[None]:
+        with suppress(OSError):
+            yield Unlink(path)
+
+    def may_go(self: Collector, unique: str, names: set[str]) -> Steps[bool]:
+        if unique + DRAFT in names:
+            return self._nobodys(unique)
+        return (yield from careful(self, unique, names))
+
+    careful = Collector._may_go
+    return [(publishing, "unlink", once), (Collector, "_may_go", may_go)]

@@ -1,0 +1,115 @@
+"""What a worker publishes and reads while it has a lease.
+
+Files and directories of a few names below the leased paths. What is written names its draft, so a
+reader can tell one publish from another, and a whole one from a torn one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from volumelease.core.conflicts import covers
+from volumelease.effects import MakeDirectory, ReadFile, ReadLink, Sleep, WriteDurably
+from volumelease.errors import LeaseError
+from volumelease.model import (
+    Answer,
+    Claim,
+    Discard,
+    Draft,
+    Ended,
+    Prepare,
+    Prepared,
+    Publish,
+    Question,
+)
+
+from .process import Script
+
+if TYPE_CHECKING:
+    from .held import Held
+    from .worker import Worker
+
+PLACES: Final = ("f", "a/f", "a/d", "a/b/f", "a/b/d", "ab/d", "b/f", "b/d")
+"""``f`` is published as a file, ``d`` as a directory."""
+
+FILES: Final = ("one", "two")
+
+
+def content_of(unique: str) -> bytes:
+    return f"{unique} whole".encode()
+
+
+def publishes(worker: Worker, held: Held) -> Script:
+    """Publish once or twice under a lease, unless it covers no place."""
+    random = worker.fleet.world.random
+    keys = [claim.key for claim in held.claims]
+    places = [place for place in PLACES if any(covers(key, place) for key in keys)]
+    if not places:
+        return
+    for _ in range(random.choice((1, 1, 2))):
+        if held.ended or not held.exclusive:
+            return
+        yield from _publish(worker, held, random.choice(places))
+
+
+def _publish(worker: Worker, held: Held, place: str) -> Script:
+    random = worker.fleet.world.random
+    draft: Draft | None = None
+    try:
+        prepared: Answer = yield from _ask(worker, held, Prepare(held.token, Claim(place, place)))
+        if not isinstance(prepared, Prepared):
+            return
+        draft = prepared.draft
+        yield from _write(draft, random.choice((0.0, 0.0, 0.05)))
+        if random.random() < 0.1:
+            yield from _ask(worker, held, Discard(draft))
+            return
+        answer: Answer = yield from _ask(worker, held, Publish(draft))
+    except (LeaseError, OSError, KeyboardInterrupt) as error:
+        worker.fleet.world.note(worker.process.name, f"publish of {place}: {error!r}")
+        return
+    if isinstance(answer, Ended):
+        worker.fleet.tell("published", held, place, draft.unique)
+
+
+def _write(draft: Draft, pause: float) -> Script:
+    """The writer's own calls; a draft of two files is torn in between."""
+    if draft.target.path.endswith("f"):
+        yield WriteDurably(draft.path, content_of(draft.unique))
+        return
+    yield MakeDirectory(draft.path)
+    for name in FILES:
+        yield Sleep(pause)
+        yield WriteDurably(f"{draft.path}/{name}", content_of(draft.unique))
+
+
+def _ask(worker: Worker, held: Held, question: Question) -> Any:
+    return worker.ask(held.session, question, None)
+
+
+# ---- reading
+
+
+def reads(worker: Worker) -> Script:
+    """Read a directory as most programs do: find it, and some time later open its files one by
+    one, for at most a third of the time for which a replaced version is kept."""
+    random = worker.fleet.world.random
+    place = random.choice([place for place in PLACES if place.endswith("d")])
+    try:
+        link: str = yield ReadLink(f"{worker.root}/{place}")
+    except OSError:
+        return  # nothing there yet; that it does not vanish again, the checker sees by itself
+    started = worker.fleet.world.now
+    version = f"{worker.root}/{link.replace('../', '')}"
+    found = []
+    try:
+        for name in FILES:
+            yield Sleep(0.3 * random.random())
+            found.append((yield ReadFile(f"{version}/{name}")))
+    except FileNotFoundError:
+        found = []
+    except OSError:
+        return
+    if worker.fleet.world.now - started < worker.fleet.version_retention_seconds / 3:
+        whole = len(found) == len(FILES) and len(set(found)) == 1
+        worker.fleet.tell("read", worker, place, whole)
