@@ -21,11 +21,13 @@ ROOT: Final = Path(__file__).parents[2]
 class Worker:
     """One worker process and what it says."""
 
-    def __init__(self, job: str, facts: dict[str, Any], prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, job: str, facts: dict[str, Any], prefix: Sequence[str] = (), module: str = "jobs"
+    ) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VOLUMELEASE_")}
         more = os.environ.get("PYTHONPATH", "")
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT), more])
-        command = [*prefix, sys.executable, "-m", "tests.volume.jobs", job, json.dumps(facts)]
+        command = [*prefix, sys.executable, "-m", f"tests.volume.{module}", job, json.dumps(facts)]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -73,6 +75,19 @@ class Worker:
             self.said.append(line)
             if fact in line:
                 return line
+
+    def has_said(self, fact: str) -> bool:
+        """Whether it has spoken of ``fact`` by now; takes what it said meanwhile."""
+        while True:
+            try:
+                line = self._lines.get_nowait()
+            except queue.Empty:
+                break
+            if line is None:
+                self._lines.put(None)
+                break
+            self.said.append(line)
+        return any(fact in line for line in self.said)
 
     def silent(self, seconds: float) -> None:
         """Nothing is said for so long."""
@@ -122,9 +137,11 @@ class Fleet:
     def __init__(self) -> None:
         self.workers: list[Worker] = []
 
-    def start(self, job: str, *, prefix: Sequence[str] = (), **facts: Any) -> Worker:
+    def start(
+        self, job: str, *, prefix: Sequence[str] = (), module: str = "jobs", **facts: Any
+    ) -> Worker:
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in facts.items()}
-        worker = Worker(job, plain, prefix)
+        worker = Worker(job, plain, prefix, module)
         self.workers.append(worker)
         return worker
 
