@@ -55,3 +55,6 @@ class Layout:
 
     def reserve(self, name: str) -> str:
         return f"{self.base}/reserve/{name}"
+
+    def audit(self, name: str) -> str:
+        return f"{self.base}/audit/{name}"

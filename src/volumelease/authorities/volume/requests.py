@@ -36,6 +36,7 @@ class Requests:
         self, name: str, replica: Replica, committer: Committer, loss: Callable[[], str]
     ) -> None:
         self.wanted: dict[int, Acquire] = {}
+        self._breakers: dict[int, str] = {}  # by the token of a lease that is not let go yet
         self._asking: dict[int, bool] = {}  # id of each question under way: is it still wanted?
         self._name = name
         self._replica = replica
@@ -49,7 +50,16 @@ class Requests:
 
     def loss_of(self, token: int) -> str:
         """Why the lease of ``token`` can no longer be assumed, or ""."""
-        return self._session_loss() or answers.loss_of(self._replica.table, self._name, token)
+        loss = self._session_loss()
+        if loss:
+            return loss
+        by = self._breakers.get(token, "")
+        return answers.loss_of(self._replica.table, self._name, token, by)
+
+    def note_breaker(self, token: int, by: str) -> None:
+        """Somebody breaks a lease of this session; whoever uses it will want to know who."""
+        if token in self.wanted:
+            self._breakers[token] = by
 
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question. Errors: those of ``Committer.commit``, but a session that is
@@ -123,6 +133,7 @@ class Requests:
 
     def _let_go(self, body: records.Cancel | records.Release, token: int) -> Steps[Answer]:
         self.wanted.pop(token, None)  # from now on it is unwanted: a beat gives it back too
+        self._breakers.pop(token, None)
         done = yield from self._committer.commit(
             lambda: body if token in self._replica.table.holdings else None, urgent=True
         )

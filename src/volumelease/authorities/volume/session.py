@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from volumelease.authorities import answers
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
@@ -23,6 +24,7 @@ from volumelease.model import Answer, Question
 from volumelease.wire.identity import Identity
 
 from . import survival
+from .breaking import Breaking
 from .committer import Committer, SessionOver
 from .layout import Layout
 from .membership import Membership
@@ -69,8 +71,16 @@ class Session:
         self._wake = wake
         self.requests = Requests(name, self.replica, self.committer, self._loss)
         here = process if process.boot_id else None
+        self.breaking = Breaking(self.replica, self.committer, self.timing, clock)
         self.membership = Membership(
-            name, self.replica, self.committer, self.segments, self.timing, clock, here
+            name,
+            self.replica,
+            self.committer,
+            self.segments,
+            self.breaking,
+            self.timing,
+            clock,
+            here,
         )
         self._counter = 0
         self._opened = False
@@ -86,8 +96,13 @@ class Session:
         for token in (*outcome.granted, *outcome.ended):
             if token in self.requests.wanted:
                 self._wake(token)
-        if isinstance(entry.body, records.Breaking) and entry.body.token in self.requests.wanted:
-            self._wake(entry.body.token)
+        if isinstance(entry.body, records.Breaking) and not outcome.void:
+            token, reason = entry.body
+            author = self.replica.table.sessions.get(entry.author)
+            by = answers.breaker(author.facts if author else None, reason)
+            self.requests.note_breaker(token, by)
+            if token in self.requests.wanted:
+                self._wake(token)
 
     def table_loaded(self) -> None:
         self.committer.loaded()
