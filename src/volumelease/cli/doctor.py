@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .parameters import PathText
 from .speech import one_line, say
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ LIMIT: Final = (
 
 
 @click.command()
-@click.argument("directory", required=False, metavar="[DIR]")
+@click.argument("directory", required=False, metavar="[DIR]", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 def command(directory: str | None, as_json: bool) -> int:
     """Try out what leases need, on this machine and on the mount of DIR.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .parameters import at_least
+from .parameters import PathText, at_least
 from .speech import note, one_line, say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _CONTROL: Final = ".volumelease"
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", type=PathText())
 @click.option(
     "--ttl",
     type=float,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from .parameters import PathText
 from .speech import Problem, note, one_line, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LOOK_SECONDS: Final = 0.25
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", type=PathText())
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def command(directory: str, yes: bool) -> int:
     """Remove everything of volumelease from DIR. Your own files stay.

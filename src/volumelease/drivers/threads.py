@@ -171,6 +171,14 @@ class Errand:
         self.value: Any = None
         self.error: BaseException | None = None
 
+    def run(self) -> None:
+        """Do the work, and keep what came of it for who asked."""
+        try:
+            self.value = self.work(self)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self.error = error
+        self.done.set()
+
     def abandon(self) -> None:
         self.abandoned = True
         nudge = self.nudge

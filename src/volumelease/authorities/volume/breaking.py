@@ -21,10 +21,22 @@ from contextlib import suppress
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Standstill, Timing
+from volumelease.core.records import Entry
+from volumelease.core.table import Outcome
 from volumelease.effects import Steps, Unlink, WriteDurably
 
 from .committer import Committer
 from .replica import Replica
+
+
+def _how(body: records.Body) -> str:
+    match body:
+        case records.Release() | records.Cancel():
+            return "let go by its holder"
+        case records.Broken():
+            return "broken"
+        case _:
+            return "its session ended"
 
 
 class Breaking:
@@ -38,6 +50,8 @@ class Breaking:
         self._timing = timing
         self._clock = clock
         self._watched: dict[int, Standstill] = {}
+        self.ends: dict[int, str] = {}
+        """How each lease ended that this session broke, in words; "" before."""
 
     def begin(self, token: int, reason: str, audit: str = "", record: bytes = b"") -> Steps[bool]:
         """Mark that lease as being broken. Returns whether it is, no matter by whom.
@@ -58,7 +72,21 @@ class Breaking:
             with suppress(OSError):
                 yield Unlink(path)
         holding = self._replica.table.holdings.get(token)
-        return holding is not None and holding.breaking
+        if holding is None or not holding.breaking:
+            return False
+        self.ends[token] = ""
+        return True
+
+    def heard(self, entry: Entry, outcome: Outcome) -> None:
+        """What an entry did; called for every one."""
+        for token in outcome.ended:
+            if token in self.ends:
+                self.ends[token] = _how(entry.body)
+
+    def look_on(self) -> Steps[None]:
+        """One round of waiting for the end. Errors: those of ``Committer.commit``."""
+        yield from self._replica.catch_up()
+        yield from self.end_what_was_watched()
 
     def _can_begin(self, token: int) -> bool:
         holding = self._replica.table.holdings.get(token)

@@ -93,6 +93,7 @@ class Session:
         if self._opened and self.name not in self.replica.table.sessions:
             self.pulse.lose("another session saw no beat of this one and ended it")
             self._wake(None)
+        self.breaking.heard(entry, outcome)
         for token in (*outcome.granted, *outcome.ended):
             if token in self.requests.wanted:
                 self._wake(token)
