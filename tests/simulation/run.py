@@ -15,6 +15,7 @@ from .checkers.one_log import OneLog
 from .checkers.orphans import Orphans
 from .checkers.progress import Progress
 from .checkers.queue import Queue
+from .checkers.replays import Replays
 from .checkers.takeover import Takeover
 from .checkers.tidiness import Tidiness
 from .checkers.tokens import Tokens
@@ -34,6 +35,7 @@ CHECKERS: Final[list[type[Checker]]] = [
     Takeover,
     Tidiness,
     Progress,
+    Replays,
 ]
 
 

@@ -48,14 +48,15 @@ def command(directory: str, ttl: float | None, authority: str | None, force: boo
 
 def _init(directory: str, ttl: float | None, force: bool) -> None:
     from volumelease.leases.volumes import Surroundings, Volumes
-    from volumelease.paths.mounts import judge, mount_of
+    from volumelease.paths.mounts import mount_of
+    from volumelease.paths.proof import judge_with_proof
     from volumelease.paths.resolve import resolve
 
     real = resolve(directory)
     _require_directory(directory, real)
     _refuse_nested(directory, real)
     mount = mount_of(real)
-    verdict = judge(mount)
+    verdict = judge_with_proof(real, mount)
     _require_suitable(directory, mount, verdict)
     volumes = Volumes(Surroundings.of_this_process()._replace(report=lambda text: None))
     known = _existing(volumes, real, ttl)
@@ -116,7 +117,8 @@ def _unproven(directory: str, mount: Mount, verdict: Verdict) -> Exception:
 
     return VolumeUnsuitable(
         f"{directory} ({mount.fstype}) is not proven to carry leases: {verdict.reason}",
-        advice=f"See what works (volumelease doctor {directory}), then vouch for it with --force",
+        advice=f"Prove it from two hosts (volumelease doctor --peer {directory}), or vouch for it "
+        "with --force",
         root=directory,
         fstype=mount.fstype,
     )
