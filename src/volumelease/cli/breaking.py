@@ -28,7 +28,7 @@ DANGER: Final = (
 )
 
 
-@click.command("break")
+@click.command("break", short_help="Take a lease away from its holder.")
 @click.argument("path", metavar="PATH", type=PathText())
 @click.option(
     "--token",

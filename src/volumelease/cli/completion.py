@@ -12,7 +12,7 @@ VARIABLE: Final = "_VOLUMELEASE_COMPLETE"
 """How the shell's script asks this program for completions."""
 
 
-@click.command()
+@click.command(short_help="Print what makes a shell complete commands and paths.")
 @click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> int:
     """Print the script that makes a shell complete commands, options and paths.

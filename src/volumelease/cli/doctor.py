@@ -22,7 +22,7 @@ LIMIT: Final = (
 LIMIT_OF_TWO: Final = "two hosts were tried, as they are mounted now, without anything going wrong"
 
 
-@click.command()
+@click.command(short_help="Try out what leases need, here and on the mount.")
 @click.argument("directory", required=False, metavar="[DIR]", type=PathText())
 @click.option("--peer", is_flag=True, help="Together with another host that runs the same now.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
@@ -32,9 +32,9 @@ def command(directory: str | None, peer: bool, as_json: bool) -> int:
     Makes a directory of its own there and removes it again. DIR need not be a volume yet; without
     it, the volume of the working directory, else the mounted network volume.
 
-    --peer: start it on two hosts within a minute. They meet in .volumelease-peer in DIR, prove to
-    each other that both see one order of entries, and how soon; and leave the verdict there:
-    on a file system that nobody measured, a volume is made only where it was proved.
+    --peer: start it on two hosts within a minute. They prove to each other that both
+    see one order of entries, and how soon, and leave the verdict in DIR/.volumelease-peer: on a
+    file system that nobody measured, a volume is made only where it was proved.
 
     Limit: one host can't prove what two hosts see; two can't prove what a third one does. Exit
     code 1 when something does not work.

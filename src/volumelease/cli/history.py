@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LIMIT: Final = "times are those of the workers' own clocks; older segments were deleted"
 
 
-@click.command()
+@click.command(short_help="Show who held leases on PATH, and how each ended.")
 @click.argument("path", metavar="PATH", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 def command(path: str, as_json: bool) -> int:

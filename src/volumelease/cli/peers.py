@@ -198,6 +198,7 @@ class Meeting:
                     f"time; they meet in {self._folder}",
                 )
             self._talk, other = found
+            found[0].both("met")  # before either can be done and remove what the other looks for
             return found[0], other
         except BaseException:
             self._clean_up()

@@ -182,6 +182,9 @@ def _remove(control: str) -> None:
     """In one step for everybody else, by a rename; then at leisure."""
     import shutil
 
+    from volumelease.paths.proof import PEERS
+
     doomed = f"{control}.uninstalled-{os.urandom(4).hex()}"
     os.rename(control, doomed)
     shutil.rmtree(doomed)
+    shutil.rmtree(f"{os.path.dirname(control)}/{PEERS}", ignore_errors=True)

@@ -27,7 +27,7 @@ LIMIT: Final = (
 )
 
 
-@click.command()
+@click.command(short_help="Replay the log and report breaches of its rules.")
 @click.argument("directory", required=False, metavar="[DIR]", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 def command(directory: str | None, as_json: bool) -> int:

@@ -194,6 +194,10 @@ class Patience:
         self._lock = threading.Lock()
         self._idle: list[_Helper] = []
 
+    def __del__(self) -> None:
+        for helper in self._idle:
+            helper.start(None)
+
     def call(
         self,
         work: Callable[[Errand], T],
@@ -237,14 +241,15 @@ class _Helper:
         self.ending = threading.Lock()
         threading.Thread(target=self._serve, name="volumelease-call", daemon=True).start()
 
-    def start(self, errand: Errand) -> None:
+    def start(self, errand: Errand | None) -> None:
+        """None: there will be no errands any more."""
         self._next = errand
         self._ready.release()
 
     def _serve(self) -> None:
         while True:
             self._ready.acquire()
-            errand = self._next
+            errand, self._next = self._next, None  # or it would keep what came of it alive
             if errand is None:
                 return
             try:
