@@ -124,10 +124,17 @@ class Holder(NamedTuple):
     host: str
     pid: int
     reason: str
+    breaking: bool = False
+    """Somebody breaks this lease: it ends once its holder had the time to notice."""
 
     def __str__(self) -> str:
-        who = f"worker {self.worker}" if self.worker else f"process {self.pid} on {self.host}"
-        return f"{who} of endpoint {self.endpoint}" if self.endpoint else who
+        return in_words(self.worker, self.endpoint, self.pid, self.host)
+
+
+def in_words(worker: str, endpoint: str, pid: int, host: str) -> str:
+    """A process of somebody else, for a person."""
+    who = f"worker {worker}" if worker else f"process {pid} on {host}"
+    return f"{who} of endpoint {endpoint}" if endpoint else who
 
 
 class Granted(NamedTuple):

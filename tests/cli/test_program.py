@@ -13,7 +13,10 @@ import volumelease
 
 from .shell import ROOT, command_line, environment, error_of, run
 
-COMMANDS = ["demo", "init", "uninstall", "hold", "status", "doctor"]
+COMMANDS = [
+    *("demo", "init", "uninstall", "hold", "status", "history", "break", "doctor", "verify"),
+    "completion",
+]
 
 
 def test_the_version_is_one_line() -> None:

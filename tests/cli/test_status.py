@@ -55,6 +55,7 @@ def test_json_has_the_promised_form(volume: Path) -> None:
         "host": os.uname().nodename,
         "ttl_seconds": 2.0,
         "reason": "a download",
+        "breaking": False,
     }
     (waiting,) = found["waiting"]
     assert 0 <= waiting.pop("waited_seconds") < 20

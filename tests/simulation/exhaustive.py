@@ -17,7 +17,6 @@ from typing import Any, Final, NamedTuple
 
 from volumelease import effects
 from volumelease.authorities.volume.committer import Committer
-from volumelease.authorities.volume.drafts import Drafts
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.publishing import Publishing
 from volumelease.authorities.volume.replica import Replica
@@ -96,13 +95,10 @@ class _Actor:
             self.replica, name, _Clock(), _Turn(), lambda: True, _no_turnover
         )
         facts = SessionFacts(ProcessFacts("", "", 0, 0, 0))
-        drafts = Drafts(name, facts, self.replica, _Clock(), lambda: "0")
         self.publishing = Publishing(
-            self.replica, self.committer, drafts, _Clock(), "", self._loss_of
+            name, facts, self.replica, self.committer, _Clock(), lambda: "0", self._loss_of
         )
-        self.requests = Requests(
-            name, self.replica, self.committer, self.publishing, drafts, lambda: ""
-        )
+        self.requests = Requests(name, self.replica, self.committer, self.publishing, lambda: "")
         self.believes = False
         self.done = False
         self.interrupted = False

@@ -114,6 +114,18 @@ MUTANTS: Final = (
         200,
     ),
     Mutant(
+        "broken-without-a-watch",
+        "a broken lease ends after its holder had the time to notice",
+        liveness.broken_without_a_watch,
+        ("break",),
+    ),
+    Mutant(
+        "nobody-ends-what-is-broken",
+        "a breaker that is gone leaves no lease that is being broken for ever",
+        liveness.nobody_ends_what_is_broken,
+        ("break",),
+    ),
+    Mutant(
         "own-expiry-ignored",
         "a session that reads its own expiry is lost",
         liveness.own_expiry_ignored,

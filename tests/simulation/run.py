@@ -16,6 +16,7 @@ from .checkers.orphans import Orphans
 from .checkers.progress import Progress
 from .checkers.publishes import Publishes
 from .checkers.queue import Queue
+from .checkers.replays import Replays
 from .checkers.takeover import Takeover
 from .checkers.tidiness import Tidiness
 from .checkers.tokens import Tokens
@@ -36,6 +37,7 @@ CHECKERS: Final[list[type[Checker]]] = [
     Takeover,
     Tidiness,
     Progress,
+    Replays,
 ]
 
 

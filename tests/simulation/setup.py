@@ -24,6 +24,7 @@ TROUBLES: Final = (
     "delete",  # somebody removes the control directory
     "garbage",  # somebody writes into the log what is no record
     "interrupt",  # Ctrl-C, or a caller that gives up
+    "break",  # somebody breaks a lease
 )
 
 OPEN: Final = frozenset({"forget"})

@@ -45,6 +45,7 @@ class Trouble:
             "forget": (self._forget, 2.0),
             "delete": (self._delete, 0.0),
             "garbage": (self._litter, 8.0),
+            "break": (self._break, 6.0),
         }
         for name, (happen, most) in happenings.items():
             strength = setup.strength(name)
@@ -167,6 +168,17 @@ class Trouble:
     def _delete(self) -> None:
         self._world.note("world", "the control directory is deleted")
         self._fleet.delete_control()
+
+    def _break(self) -> None:
+        """Somebody breaks a lease of somebody; half of them stay to see it end."""
+        breaker = self._somebody()
+        session = breaker.session if breaker is not None else None
+        if breaker is None or session is None:
+            return
+        held = [token for token, one in session.replica.table.holdings.items() if one.granted]
+        if held:
+            stays = self._world.random.random() < 0.5
+            breaker.break_lease(session, self._world.random.choice(held), stays=stays)
 
     def _litter(self) -> None:
         """Something that is no record, or one that its author may not write, takes the next place

@@ -7,6 +7,7 @@ one watches for losses, and the caller's threads run the flows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -320,6 +321,20 @@ class Worker:
         finally:
             self._attended.discard(session.name)
 
+    # ---- breaking one
+
+    def break_lease(self, session: WatchedSession, token: int, *, stays: bool) -> None:
+        self._start("break", self._break(session, token, stays=stays))
+
+    def _break(self, session: WatchedSession, token: int, *, stays: bool) -> Script:
+        with suppress(LeaseError):
+            broken = yield from session.breaking.begin(token, "a trial")
+            self.fleet.world.note(self.process.name, f"breaks {token}: {broken}")
+            while stays and token in session.replica.table.breaking and session.alive():
+                yield Sleep(0.1)
+                yield from session.replica.catch_up()
+                yield from session.breaking.end_what_was_watched()
+
     # ---- using a lease
 
     def _use(self, held: Held) -> Script:
@@ -329,8 +344,11 @@ class Worker:
             pause = random.choice((0.02, 0.3)) * random.random()
             yield Sleep(pause * self.fleet.setup.hurry)
             self.fleet.tell("looked", self)
-            if held.ended or held.session.loss_of(held.token):
+            if held.ended:
+                return
+            if held.session.loss_of(held.token):
                 self._end(held)
+                yield from self._leave_broken(held)
                 return
 
     def _downgrade(self, held: Held) -> Script:
@@ -346,6 +364,18 @@ class Worker:
         if held.ended:
             return
         self._end(held)
+        yield from self._give_back(held)
+
+    def _leave_broken(self, held: Held) -> Script:
+        """Half of the workers whose lease is broken leave the block only after it has ended."""
+        session = held.session
+        stubborn = self.fleet.world.random.random() < 0.5
+        while stubborn and session.alive() and held.token in session.replica.table.holdings:
+            yield Sleep(0.2)
+        if session.alive():
+            yield from self._give_back(held)
+
+    def _give_back(self, held: Held) -> Script:
         try:
             answer: Answer = yield from self.ask(held.session, Release(held.token), None)
             if isinstance(answer, Ended):

@@ -75,7 +75,10 @@ def take(mount: str, path: str, hold: float = 3600.0, **options: Any) -> None:
     said = threading.Event()
 
     def lost(lease: Any) -> None:
-        say(lost=True, remaining=lease.remaining)
+        try:
+            lease.check()
+        except LeaseError as error:
+            say(lost=True, remaining=lease.remaining, why=error.facts["reason"])
         said.set()
 
     say(started=True)

@@ -81,25 +81,24 @@ def stage(mount: str, content: str, where: str, kind: str = "directory") -> None
 
 
 def publish_suffering(mount: str, kind: str, number: int, moment: str, what: str) -> None:
-    """Publish with an accident at the ``number``-th call of it."""
+    """Stage, publish and release with an accident at the ``number``-th call of it."""
     surroundings = Surroundings.of_this_process()
     accident = Accident(surroundings.performer, "MainThread", number, moment, what)
     mine = volumes(performer=accident)
     place = f"{mount}/m"
     try:
         with volume_lease(place, volumes=mine) as lease:
+            say(ready=True)
+            accident.armed = True
             with lease.stage() as draft:
                 if kind == "directory":
                     write_tree(draft, "victim")
                 else:
                     draft.write_text("victim")
-                say(ready=True)
-                accident.armed = True
-            accident.armed = False
             say(published=True)
     except LeaseError as error:
-        accident.armed = False
         say(error=type(error).__name__, text=str(error))
+    accident.armed = False
     say(finished=True, seen=accident.seen)
     sys.stdin.readline()
     say(**position(mine))

@@ -37,6 +37,8 @@ telling = st.sampled_from(
 texts = st.lists(characters | telling, max_size=12).map("".join)
 long_texts = st.builds(lambda text, times: text * times, texts, st.sampled_from((1, 1, 1, 400)))
 claims = st.builds(Claim, long_texts, texts) | texts.map(lambda text: Claim(text, text))
+targets = claims.filter(lambda claim: bool(claim.path and claim.key))
+sources = texts.filter(bool).map(lambda name: f"stage/{name}")
 indexes = st.integers(0, 10**18)
 walls = st.floats(-1e9, 1e12).map(lambda wall: round(wall, 3))
 clients = st.builds(Client, indexes, indexes)
@@ -64,7 +66,7 @@ bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(records.Downgrade, indexes),
     st.builds(records.Expire, texts, texts),
     st.builds(records.Close),
-    st.builds(records.Publish, indexes, texts, claims),
+    st.builds(records.Publish, indexes, sources, targets),
     st.builds(records.Published, indexes, texts),
     st.builds(records.Breaking, indexes, texts),
     st.builds(records.Broken, indexes),

@@ -98,7 +98,25 @@ def test_whatever_a_record_says_comes_back(entry: Entry) -> None:
 )
 def test_a_path_of_any_characters_comes_back(path: str) -> None:
     assert_comes_back(Entry("s", 1, 0.0, records.Request((Claim(path, path),), True, "o")))
-    assert_comes_back(Entry("s", 1, 0.0, records.Publish(1, path, Claim(path, "key"))))
+    assert_comes_back(Entry("s", 1, 0.0, records.Publish(1, "stage/x", Claim(path, "key"))))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("x", "a"),
+        ("stage", "a"),
+        ("stage/../../x", "a"),
+        ("stage/a/b/c", "a"),
+        ("/stage/x", "a"),
+        ("stage/x", ""),
+        ("stage/x", "../a"),
+        ("stage/x", "a//b"),
+    ],
+)
+def test_a_publish_that_would_rename_anything_else_is_no_record(source: str, target: str) -> None:
+    body = records.Publish(1, source, Claim(target, "key"))
+    assert decode_entry(encode_entry(Entry("s", 1, 0.0, body))) is None
 
 
 def test_halves_of_a_character_come_back_whole_and_stay_so() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from volumelease.core import records
+from volumelease.core.records import SessionFacts
 from volumelease.core.table import Holding, Table
 from volumelease.model import (
     Acquire,
@@ -15,6 +16,7 @@ from volumelease.model import (
     Holder,
     Lost,
     Waiting,
+    in_words,
 )
 
 
@@ -33,6 +35,7 @@ def describe(table: Table, holding: Holding) -> Holder:
         host=facts.process.hostname,
         pid=holding.client.pid if holding.client else facts.process.pid,
         reason=holding.reason,
+        breaking=holding.breaking,
     )
 
 
@@ -47,12 +50,22 @@ def at_once(table: Table, question: Acquire) -> bool:
     return not table.grace and not table.in_the_way(question.claims, question.exclusive)
 
 
-def loss_of(table: Table, session: str, token: int) -> str:
-    """Why that session no longer has that lease, or ""."""
+def loss_of(table: Table, session: str, token: int, by: str = "") -> str:
+    """Why that session no longer has that lease, or "". ``by`` says who broke it and why, where
+    that is known: `` by worker x: reason``."""
     holding = table.holdings.get(token)
     if holding is None or holding.session != session:
-        return "the lease was broken"
-    return "the lease is being broken" if holding.breaking else ""
+        return f"the lease was broken{by}"
+    return f"the lease is being broken{by}" if holding.breaking else ""
+
+
+def breaker(facts: SessionFacts | None, reason: str) -> str:
+    """Who breaks a lease, and why, as ``loss_of`` takes it."""
+    why = f": {reason}" if reason else ""
+    if facts is None:
+        return why
+    who = in_words(facts.worker, facts.endpoint, facts.process.pid, facts.process.hostname)
+    return f" by {who}{why}"
 
 
 def standing(table: Table, session: str, token: int) -> Answer:

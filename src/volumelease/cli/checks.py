@@ -12,7 +12,8 @@ from typing import Final, Literal
 from volumelease.authorities.volume.layout import Layout
 from volumelease.drivers.threads import Patience
 from volumelease.errors import LeaseError, VolumeNotFound
-from volumelease.paths.mounts import Mount, Verdict, judge, mount_of
+from volumelease.paths.mounts import Mount, Verdict, mount_of
+from volumelease.paths.proof import judge_with_proof
 from volumelease.paths.resolve import resolve
 
 from .places import Place, place_of
@@ -67,7 +68,8 @@ def patient_of(directory: str | None) -> Patient:
     if place is not None and not place.volume.initialised:
         place = None
     mount = mount_of(real)
-    return Patient(directory, mount, judge(mount), place)
+    root = real if place is None else place.volume.real_root
+    return Patient(directory, mount, judge_with_proof(root, mount), place)
 
 
 def examine(patient: Patient) -> Iterator[Check]:

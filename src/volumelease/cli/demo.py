@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import speech
-from .speech import Problem, say
+from .speech import Problem, one_line, say
 
 if TYPE_CHECKING:
     from .competition import Audience, Competition, Outcome
@@ -22,11 +24,12 @@ TTL_SECONDS: Final = 3.0
 Act = Callable[["Competition"], None]
 
 
-@click.command()
+@click.command(short_help="Watch workers compete for one path of a volume.")
 @click.argument(
     "mounts", metavar="[MOUNT...]", nargs=-1, type=click.Path(exists=True, file_okay=False)
 )
-def command(mounts: tuple[str, ...]) -> int:
+@click.option("--json", "as_json", is_flag=True, help="The summary alone, for programs.")
+def command(mounts: tuple[str, ...], as_json: bool) -> int:
     """Watch workers of two endpoints compete for one path of a volume.
 
     Six worker processes take turns; one is killed while it holds the lease, and another takes
@@ -37,10 +40,12 @@ def command(mounts: tuple[str, ...]) -> int:
     """
     if not mounts:
         with tempfile.TemporaryDirectory(prefix="volumelease-demo-") as folder:
-            say("on a temporary directory of this machine (name the mounts of a volume to use it)")
-            return perform([folder], usual_acts(1))
-    say(f"on {', '.join(mounts)}")
-    return perform(mounts, usual_acts(len(mounts)))
+            if not as_json:
+                say("on a temporary directory of this machine (name the mounts of a volume)")
+            return perform([folder], usual_acts(1), as_json=as_json)
+    if not as_json:
+        say(f"on {', '.join(map(one_line, mounts))}")
+    return perform(mounts, usual_acts(len(mounts)), as_json=as_json)
 
 
 def usual_acts(mounts: int) -> list[Act]:
@@ -56,7 +61,7 @@ def _compete(competition: Competition, seconds: float) -> None:
     competition.watch(seconds)
 
 
-def perform(mounts: Sequence[str], acts: Sequence[Act]) -> int:
+def perform(mounts: Sequence[str], acts: Sequence[Act], *, as_json: bool = False) -> int:
     """Make a fresh volume below ``mounts``, let the acts happen on it, and say what was seen.
     Returns the exit code."""
     from .competition import Competition
@@ -65,13 +70,17 @@ def perform(mounts: Sequence[str], acts: Sequence[Act]) -> int:
     with (
         _fresh_volume(mounts) as roots,
         tempfile.TemporaryDirectory(prefix="volumelease-witness-") as witness,
-        _audience() as audience,
+        _nobody() if as_json else _audience() as audience,
         Competition(roots, witness, audience) as competition,
     ):
         for act in acts:
             act(competition)
-    for line in report(competition, time.monotonic() - started):
-        say(line)
+    took = time.monotonic() - started
+    if as_json:
+        say(json.dumps(_document(competition, took)))
+    else:
+        for line in report(competition, took):
+            say(line)
     return 0 if competition.outcome.fine else 1
 
 
@@ -110,6 +119,11 @@ def _audience() -> Iterator[Audience]:
         yield _lines
 
 
+@contextmanager
+def _nobody() -> Iterator[Audience]:
+    yield lambda competition, said: None
+
+
 def _lines(competition: Competition, said: str) -> None:
     from .competition import boottime
 
@@ -134,6 +148,29 @@ def report(competition: Competition, seconds: float) -> list[str]:
     lines += outcome.errors
     lines.append(_verdict(outcome))
     return lines
+
+
+def _document(competition: Competition, seconds: float) -> dict[str, Any]:
+    outcome = competition.outcome
+    handoff = outcome.handoff_p50
+    return {
+        "schema": 1,
+        "fine": outcome.fine,
+        "seconds": round(seconds, 3),
+        "grants": len(outcome.turns),
+        "workers": [
+            {"name": worker.name, "endpoint": worker.endpoint, "grants": worker.grants}
+            for worker in competition.workers
+        ],
+        "overlaps": outcome.overlaps,
+        "tokens_grew": outcome.tokens_grew,
+        "handoff_p50_seconds": None if math.isnan(handoff) else round(handoff, 6),
+        "takeovers": [
+            {"worker": takeover.worker, "taken_seconds": round(takeover.taken, 6)}
+            for takeover in outcome.takeovers
+        ],
+        "errors": outcome.errors,
+    }
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -8,27 +8,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .speech import one_line, say
+from .parameters import PathText
+from .speech import note, one_line, say
 
 if TYPE_CHECKING:
     from .checks import Check, Patient
+    from .peering import Peering
 
 LIMIT: Final = (
     "not proven from one host: that two hosts see one order of entries; the kind of the mount "
-    "speaks for it, or not"
+    "speaks for it, or not (volumelease doctor --peer proves it)"
 )
+LIMIT_OF_TWO: Final = "two hosts were tried, as they are mounted now, without anything going wrong"
 
 
-@click.command()
-@click.argument("directory", required=False, metavar="[DIR]")
+@click.command(short_help="Try out what leases need, here and on the mount.")
+@click.argument("directory", required=False, metavar="[DIR]", type=PathText())
+@click.option("--peer", is_flag=True, help="Together with another host that runs the same now.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
-def command(directory: str | None, as_json: bool) -> int:
+def command(directory: str | None, peer: bool, as_json: bool) -> int:
     """Try out what leases need, on this machine and on the mount of DIR.
 
     Makes a directory of its own there and removes it again. DIR need not be a volume yet; without
     it, the volume of the working directory, else the mounted network volume.
 
-    Limit: one host can't prove what two hosts see. Exit code 1 when something does not work.
+    --peer: start it on two hosts within a minute. They prove to each other that both
+    see one order of entries, and how soon, and leave the verdict in DIR/.volumelease-peer: on a
+    file system that nobody measured, a volume is made only where it was proved.
+
+    Limit: one host can't prove what two hosts see; two can't prove what a third one does. Exit
+    code 1 when something does not work.
     """
     from .checks import examine, patient_of
     from .reading import patiently
@@ -39,14 +48,29 @@ def command(directory: str | None, as_json: bool) -> int:
         checks.append(check)
         if not as_json:
             _tell(check)
+    peering = _with_peer(patient, checks, aloud=not as_json) if peer else None
     if as_json:
-        say(json.dumps(_document(patient, checks)))
+        say(json.dumps(_document(patient, checks, peering)))
     else:
-        say(f"limit: {LIMIT}")
+        say(f"limit: {LIMIT_OF_TWO if peer else LIMIT}")
     return 1 if any(check.outcome == "fail" for check in checks) else 0
 
 
-def _document(patient: Patient, checks: Iterable[Check]) -> dict[str, Any]:
+def _with_peer(patient: Patient, checks: list[Check], *, aloud: bool) -> Peering:
+    from .peering import Peering
+    from .peers import MEET_SECONDS
+
+    peering = Peering(patient, list(checks))
+    note(f"now start the same on another host, within {MEET_SECONDS:g} s")
+    for check in peering.examine():
+        checks.append(check)
+        if aloud:
+            _tell(check)
+    return peering
+
+
+def _document(patient: Patient, checks: Iterable[Check], peering: Peering | None) -> dict[str, Any]:
+    more = {"peer": peering.as_document()} if peering else {}
     return {
         "schema": 1,
         "directory": patient.directory,
@@ -61,7 +85,8 @@ def _document(patient: Patient, checks: Iterable[Check]) -> dict[str, Any]:
             }
             for check in checks
         ],
-        "limit": LIMIT,
+        "limit": LIMIT_OF_TWO if peering else LIMIT,
+        **more,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from .keeper import Wish
-from .parameters import at_least
+from .parameters import PathText, at_least
 from .reins import take_reins
 from .speech import Problem
 
@@ -38,7 +38,7 @@ class _Command(click.Command):
 
 
 @click.command(cls=_Command)
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PathText())
 @click.option("--shared", is_flag=True, help="Together with other shared leases.")
 @click.option(
     "--timeout",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from .parameters import at_least
+from .parameters import PathText, at_least
 from .speech import note, one_line, say
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _CONTROL: Final = ".volumelease"
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", type=PathText())
 @click.option(
     "--ttl",
     type=float,
@@ -31,7 +32,10 @@ _CONTROL: Final = ".volumelease"
 )
 @click.option("--authority", type=click.Choice(["volume"]), help="What grants leases (volume).")
 @click.option("--force", is_flag=True, help="Vouch for a file system that nobody measured.")
-def command(directory: str, ttl: float | None, authority: str | None, force: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
+def command(
+    directory: str, ttl: float | None, authority: str | None, force: bool, as_json: bool
+) -> int:
     """Make DIR a volume, on which leases can be taken.
 
     Once for a volume, on any host; a second time changes nothing. A network volume needs no init:
@@ -42,30 +46,61 @@ def command(directory: str, ttl: float | None, authority: str | None, force: boo
     del authority  # there is one so far
     from .reading import patiently
 
-    patiently(lambda: _init(directory, ttl, force), directory)
+    made = patiently(lambda: _init(directory, ttl, force), directory)
+    if as_json:
+        say(json.dumps(made.as_document()))
+    else:
+        _announce(directory, made)
     return 0
 
 
-def _init(directory: str, ttl: float | None, force: bool) -> None:
+class _Made(NamedTuple):
+    """What the directory is now. ``grace``: its first lease waits for leases of an older log."""
+
+    root: str
+    identity: Identity
+    mount: Mount
+    verdict: Verdict
+    created: bool
+    grace: bool
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "volume": {
+                "id": self.identity.id,
+                "root": self.root,
+                "fstype": self.mount.fstype,
+                "source": self.mount.source,
+            },
+            "authority": self.identity.authority,
+            "ttl_seconds": self.identity.ttl,
+            "created": self.created,
+            "grace_seconds": self.identity.ttl + 1 if self.grace else 0,
+            "shared": self.verdict.shared,
+        }
+
+
+def _init(directory: str, ttl: float | None, force: bool) -> _Made:
     from volumelease.leases.volumes import Surroundings, Volumes
-    from volumelease.paths.mounts import judge, mount_of
+    from volumelease.paths.mounts import mount_of
+    from volumelease.paths.proof import judge_with_proof
     from volumelease.paths.resolve import resolve
 
     real = resolve(directory)
     _require_directory(directory, real)
     _refuse_nested(directory, real)
     mount = mount_of(real)
-    verdict = judge(mount)
+    verdict = judge_with_proof(real, mount)
     _require_suitable(directory, mount, verdict)
     volumes = Volumes(Surroundings.of_this_process()._replace(report=lambda text: None))
     known = _existing(volumes, real, ttl)
     if known is not None:
-        say(f"{one_line(directory)} is a volume already: id {known.id}, ttl {known.ttl:g} s")
-        return
+        return _Made(real, known, mount, verdict, created=False, grace=_in_grace(real))
     if verdict.suitable == "unknown" and not force:
         raise _unproven(directory, mount, verdict)
     identity = _found(volumes, real, ttl)
-    _announce(directory, real, identity, verdict)
+    return _Made(real, identity, mount, verdict, created=True, grace=_in_grace(real))
 
 
 def _require_directory(directory: str, real: str) -> None:
@@ -116,7 +151,8 @@ def _unproven(directory: str, mount: Mount, verdict: Verdict) -> Exception:
 
     return VolumeUnsuitable(
         f"{directory} ({mount.fstype}) is not proven to carry leases: {verdict.reason}",
-        advice=f"See what works (volumelease doctor {directory}), then vouch for it with --force",
+        advice=f"Prove it from two hosts (volumelease doctor --peer {directory}), or vouch for it "
+        "with --force",
         root=directory,
         fstype=mount.fstype,
     )
@@ -177,14 +213,23 @@ def _make_control(real: str, control: str) -> bool:
     return True
 
 
-def _announce(directory: str, real: str, identity: Identity, verdict: Verdict) -> None:
+def _in_grace(real: str) -> bool:
     from .reading import Reader
 
-    say(f"{one_line(directory)} is now a volume: id {identity.id}, ttl {identity.ttl:g} s")
-    if Reader(real).look().table.grace:
+    return Reader(real).look().table.grace
+
+
+def _announce(directory: str, made: _Made) -> None:
+    identity = made.identity
+    facts = f"id {identity.id}, ttl {identity.ttl:g} s"
+    if not made.created:
+        say(f"{one_line(directory)} is a volume already: {facts}")
+        return
+    say(f"{one_line(directory)} is now a volume: {facts}")
+    if made.grace:
         note(
             f"there are traces of an earlier log, whose leases may still live: the first lease "
             f"is granted after {identity.ttl + 1:g} s"
         )
-    if not verdict.shared:
-        note(f"{verdict.reason}; workers on other hosts are not excluded")
+    if not made.verdict.shared:
+        note(f"{made.verdict.reason}; workers on other hosts are not excluded")

@@ -46,8 +46,7 @@ def mount(patient: Patient) -> Check:
         case "refused":
             return Check("mount", "fail", detail, "Use a MooseFS, CephFS or local volume")
         case "unknown":
-            advice = f"If you know that it orders symlinks between hosts: volumelease init \
-{patient.directory} --force"
+            advice = f"Prove it from two hosts: volumelease doctor --peer {patient.directory}"
             return Check("mount", "warn", detail, advice)
         case _:
             return Check("mount", "ok", detail)
@@ -157,7 +156,8 @@ def segments(patient: Patient) -> Check:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return Check("segments", "ok", "directories are renamed whole, and never over another")
-        raise
+        detail = f"a rename onto a full directory says {error.strerror!r} instead of what it is"
+        return Check("segments", "fail", detail, "Don't use this mount for leases")
     advice = "Don't use this mount for leases"
     return Check("segments", "fail", "a directory was renamed over one that held entries", advice)
 

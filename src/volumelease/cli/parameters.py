@@ -4,8 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    _TextType = click.ParamType[str]
+else:
+    _TextType = click.ParamType
+
+
+class PathText(_TextType):
+    """A path as it was typed. It is not looked at here: a volume can hang, and the commands that
+    touch one know what to do then. Shells complete it as a path."""
+
+    name = "path"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
 
 Check = Callable[[click.Context, click.Parameter, float | None], float | None]
 

@@ -34,6 +34,15 @@ class Place:
         """The mount in words."""
         return f"{self.mount.fstype} from {self.mount.source}"
 
+    def as_document(self, identity_id: str) -> dict[str, str]:
+        """The volume, as every command tells it to programs."""
+        return {
+            "id": identity_id,
+            "root": self.root,
+            "fstype": self.mount.fstype,
+            "source": self.mount.source,
+        }
+
     def concerns(self, paths: tuple[str, ...]) -> bool:
         """Whether any of these volume-relative paths lies above, at or below what was asked."""
         return any(overlaps(path, self.key) for path in paths)

@@ -23,9 +23,24 @@ INTERRUPTED: Final = 130
 NOBODY_READS: Final = 141
 """128 + SIGPIPE, as of a program that the signal ended."""
 
-_COMMANDS: Final = ("demo", "init", "uninstall", "hold", "status", "doctor")
-_APART: Final = frozenset({"init", "uninstall", "status", "doctor"})
+_COMMANDS: Final = (
+    "demo",
+    "init",
+    "uninstall",
+    "hold",
+    "status",
+    "history",
+    "break",
+    "doctor",
+    "verify",
+    "completion",
+)
+_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "completion"}
 """Those that touch the volume; ``hold`` has processes of its own for that."""
+
+
+_MODULES: Final = {"break": "breaking"}
+"""Where a command is called like a word of the language."""
 
 
 class _Commands(click.Group):
@@ -35,7 +50,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"volumelease.cli.{name}").command
+        module = _MODULES.get(name, name)
+        command: click.Command = import_module(f"volumelease.cli.{module}").command
         return command
 
 
@@ -60,6 +76,10 @@ def program(context: click.Context) -> int:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run it. Errors of users, volumes and systems become two lines and an exit code; anything
     else is a bug and shows where."""
+    if question := os.environ.get("_VOLUMELEASE_COMPLETE"):
+        from .completion import answer
+
+        return answer(question)
     words = sys.argv[1:] if arguments is None else list(arguments)
     if _APART.intersection(words[:1]):
         from .apart import run_apart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -9,13 +10,14 @@ from typing import Any, Final, TypeVar
 from volumelease.authorities.answers import describe
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.replay import Replay, Witness
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.survival import still_the_same_log
 from volumelease.clock import SystemClock
 from volumelease.core.table import Table
 from volumelease.drivers.files import Files
-from volumelease.drivers.threads import Monitor, Patience
-from volumelease.effects import Steps
+from volumelease.drivers.threads import Errand, Monitor, Patience
+from volumelease.effects import Effect, Steps
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeNotFound
 from volumelease.model import Holder
 from volumelease.wire.identity import Identity
@@ -64,9 +66,46 @@ def patiently(work: Callable[[], T], root: str, patience: Patience | None = None
     except TimeoutError as error:
         if isinstance(error, LeaseError):
             raise
-        raise AuthorityUnreachable(
-            f"{root} did not answer in {ANSWER_SECONDS:g} s", root=root, seconds=ANSWER_SECONDS
-        ) from None
+        raise _silent(root) from None
+
+
+class _Counting:
+    """Performs effects and counts those that came back."""
+
+    def __init__(self) -> None:
+        self._files = Files()
+        self.answered = 0
+
+    def perform(self, effect: Effect) -> Any:
+        try:
+            return self._files.perform(effect)
+        finally:
+            self.answered += 1
+
+
+def steadily(steps: Steps[T], root: str) -> T:
+    """Run a protocol that may take long, as long as the volume answers.
+
+    Errors: ``AuthorityUnreachable`` when no call came back for a while; what ``steps`` raises.
+    """
+    performer = _Counting()
+    errand = Errand(lambda _: Monitor(performer).run(steps), lambda _: None)
+    threading.Thread(target=errand.run, daemon=True).start()
+    before = -1
+    while not errand.done.wait(ANSWER_SECONDS):
+        if performer.answered == before:
+            raise _silent(root)
+        before = performer.answered
+    if errand.error is not None:
+        raise errand.error
+    result: T = errand.value
+    return result
+
+
+def _silent(root: str) -> AuthorityUnreachable:
+    return AuthorityUnreachable(
+        f"{root} did not answer in {ANSWER_SECONDS:g} s", root=root, seconds=ANSWER_SECONDS
+    )
 
 
 class Reader:
@@ -95,6 +134,13 @@ class Reader:
         return Picture(
             self._identity, replica.table, replica.next_index, replica.segment, replica.garbage
         )
+
+    def replay(self, witness: Witness) -> tuple[Identity, Replay]:
+        """Tell ``witness`` all that is left of the log. Errors: as of ``look``."""
+        self._identity = self._read_identity()
+        replay = Replay(Layout(self._root, self._identity.id), SystemClock(), witness)
+        steadily(replay.run(), self._root)
+        return self._identity, replay
 
     def run(self, steps: Steps[Any]) -> Any:
         return patiently(lambda: self._monitor.run(steps), self._root, self._patience)

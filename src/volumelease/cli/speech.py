@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -63,6 +64,26 @@ def seconds(value: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def moment(wall: float) -> str:
+    """A time of day for a person, with its date, in UTC: workers sit in many time zones."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall))
+    except (ValueError, OverflowError, OSError):  # whatever somebody wrote into a log
+        return f"{wall:g}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def who(worker: str, endpoint: str, pid: int, host: str) -> str:
+    """A process on one line: worker and endpoint where it has them, process and host always."""
+    words = [f"worker {worker}" if worker else "", f"endpoint {endpoint}" if endpoint else ""]
+    named = " of ".join(word for word in words if word)
+    process = f"pid {pid} on {host}"
+    return one_line(f"{named} ({process})" if named else process)
 
 
 def on_terminal() -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from . import speech
+from .parameters import PathText
 from .speech import one_line, say, seconds
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from .reading import Picture, Reader
 
 REFRESH_SECONDS: Final = 1.0
+BROKEN: Final = " being broken"
 LIMIT: Final = "a lease excludes those who ask for one; a write without a lease is not stopped"
 
 
 @click.command()
-@click.argument("path", required=False, metavar="[PATH]")
+@click.argument("path", required=False, metavar="[PATH]", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 @click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")
 def command(path: str | None, as_json: bool, watch: bool) -> int:
@@ -93,12 +95,7 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
     identity = picture.identity
     return {
         "schema": 1,
-        "volume": {
-            "id": identity.id,
-            "root": place.root,
-            "fstype": place.mount.fstype,
-            "source": place.mount.source,
-        },
+        "volume": place.as_document(identity.id),
         "authority": identity.authority,
         "bell": "poll",
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
@@ -130,6 +127,7 @@ def _lease(place: Place, holder: Holder, ttl: float) -> dict[str, Any]:
         "held_seconds": round(age(holder.since), 3),
         "ttl_seconds": ttl,
         "reason": holder.reason,
+        "breaking": holder.breaking,
     }
 
 
@@ -147,7 +145,8 @@ def lines(place: Place, picture: Picture) -> list[str]:
     for holder in held:
         found.append(
             f"held {mode(holder)} {shown(holder)} for {seconds(age(holder.since))} "
-            f"by {who(holder)} token {holder.token}{_because(holder)}"
+            f"by {who(holder)} token {holder.token}{BROKEN if holder.breaking else ''}"
+            f"{_because(holder)}"
         )
     for holder, position in waiting:
         found.append(
@@ -197,12 +196,7 @@ def shown(holder: Holder) -> str:
 
 
 def who(holder: Holder) -> str:
-    """The holder on one line: worker and endpoint where it has them, process and host always."""
-    worker = f"worker {holder.worker}" if holder.worker else ""
-    endpoint = f"endpoint {holder.endpoint}" if holder.endpoint else ""
-    named = " of ".join(word for word in (worker, endpoint) if word)
-    process = f"pid {holder.pid} on {holder.host}"
-    return one_line(f"{named} ({process})" if named else process)
+    return speech.who(holder.worker, holder.endpoint, holder.pid, holder.host)
 
 
 def _because(holder: Holder) -> str:

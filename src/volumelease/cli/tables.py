@@ -12,12 +12,14 @@ from rich.text import Text
 
 from volumelease.errors import LeaseError
 
-from . import status
-from .speech import one_line, seconds
+from . import history, status
+from .speech import moment, one_line, seconds
+from .status import age
 
 if TYPE_CHECKING:
     from .places import Place
     from .reading import Picture, Reader
+    from .stories import Story
 
 
 def print_status(place: Place, picture: Picture) -> None:
@@ -47,7 +49,7 @@ def _status(place: Place, picture: Picture) -> Group:
             held.add_row(
                 *_cells(
                     status.shown(holder),
-                    status.mode(holder),
+                    status.mode(holder) + (status.BROKEN if holder.breaking else ""),
                     seconds(status.age(holder.since)),
                     status.who(holder),
                     str(holder.token),
@@ -74,6 +76,34 @@ def _status(place: Place, picture: Picture) -> Group:
         parts.append(waiting)
     parts.append(Text(f"limit: {status.LIMIT}", style="dim"))
     return Group(*parts)
+
+
+def print_history(stories: list[Story]) -> None:
+    Console().print(_history(stories))
+
+
+def _history(stories: list[Story]) -> Table:
+    shown = _table("lease", "mode", "token", "from (UTC)", "for", "waited", "by", "end")
+    for story in stories:
+        paths = Text(history.shown(story))
+        for publish in story.publishes:
+            paths.append(f"\n{history.publish_line(publish).strip()}", style="dim")
+        held = story.held if story.held is not None or story.granted is None else age(story.granted)
+        shown.add_row(
+            paths,
+            Text(story.mode),
+            Text(str(story.token)),
+            Text(moment(story.since).removesuffix(" UTC")),
+            Text("" if held is None else seconds(held)),
+            Text("" if story.waited is None else seconds(story.waited)),
+            Text(history.by(story)),
+            Text(_because(history.ending(story), story.reason)),
+        )
+    return shown
+
+
+def _because(words: str, reason: str) -> str:
+    return f"{words} ({one_line(reason)})" if reason else words
 
 
 def _table(*columns: str) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from .parameters import PathText
 from .speech import Problem, note, one_line, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LOOK_SECONDS: Final = 0.25
 
 
 @click.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", type=PathText())
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def command(directory: str, yes: bool) -> int:
     """Remove everything of volumelease from DIR. Your own files stay.
@@ -181,6 +182,9 @@ def _remove(control: str) -> None:
     """In one step for everybody else, by a rename; then at leisure."""
     import shutil
 
+    from volumelease.paths.proof import PEERS
+
     doomed = f"{control}.uninstalled-{os.urandom(4).hex()}"
     os.rename(control, doomed)
     shutil.rmtree(doomed)
+    shutil.rmtree(f"{os.path.dirname(control)}/{PEERS}", ignore_errors=True)

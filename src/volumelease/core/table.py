@@ -116,13 +116,15 @@ _UNKNOWN_SESSION: Final = Outcome(void="unknown session")
 class Table:
     """The state of all leases of one volume. Change it only through ``apply``."""
 
-    __slots__ = ("_index", "_owners", "grace", "holdings", "pending", "sessions")
+    __slots__ = ("_index", "_owners", "breaking", "grace", "holdings", "pending", "sessions")
 
     def __init__(self, *, grace: bool = True) -> None:
         self.grace = grace
         self.sessions: dict[str, Session] = {}
         self.holdings: dict[int, Holding] = {}
         self.pending: dict[int, Pending] = {}
+        self.breaking: set[int] = set()
+        """Tokens of the leases that are being broken."""
         self._index = ConflictIndex()
         self._owners: dict[tuple[str, str], dict[int, None]] = {}
 
@@ -196,11 +198,7 @@ class Table:
                     return Outcome(void="no such publish is pending")
                 return _DONE
             case records.Breaking(token):
-                holding = self.holdings.get(token)
-                if holding is None or holding.breaking or not holding.granted:
-                    return Outcome(void="no such lease to break")
-                holding.breaking = True
-                return _DONE
+                return self._break(token)
             case records.Broken(token):
                 holding = self.holdings.get(token)
                 if holding is None or not holding.breaking:
@@ -214,6 +212,14 @@ class Table:
                 return Outcome(void="the session is open already")
             case other:
                 assert_never(other)
+
+    def _break(self, token: int) -> Outcome:
+        holding = self.holdings.get(token)
+        if holding is None or holding.breaking or not holding.granted:
+            return Outcome(void="no such lease to break")
+        holding.breaking = True
+        self.breaking.add(token)
+        return _DONE
 
     # ---- requests
 
@@ -236,12 +242,15 @@ class Table:
 
     def _insert(self, holding: Holding) -> None:
         self.holdings[holding.token] = holding
+        if holding.breaking:
+            self.breaking.add(holding.token)
         self._index.add(holding.token, holding.keys, holding.exclusive)
         owner = (holding.session, holding.owner)
         self._owners.setdefault(owner, {})[holding.token] = None
 
     def _remove(self, holding: Holding) -> None:
         del self.holdings[holding.token]
+        self.breaking.discard(holding.token)
         self._index.remove(holding.token, holding.keys, holding.exclusive)
         owner = (holding.session, holding.owner)
         del self._owners[owner][holding.token]

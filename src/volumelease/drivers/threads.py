@@ -171,6 +171,14 @@ class Errand:
         self.value: Any = None
         self.error: BaseException | None = None
 
+    def run(self) -> None:
+        """Do the work, and keep what came of it for who asked."""
+        try:
+            self.value = self.work(self)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self.error = error
+        self.done.set()
+
     def abandon(self) -> None:
         self.abandoned = True
         nudge = self.nudge
@@ -185,6 +193,10 @@ class Patience:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Helper] = []
+
+    def __del__(self) -> None:
+        for helper in self._idle:
+            helper.start(None)
 
     def call(
         self,
@@ -229,14 +241,15 @@ class _Helper:
         self.ending = threading.Lock()
         threading.Thread(target=self._serve, name="volumelease-call", daemon=True).start()
 
-    def start(self, errand: Errand) -> None:
+    def start(self, errand: Errand | None) -> None:
+        """None: there will be no errands any more."""
         self._next = errand
         self._ready.release()
 
     def _serve(self) -> None:
         while True:
             self._ready.acquire()
-            errand = self._next
+            errand, self._next = self._next, None  # or it would keep what came of it alive
             if errand is None:
                 return
             try:

@@ -216,7 +216,8 @@ class Lease:
             self._stop_listening()
         if lost:
             self._tell()
-        if self._outer is None and not lost and self._hosted.pid == os.getpid():
+        # Of a lease that is being broken too: the next one need not wait until it is broken.
+        if self._outer is None and self._hosted.alive():
             try:
                 self._hosted.talk().ask(Release(self._token))
             except LeaseError as error:

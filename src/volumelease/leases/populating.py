@@ -138,7 +138,7 @@ def _progress(volumes: Volumes, root: str, target: Claim) -> str:
     if hosted is None:
         return ""
     builder = hosted.who_holds(target)
-    contents = hosted.run(hosted.session.drafts.under_way(target))
+    contents = hosted.run(hosted.session.publishing.drafts.under_way(target))
     if builder is None:
         return ""
     if contents is None:

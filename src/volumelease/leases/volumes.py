@@ -33,7 +33,7 @@ from volumelease.host import ProcessFacts, this_process
 from volumelease.model import Acquire, Granted
 from volumelease.paths.canonical import VolumePath, canonical
 from volumelease.paths.locate import VolumeRoot, locate
-from volumelease.paths.mounts import judge
+from volumelease.paths.proof import judge_with_proof
 from volumelease.paths.resolve import text_of
 from volumelease.settings import Settings, load
 from volumelease.wire.identity import Identity
@@ -161,7 +161,7 @@ class Volumes:
 
         Errors: ``VolumeUnsuitable`` for a mount that can't carry the log, ``SettingsMismatch``.
         """
-        verdict = judge(root.mount)
+        verdict = judge_with_proof(root.real_root, root.mount)
         if verdict.suitable == "refused":
             raise VolumeUnsuitable(
                 f"{root.root} can't carry leases: {verdict.reason}",
@@ -176,7 +176,8 @@ class Volumes:
                 raise VolumeUnsuitable(
                     f"{root.root} is {root.mount.fstype}, which is not proven to order symlinks "
                     f"between hosts: {verdict.reason}",
-                    advice=f"If you know that it does: volumelease init {root.root} --force",
+                    advice=f"Prove it from two hosts (volumelease doctor --peer {root.root}), or "
+                    f"if you know that it does: volumelease init {root.root} --force",
                     root=root.root,
                     fstype=root.mount.fstype,
                 )

@@ -26,6 +26,7 @@ class _Request:
     session: str
     keys: tuple[str, ...]
     exclusive: bool
+    breaking: bool = False
 
 
 class _Model:
@@ -35,7 +36,7 @@ class _Model:
         self.sessions = set(table.sessions)
         self.grace = table.grace
         self.requests = {
-            token: _Request(held.session, held.keys, held.exclusive)
+            token: _Request(held.session, held.keys, held.exclusive, held.breaking)
             for token, held in sorted(table.holdings.items())
         }
 
@@ -62,6 +63,12 @@ class _Model:
                 self._leave(victim)
             case records.Close():
                 self._leave(entry.author)
+            case records.Breaking(token):
+                if token in self.granted():
+                    self.requests[token].breaking = True
+            case records.Broken(token):
+                if token in self.requests and self.requests[token].breaking:
+                    del self.requests[token]
             case records.Ready():
                 self.grace = False
             case _:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.clocks import HostClock
+from volumelease.authorities.volume.breaking import Breaking
 from volumelease.authorities.volume.observer import Observer
 from volumelease.authorities.volume.session import Session
 from volumelease.clock import Reading
@@ -15,6 +16,22 @@ from volumelease.core.table import Table
 from volumelease.effects import ProveDeath, ReadCounter, SetCounter, Steps
 
 Patches = list[tuple[Any, str, Any]]
+
+
+def broken_without_a_watch() -> Patches:
+    def at_once(self: Breaking) -> Steps[None]:
+        for token in sorted(self._replica.table.breaking):
+            yield from self.end_at_once(token)
+
+    return [(Breaking, "end_what_was_watched", at_once)]
+
+
+def nobody_ends_what_is_broken() -> Patches:
+    def idle(self: Breaking) -> Steps[None]:
+        return
+        yield
+
+    return [(Breaking, "end_what_was_watched", idle)]
 
 
 def beat_counts_from_its_answer() -> Patches:

@@ -41,7 +41,7 @@ def released_unapplied() -> Patches:
 
 def _published_by_the_next(self: Publishing, draft: Draft) -> Steps[Answer]:
     """Decide, and leave the rename to whoever comes next."""
-    sealed = yield from self._drafts.seal(draft)
+    sealed = yield from self.drafts.seal(draft)
     record = records.Publish(draft.token, sealed.source, draft.target)
     yield from self._committer.commit(lambda: record)
     raise AuthorityUnreachable("decided and not visible yet", root="", seconds=0.0)
@@ -73,7 +73,7 @@ def shown_before_decided() -> Patches:
     publish = Publishing.publish
 
     def hasty(self: Publishing, draft: Draft) -> Steps[Answer]:
-        sealed = yield from self._drafts.seal(draft)
+        sealed = yield from self.drafts.seal(draft)
         source = f"{self._layout.base}/{sealed.source}"
         with suppress(OSError):
             yield Rename(source, self._layout.public(draft.target.path))

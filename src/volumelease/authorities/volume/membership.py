@@ -12,6 +12,7 @@ from volumelease.core.liveness import Standstill, Timing
 from volumelease.effects import ListDirectory, Steps, Unlink
 from volumelease.host import ProcessFacts
 
+from .breaking import Breaking
 from .committer import Committer
 from .layout import Layout
 from .observer import Observer
@@ -34,6 +35,7 @@ class Membership:
         replica: Replica,
         committer: Committer,
         segments: Segments,
+        breaking: Breaking,
         timing: Timing,
         clock: Clock,
         here: ProcessFacts | None,
@@ -42,6 +44,7 @@ class Membership:
         self._replica = replica
         self._committer = committer
         self._segments = segments
+        self._breaking = breaking
         self._layout: Layout = replica.layout
         self._timing = timing
         self._clock = clock
@@ -54,6 +57,7 @@ class Membership:
     def chores(self) -> Steps[None]:
         """After a beat that counted. Errors: those of a commit; chores can wait."""
         self._beats += 1
+        yield from self._breaking.end_what_was_watched()
         yield from self._end_the_dead()
         if self._beats % CHORE_BEATS == 1:
             yield from self._segments.refill_reserve()
@@ -61,11 +65,12 @@ class Membership:
             yield from self._remove_heartbeats_of_nobody()
 
     def make_way(self, waiting: Iterable[int]) -> Steps[None]:
-        """End the sessions ahead of ``waiting`` requests that are over, and the grace of a new
-        log when its time has come."""
+        """End the sessions ahead of ``waiting`` requests that are over, the leases that are being
+        broken, and the grace of a new log, when their time has come."""
         if self._replica.table.grace:
             yield from self._end_grace()
             return
+        yield from self._breaking.end_what_was_watched()
         ahead = self._sessions_ahead(waiting)
         self._ahead.forget_others(ahead)
         yield from self._expire((yield from self._ahead.watch(ahead, self._replica.table)))

@@ -20,11 +20,13 @@ from typing import Final
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.publishes import due
+from volumelease.core.records import SessionFacts
 from volumelease.core.table import Pending
 from volumelease.effects import ReadLink, Rename, Steps, Symlink
 from volumelease.errors import AuthorityUnreachable, PublishFailed
 from volumelease.model import Answer, Draft, Ended, Lost
 
+from .collecting import Collector
 from .committer import Committer, SessionOver
 from .drafts import DRAFT, LINK, REPLACED, Drafts, unique_of
 from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal, unlink
@@ -43,20 +45,22 @@ class Publishing:
 
     def __init__(
         self,
+        name: str,
+        facts: SessionFacts,
         replica: Replica,
         committer: Committer,
-        drafts: Drafts,
         clock: Clock,
-        boot_id: str,
+        unique: Callable[[], str],
         loss_of: Callable[[int], str],
     ) -> None:
+        self._boot_id = facts.process.boot_id or name
+        self.drafts = Drafts(name, facts, replica, clock, unique)
+        self.collector = Collector(name, replica, clock, self._boot_id)
         self._replica = replica
         self._committer = committer
-        self._drafts = drafts
         self._layout: Layout = replica.layout
         self._root = replica.layout.root
         self._clock = clock
-        self._boot_id = boot_id
         self._loss_of = loss_of
         self._visible: set[str] = set()
         """Drafts whose rename this session saw succeed."""
@@ -70,7 +74,7 @@ class Publishing:
         loss = self._loss_of(draft.token)
         if loss:
             return Lost(loss)
-        sealed = yield from self._drafts.seal(draft)
+        sealed = yield from self.drafts.seal(draft)
         yield from self.settle([draft.target.key])
         record = records.Publish(draft.token, sealed.source, draft.target)
         done = yield from self._committer.commit(lambda: record)
@@ -136,7 +140,7 @@ class Publishing:
             lambda: record if one.publish in replica.table.pending else None, urgent=True
         )
         if not failure:
-            yield from self._drafts.tidy(unique_of(one.source))
+            yield from self.drafts.tidy(unique_of(one.source))
 
     def _make_visible(self, one: Pending) -> Steps[str]:
         """Rename the draft to its public name. Returns why it failed for good, or ""."""

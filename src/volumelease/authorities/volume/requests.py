@@ -27,7 +27,6 @@ from volumelease.model import (
 )
 
 from .committer import Committed, Committer, SessionOver
-from .drafts import Drafts
 from .publishing import Publishing
 from .replica import Replica
 
@@ -45,16 +44,15 @@ class Requests:
         replica: Replica,
         committer: Committer,
         publishing: Publishing,
-        drafts: Drafts,
         loss: Callable[[], str],
     ) -> None:
         self.wanted: dict[int, Acquire] = {}
+        self._breakers: dict[int, str] = {}  # by the token of a lease that is not let go yet
         self._asking: dict[int, bool] = {}  # id of each question under way: is it still wanted?
         self._name = name
         self._replica = replica
         self._committer = committer
         self._publishing = publishing
-        self._drafts = drafts
         self._session_loss = loss
 
     def waiting(self) -> list[int]:
@@ -64,7 +62,16 @@ class Requests:
 
     def loss_of(self, token: int) -> str:
         """Why the lease of ``token`` can no longer be assumed, or ""."""
-        return self._session_loss() or answers.loss_of(self._replica.table, self._name, token)
+        loss = self._session_loss()
+        if loss:
+            return loss
+        by = self._breakers.get(token, "")
+        return answers.loss_of(self._replica.table, self._name, token, by)
+
+    def note_breaker(self, token: int, by: str) -> None:
+        """Somebody breaks a lease of this session; whoever uses it will want to know who."""
+        if token in self.wanted:
+            self._breakers[token] = by
 
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question. Errors: those of ``Committer.commit``, but a session that is
@@ -93,11 +100,13 @@ class Requests:
                 return Ended()
             case Prepare(token):
                 loss = self.loss_of(token)
-                return Lost(loss) if loss else (yield from self._drafts.prepare(question))
+                return (
+                    Lost(loss) if loss else (yield from self._publishing.drafts.prepare(question))
+                )
             case Publish(draft):
                 return (yield from self._publishing.publish(draft))
             case Discard(draft, back_to):
-                yield from self._drafts.discard(draft, back_to)
+                yield from self._publishing.drafts.discard(draft, back_to)
                 return Ended()
             case other:
                 assert_never(other)
@@ -155,6 +164,7 @@ class Requests:
 
     def _let_go(self, body: records.Cancel | records.Release, token: int) -> Steps[Answer]:
         self.wanted.pop(token, None)  # from now on it is unwanted: a beat gives it back too
+        self._breakers.pop(token, None)
         done = yield from self._end(body, token)
         loss = self._session_loss() if done is None else ""
         return Lost(loss) if loss else Ended()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from volumelease.authorities import answers
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
@@ -23,9 +24,8 @@ from volumelease.model import Answer, Question
 from volumelease.wire.identity import Identity
 
 from . import survival
-from .collecting import Collector
+from .breaking import Breaking
 from .committer import Committer, SessionOver
-from .drafts import Drafts
 from .layout import Layout
 from .membership import CHORE_BEATS, Membership
 from .publishing import Publishing
@@ -70,17 +70,15 @@ class Session:
         self.segments = Segments(self.replica, name, clock, unique, boot, spend, retention_seconds)
         self._clock = clock
         self._wake = wake
-        self.drafts = drafts = Drafts(name, facts, self.replica, clock, unique)
         self.publishing = Publishing(
-            self.replica, self.committer, drafts, clock, boot, self._loss_of_lease
+            name, facts, self.replica, self.committer, clock, unique, self._loss_of_lease
         )
-        self.collector = Collector(name, self.replica, clock, boot)
-        self.requests = Requests(
-            name, self.replica, self.committer, self.publishing, drafts, self._loss
-        )
+        self.requests = Requests(name, self.replica, self.committer, self.publishing, self._loss)
         here = process if process.boot_id else None
+        self.breaking = Breaking(self.replica, self.committer, self.timing, clock)
+        replica, committer, timing = self.replica, self.committer, self.timing
         self.membership = Membership(
-            name, self.replica, self.committer, self.segments, self.timing, clock, here
+            name, replica, committer, self.segments, self.breaking, timing, clock, here
         )
         self._counter = 0
         self._beats = 0
@@ -94,11 +92,17 @@ class Session:
         if self._opened and self.name not in self.replica.table.sessions:
             self.pulse.lose("another session saw no beat of this one and ended it")
             self._wake(None)
+        self.breaking.heard(entry, outcome)
         for token in (*outcome.granted, *outcome.ended):
             if token in self.requests.wanted:
                 self._wake(token)
-        if isinstance(entry.body, records.Breaking) and entry.body.token in self.requests.wanted:
-            self._wake(entry.body.token)
+        if isinstance(entry.body, records.Breaking) and not outcome.void:
+            token, reason = entry.body
+            author = self.replica.table.sessions.get(entry.author)
+            by = answers.breaker(author.facts if author else None, reason)
+            self.requests.note_breaker(token, by)
+            if token in self.requests.wanted:
+                self._wake(token)
 
     def table_loaded(self) -> None:
         self.committer.loaded()
@@ -231,7 +235,7 @@ class Session:
             yield from self.membership.chores()
             self._beats += 1
             if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
-                yield from self.collector.collect(self.timing.beat_interval / 4)
+                yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
 
     def _turn_over(self) -> Steps[None]:
         yield from self.segments.turn_over()
