@@ -26,9 +26,6 @@ TROUBLES: Final = (
     "interrupt",  # Ctrl-C, or a caller that gives up
 )
 
-OPEN: Final = frozenset({"forget"})
-"""Troubles that the product does not survive yet; only runs that ask for them have them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -88,7 +85,7 @@ def setup_of(case: Case) -> Setup:
     how_many = random.choice((0, 1, 1, 2, 2, 3, 3, 4, 5, 7))
     order = list(TROUBLES)
     random.shuffle(order)
-    drawn = set(order[:how_many]) - OPEN
+    drawn = set(order[:how_many])
     if random.random() < 0.5:
         drawn.discard("delete")
     chosen = drawn if case.only is None else set(case.only)

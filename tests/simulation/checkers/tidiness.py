@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volumelease.authorities.volume.layout import CONTROL
+from volumelease.authorities.volume.layout import CONTROL, number_of
 
 from . import Checker
 
@@ -19,6 +19,6 @@ class Tidiness(Checker):
             log = home.entries.get("log")
             if log is None:
                 continue
-            segments = [name for name in log.entries if name.isdigit()]
+            segments = [name for name in log.entries if number_of(name) >= 0]
             if len(segments) > MOST_SEGMENTS:
                 raise self.violation(f"{len(segments)} segments are left in the log")

@@ -12,6 +12,7 @@ from volumelease.core.liveness import Standstill, Timing
 from volumelease.effects import ListDirectory, Steps, Unlink
 from volumelease.host import ProcessFacts
 
+from .cleaning import Cleaning
 from .committer import Committer
 from .layout import Layout
 from .observer import Observer
@@ -34,6 +35,7 @@ class Membership:
         replica: Replica,
         committer: Committer,
         segments: Segments,
+        cleaning: Cleaning,
         timing: Timing,
         clock: Clock,
         here: ProcessFacts | None,
@@ -42,6 +44,7 @@ class Membership:
         self._replica = replica
         self._committer = committer
         self._segments = segments
+        self._cleaning = cleaning
         self._layout: Layout = replica.layout
         self._timing = timing
         self._clock = clock
@@ -55,9 +58,12 @@ class Membership:
         """After a beat that counted. Errors: those of a commit; chores can wait."""
         self._beats += 1
         yield from self._end_the_dead()
-        if self._beats % CHORE_BEATS == 1:
+        due = self._beats % CHORE_BEATS == 1
+        retired = yield from self._segments.settle()
+        if due or retired or self._cleaning.backlog:
+            yield from self._cleaning.sweep(self._timing.beat_interval / 4)
+        if due:
             yield from self._segments.refill_reserve()
-            yield from self._segments.sweep(self._timing.beat_interval / 4)
             yield from self._remove_heartbeats_of_nobody()
 
     def make_way(self, waiting: Iterable[int]) -> Steps[None]:
