@@ -30,6 +30,10 @@ ANSWERED_TO_NOBODY: Final = [Case(1, ("interrupt", "slow")), Case(20, ("interrup
 thread, left a granted lease that nobody waited for. Mutant: abandoned-answers-kept."""
 
 
+GHOST_OPENED: Final = [Case(162, long=True)]
+"""A session read an entry, its host lost the volume while it went on, a master forgot that entry,
+and seconds later the session opened as if it had read the log just then."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -37,7 +41,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
 
 @pytest.mark.parametrize(
     "case",
-    [*LIVE_SEGMENT_DELETED, *BEAT_DIED, *ANSWERED_TO_NOBODY],
+    [*LIVE_SEGMENT_DELETED, *BEAT_DIED, *ANSWERED_TO_NOBODY, *GHOST_OPENED],
     ids=lambda case: case.command(),
 )
 def test_what_was_found_stays_fixed(case: Case) -> None:

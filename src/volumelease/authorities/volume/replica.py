@@ -34,8 +34,9 @@ from .layout import Layout, number_of
 from .trail import Trail
 
 TRUST_SECONDS: Final = 5.0
-"""How long an open segment directory is used before its path is looked up again. Must stay well
-below the least retention: a directory whose entries were deleted would take commits again."""
+"""How long an open segment directory is used before its path is looked up again, and how long an
+answer may take. Must stay well below the least retention: a directory whose entries were deleted
+would take commits again."""
 
 
 class Listener(Protocol):
@@ -140,13 +141,13 @@ class Replica:
         try:
             digest = yield from ground.check_snapshot(self.layout, name, directory, self.table)
         except LogDamaged:
-            yield from self._must_stand()
+            yield from self.must_stand()
             raise
         if name == self.name and self.mark is None:
             self.mark = marks.begin(name, digest)
             self.trail.enter(name)
 
-    def _must_stand(self) -> Steps[None]:
+    def must_stand(self) -> Steps[None]:
         """Errors: ``LogForgotten`` if the volume no longer holds what was read from it."""
         try:
             why = yield from self.trail.difference()
@@ -175,7 +176,7 @@ class Replica:
         if newer is not None:
             yield from self._load_segment(newer)
             return
-        yield from self._must_stand()
+        yield from self.must_stand()
         if self.name == name:
             yield from self._make_anew(name)
 
@@ -205,11 +206,17 @@ class Replica:
             yield from self._take(index, target, name)
 
     def _read(self, name: str, directory: Directory) -> Steps[tuple[bool, str | None]]:
-        try:
-            return (yield from ground.read_place(self.layout, name, directory))
-        except AuthorityUnreachable:
-            self.distrust()
-            raise
+        """An answer that took long is asked for again: the master may have crashed since, and a
+        beat looks only at what was known before it."""
+        while True:
+            asked_at = self._clock.boottime()
+            try:
+                answer = yield from ground.read_place(self.layout, name, directory)
+            except AuthorityUnreachable:
+                self.distrust()
+                raise
+            if self._clock.boottime() - asked_at < TRUST_SECONDS:
+                return answer
 
     def _take(self, index: int, target: str | None, name: str) -> Steps[None]:
         """``name`` is the segment it was read in: another flow may have left that since."""

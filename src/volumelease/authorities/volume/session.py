@@ -130,11 +130,14 @@ class Session:
 
     def open(self) -> Steps[None]:
         """Begin: beat, then say so in the log."""
+        began_at = self._clock.boottime()
         yield from self.replica.catch_up()
         self.pulse = Pulse(self.timing, self._clock.read())
         yield from self._create_heartbeat()
         try:
             done = yield from self.committer.commit(lambda: records.Open(self.facts))
+            if self._clock.boottime() - began_at > self.timing.beat_interval:
+                yield from self.replica.must_stand()  # else the first beat is soon enough
         except LogForgotten as error:
             raise SessionOver(str(error), advice="Try again") from error
         if done is None or done.void or not self.alive():
