@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from volumelease.authorities.volume.layout import FIRST_SEGMENT
+
 from .conftest import picture_of
 from .shell import Running, error_of, eventually, run
 
@@ -65,7 +67,7 @@ def test_what_does_not_work_ends_with_1_and_says_what_to_do(volume: Path) -> Non
 
 def test_garbage_in_the_log_is_a_warning(volume: Path) -> None:
     identity = picture_of(volume).identity
-    (volume / ".volumelease" / identity.id / "log/0/0").symlink_to("no record")
+    (volume / ".volumelease" / identity.id / "log" / FIRST_SEGMENT / "0").symlink_to("no record")
     result = run("doctor", volume)
     assert result.returncode == 0
     assert "warn  log" in result.stdout

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from volumelease.authorities.volume.layout import FIRST_SEGMENT
+
 from .conftest import picture_of
 from .shell import NOTHING, Running, Terminal, error_of, eventually, run
 
@@ -132,7 +134,7 @@ def test_json_and_watch_exclude_each_other(volume: Path) -> None:
 
 def test_garbage_and_grace_are_said(volume: Path) -> None:
     identity = picture_of(volume).identity
-    (volume / ".volumelease" / identity.id / "log/0/0").symlink_to("no record")
+    (volume / ".volumelease" / identity.id / "log" / FIRST_SEGMENT / "0").symlink_to("no record")
     assert "garbage" in run("status", volume).stdout
     other = volume.parent / "other"
     (other / ".volumelease").mkdir(parents=True)

@@ -16,10 +16,11 @@ from volumelease.core.table import Holding, Table
 from volumelease.leases.asking import volume_lease
 from volumelease.model import Claim
 from volumelease.wire.entries import encode_entry
+from volumelease.wire.marks import MARK_LETTERS
 from volumelease.wire.snapshots import encode_snapshot
 
 from .conftest import picture_of
-from .logs import a_process, entry, everything, home, lease_often, replace_link, segment
+from .logs import a_process, entry, everything, forge, home, lease_often, replace_link, segment
 from .shell import Running, error_of, eventually, run
 
 
@@ -80,9 +81,9 @@ def test_records_of_a_stranger_and_of_what_is_over_are_named(volume: Path) -> No
         token, (session,) = lease.token, picture_of(volume).table.sessions
         index = picture_of(volume).next_index
         forged = Entry("stranger", 1, 0.0, records.Release(token))
-        litter(volume, index, encode_entry(forged))
+        forge(volume, index, encode_entry(forged))
         own = Entry(session, 10_000, 0.0, records.Release(index))
-        litter(volume, index + 1, encode_entry(own))
+        forge(volume, index + 1, encode_entry(own))
         found = findings(volume)
     assert [(kind, at) for kind, at, _ in found] == [("void", index), ("void", index + 1)]
     assert "release of session stranger: unknown session" in found[0][2]
@@ -108,11 +109,12 @@ def test_a_gap_is_named(volume: Path) -> None:
 
 def test_a_hole_in_an_old_segment_is_named_and_the_rest_is_told(volume: Path) -> None:
     lease_often(volume, 450)
+    end = picture_of(volume).next_index
     entry(volume, 7).unlink()
     (finding,) = findings(volume)
     assert finding[:2] == ("gap", 7)
     document = json.loads(run("verify", "--json", volume).stdout)
-    assert document["entries"]["next"] == picture_of(volume).next_index
+    assert document["entries"]["next"] == end
 
 
 @pytest.mark.parametrize("wrong", ["gone", "other"])
@@ -138,7 +140,8 @@ def test_a_snapshot_that_disagrees_with_the_log_before_it_is_named(volume: Path)
         os.symlink(target, folder / f"s{number}")
     kinds = [(kind, at) for kind, at, _ in findings(volume)]
     assert ("snapshot", 256) in kinds
-    assert {kind for kind, _ in kinds} == {"snapshot", "void"}, "what follows from it shows too"
+    after = {kind for kind, _ in kinds} - {"snapshot"}
+    assert after <= {"forgotten", "gap", "void"}, "what follows from it shows too"
 
 
 def test_a_snapshot_that_can_not_be_read_is_named(volume: Path) -> None:
@@ -178,7 +181,7 @@ def test_an_elected_segment_that_nobody_moved_in_place_is_read_where_it_lies(vol
     number = picture_of(volume).segment
     folder = segment(volume, number)
     closing = max(int(p.name) for p in segment(volume, number - 1).iterdir() if p.name.isdigit())
-    draft = json.loads(os.readlink(segment(volume, number - 1) / str(closing)))["d"]
+    draft = json.loads(os.readlink(segment(volume, number - 1) / str(closing))[MARK_LETTERS:])["d"]
     for path in folder.iterdir():
         if path.name.isdigit():
             path.unlink()

@@ -136,7 +136,7 @@ class _Writer:
             case "downgrade":
                 return author, records.Downgrade(place.token)
             case "publish":
-                below = f"{place.keys[-1]}/x".lstrip("/") if move.pick else move.keys[0]
+                below = f"{place.keys[-1]}/x".lstrip("/") if move.pick else move.keys[0] or "x"
                 target = Claim(below.upper(), below)
                 return author, records.Publish(place.token, f"stage/{move.pick}", target)
             case "published":

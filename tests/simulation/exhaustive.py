@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from volumelease import effects
 from volumelease.authorities.volume.committer import Committer
-from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.layout import FIRST_SEGMENT, Layout
 from volumelease.authorities.volume.publishing import Publishing
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.requests import Requests
@@ -203,7 +203,7 @@ class _Universe:
             case effects.OpenDirectory():
                 return "segment 0"
             case effects.ListDirectory():
-                return ["0"]
+                return [FIRST_SEGMENT]
             case effects.Sleep() | Pause() | News():
                 return None
             case _:

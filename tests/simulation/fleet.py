@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from volumelease.authorities.volume import collecting, segments
+from volumelease.authorities.volume import cleaning, collecting
 from volumelease.authorities.volume.layout import CONTROL
 from volumelease.host import ProcessFacts
 
@@ -39,7 +39,7 @@ class Fleet:
         self.ready = setup.ready
         self.finale = False
         self.interruptions = 0.0
-        self.retention_seconds = segments.LEAST_RETENTION_SECONDS
+        self.retention_seconds = cleaning.LEAST_RETENTION_SECONDS
         self.version_retention_seconds = collecting.VERSION_RETENTION_SECONDS
         self.checkers = [checker(self) for checker in checkers]
         self.crashes: list[tuple[str, BaseException]] = []
@@ -138,6 +138,15 @@ class Fleet:
     def decided(self, worker: Worker) -> None:
         """A worker's publish is in the log and not visible yet."""
         self._trouble.decided(worker)
+
+    def counts(self, session: WatchedSession) -> bool:
+        """Whether what that replica reads can have an effect. After a master forgot, a session
+        that is over may read on where it was, alone; so may, until its next beat, one whose
+        machine was frozen meanwhile with clocks that show nothing."""
+        if self.state_lost_at < 0:
+            return True
+        notices = session.worker.process.host.thawed_at + self.setup.ttl * 1.1 + 1.0
+        return session.alive() and self.world.now > notices
 
     def lose_state(self) -> None:
         self.state_lost_at = self.world.now

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from .mutations import commits, liveness, publishing, segmentation, tables
+from .mutations import commits, forgetting, liveness, publishing, segmentation, tables
 
 Mutation = Callable[[], list[tuple[Any, str, Any]]]
 """What to replace: (owner, attribute, replacement)."""
@@ -298,6 +298,51 @@ MUTANTS: Final = (
         publishing.draft_mark_left,
         ("error", "kill"),
         300,
+    ),
+    Mutant(
+        "newest-segment-trusted",
+        "whoever comes new starts from a segment that can't be forgotten",
+        segmentation.newest_segment_trusted,
+        ("forget", "slow", "stop", "kill"),
+        200,
+        busy=True,
+    ),
+    Mutant(
+        "mark-not-checked",
+        "an entry whose author had read another history is void",
+        forgetting.mark_not_checked,
+        ("forget",),
+        200,
+    ),
+    Mutant(
+        "nothing-read-again",
+        "a beat looks whether what was read still stands",
+        forgetting.nothing_read_again,
+        ("forget",),
+        200,
+    ),
+    Mutant(
+        "last-entry-alone",
+        "a beat looks at everything since the last one, not at the last entry alone",
+        forgetting.last_entry_alone,
+        ("forget",),
+        200,
+    ),
+    Mutant(
+        "settled-at-once",
+        "a segment is settled when its election can't be forgotten any more",
+        forgetting.settled_at_once,
+        ("forget", "slow", "stop", "kill"),
+        300,
+        busy=True,
+    ),
+    Mutant(
+        "draft-not-made-anew",
+        "an elected draft that was forgotten is made anew by who needs it",
+        forgetting.draft_not_made_anew,
+        ("forget",),
+        300,
+        busy=True,
     ),
 )
 

@@ -14,6 +14,8 @@ from typing import Any
 # Imported so that every copy of a constant exists before it is looked for.
 from volumelease.authorities.volume import session as _session
 
+from .volume import JOURNAL_SECONDS
+
 assert _session is not None
 
 
@@ -43,12 +45,13 @@ def replaced(**values: float) -> Iterator[None]:
 
 @contextmanager
 def small_segments(entries: int) -> Iterator[None]:
-    """Segments of ``entries`` places, the last quarter of them for closing; and slower polling,
-    which is most of what a calm fleet does."""
+    """Segments of ``entries`` places, the last quarter of them for closing; slower polling, which
+    is most of what a calm fleet does; and a master that forgets no more than the simulated one."""
     with replaced(
         SEGMENT_ENTRIES=entries,
         CLOSING_ENTRIES=entries - max(4, entries // 4),
         RESERVE_ENTRIES=6,
         POLL_SECONDS=0.2,
+        FORGET_SECONDS=1.1 * JOURNAL_SECONDS,
     ):
         yield

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from volumelease.authorities.volume.layout import CONTROL
+from volumelease.authorities.volume.layout import CONTROL, number_of
 from volumelease.core import records
+from volumelease.wire import marks
 from volumelease.wire.entries import encode_entry
+from volumelease.wire.snapshots import Header
 
 from .mount import Mount
 from .volume import Node
@@ -194,28 +196,36 @@ class Trouble:
                 del beats[name]
             return
         log = home.entries["log"]
-        number = max((int(name) for name in log.entries if name.isdigit()), default=-1)
-        segment = log.entries.get(str(number))
+        name = max(log.entries, key=number_of, default="")
+        segment = log.entries.get(name)
         if segment is None or "s0" not in segment.entries:
             return
         place = next(p for p in range(10_000) if str(p) not in segment.entries)
         if place >= self._fleet.setup.segment_entries - 2:
             return  # who fills every closing place wedges the log: a limit that is documented
         with suppress(OSError):  # a full volume takes no garbage either
-            self._litter_at(segment, str(place), number)
+            self._litter_at(segment, place, name)
 
-    def _litter_at(self, segment: Node, place: str, number: int) -> None:
+    def _litter_at(self, segment: Node, number: int, name: str) -> None:
         server, random = self._fleet.server, self._world.random
-        self._world.note("world", f"garbage at place {place} of segment {number}")
+        self._world.note("world", f"garbage at place {number} of segment {name}")
+        place = str(number)
         kind = random.random()
         if kind < 0.2:
             server.create_file(segment, place)
         elif kind < 0.3:
             server.make_directory(segment, place)
         elif kind < 0.6:
-            server.symlink(segment, place, self._trespass())
+            server.symlink(
+                segment, place, marks.seal(_mark(segment, number, name), self._trespass())
+            )
         else:
-            server.symlink(segment, place, random.choice(GARBAGE))
+            server.symlink(segment, place, self._scribble(_mark(segment, number, name)))
+
+    def _scribble(self, mark: int) -> str:
+        random = self._world.random
+        text = random.choice(GARBAGE)
+        return marks.seal(mark, text) if random.random() < 0.5 else text
 
     def _trespass(self) -> str:
         """A live session releases what another holds."""
@@ -239,3 +249,11 @@ class Trouble:
             if node.kind == "directory" and "log" in node.entries and "sessions" in node.entries:
                 return node
         return None
+
+
+def _mark(segment: Node, place: int, name: str) -> int:
+    """The running mark of the next place: who means harm can read like everybody else."""
+    mark = marks.begin(name, Header(segment.entries["s0"].target).digest)
+    for number in range(place):
+        mark = marks.follow(mark, segment.entries[str(number)].target)
+    return mark

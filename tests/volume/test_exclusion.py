@@ -29,7 +29,7 @@ def test_eight_processes_on_two_hosts_never_overlap_and_none_starves(
     assert min(grants) >= mean / 3
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(240)
 def test_twenty_thousand_commits_leave_one_table_everywhere_and_old_segments_go(
     shared_mounts: list[Path],
 ) -> None:
@@ -42,10 +42,11 @@ def test_twenty_thousand_commits_leave_one_table_everywhere_and_old_segments_go(
         ]
         for worker in writers:
             worker.wait_for("done", 120)
-        until = time.monotonic() + 240
-        while _segments(base / "retired") and time.monotonic() < until:
+        done_at = time.monotonic()
+        while not _tidy(base) and time.monotonic() < done_at + 60:
             time.sleep(0.5)  # their sessions live on and clean up
-        assert not _segments(base / "retired")
+        print(f"cleaned up {time.monotonic() - done_at:.1f} s after the last commit")
+        assert _tidy(base)
         for worker in writers:
             worker.tell_to_go_on()
         ends = [worker.wait_for("next_index") for worker in writers]
@@ -54,8 +55,12 @@ def test_twenty_thousand_commits_leave_one_table_everywhere_and_old_segments_go(
     tables = {(end["next_index"], end["digest"]) for end in ends}
     assert len({index for index, _ in tables}) == len(tables), "one index, two tables"
     assert max(end["next_index"] for end in ends) >= 20_000
-    assert len(_segments(base / "log")) <= 3
-    assert not list((base / "drafts").iterdir())
+
+
+def _tidy(base: Path) -> bool:
+    """Nothing is left of the past: no retired segment, no draft that lost."""
+    left = _segments(base / "retired") or _segments(base / "drafts")
+    return not left and len(_segments(base / "log")) <= 3
 
 
 def _segments(folder: Path) -> list[str]:

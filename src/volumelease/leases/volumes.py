@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
 from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.cleaning import DEFAULT_RETENTION_SECONDS
 from volumelease.authorities.volume.layout import Layout
-from volumelease.authorities.volume.segments import DEFAULT_RETENTION_SECONDS
 from volumelease.clock import Clock, SystemClock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.files import Files

@@ -33,6 +33,8 @@ class OneLog(Checker):
     def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
         if self.fleet.world.now < self._blind_until or outcome.void.startswith("unknown session"):
             return
+        if not self.fleet.counts(session):
+            return
         identity = session.identity.id
         known = self._entries.setdefault((identity, index), entry)
         if known != entry or type(known.body) is not type(entry.body):
@@ -45,7 +47,7 @@ class OneLog(Checker):
             self._compare(session, index + 1)
 
     def loaded(self, session: WatchedSession) -> None:
-        if self.fleet.world.now >= self._blind_until:
+        if self.fleet.world.now >= self._blind_until and self.fleet.counts(session):
             self._compare(session, session.replica.next_index)
 
     def _compare(self, session: WatchedSession, next_index: int) -> None:

@@ -109,16 +109,18 @@ class Queue(Checker):
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(fleet)
         self._models: dict[str, tuple[int, _Model]] = {}
+        self._known: dict[str, int] = {}
         self._blind_until = -1.0
 
     def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
-        if self.fleet.world.now < self._blind_until:
+        before, self._known[session.name] = self._known.get(session.name, -1), index
+        if self.fleet.world.now < self._blind_until or not self.fleet.counts(session):
             return
         identity, table = session.identity.id, session.replica.table
-        if identity not in self._models:
+        newest, model = self._models.get(identity, (-1, None))
+        if model is None or before > newest:  # it began with somebody who had to catch up
             self._models[identity] = (index, _Model(table))
             return
-        newest, model = self._models[identity]
         if index <= newest:
             return
         if not outcome.void.startswith("the same record"):
@@ -135,6 +137,9 @@ class Queue(Checker):
                 f"after {index} {entry.body}: granted {sorted(granted)}, "
                 f"the model grants {sorted(model.granted())}"
             )
+
+    def loaded(self, session: WatchedSession) -> None:
+        self._known[session.name] = session.replica.next_index - 1
 
     def state_lost(self) -> None:
         self._models.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volumelease.authorities.volume.layout import CONTROL
+from volumelease.authorities.volume.layout import CONTROL, number_of
 
 from . import Checker
 
@@ -19,6 +19,12 @@ class Tidiness(Checker):
             log = home.entries.get("log")
             if log is None:
                 continue
-            segments = [name for name in log.entries if name.isdigit()]
-            if len(segments) > MOST_SEGMENTS:
-                raise self.violation(f"{len(segments)} segments are left in the log")
+            numbers = {number_of(name) for name in log.entries} & set(range(self._end()))
+            if len(numbers) > MOST_SEGMENTS:
+                raise self.violation(f"segments {sorted(numbers)} are left in the log")
+
+    def _end(self) -> int:
+        """What was elected by forgotten entries may lie beyond the end of the log, until the log
+        has grown past it."""
+        sessions = [worker.session for worker in self.fleet.alive() if worker.session is not None]
+        return max((session.replica.segment + 1 for session in sessions), default=0)

@@ -108,7 +108,9 @@ def apply_without_reading() -> Patches:
             except OSError as error:
                 if error.errno == errno.EEXIST:
                     entry = Entry(self._author, attempt.number, attempt.wall, body)
-                    self._replica.apply(index, entry, "assumed")
+                    mark = self._replica.mark
+                    assert mark is not None
+                    self._replica.apply(index, mark, entry, "assumed")
                     return
                 trouble = error
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
+from volumelease.authorities.volume import ground
+from volumelease.authorities.volume.layout import Layout, number_of
 from volumelease.authorities.volume.segments import Segments
 from volumelease.core import records
-from volumelease.effects import ListDirectory, ReadLink, Rename, Steps, Unlink
+from volumelease.effects import ListDirectory, ReadLink, RemoveDirectory, Rename, Steps, Unlink
 from volumelease.wire import snapshots
 
 Patches = list[tuple[Any, str, Any]]
 
 
+def _remove(folder: str) -> Steps[None]:
+    try:
+        names: list[str] = yield ListDirectory(folder)
+        for name in names:
+            yield Unlink(f"{folder}/{name}")
+        yield RemoveDirectory(folder)
+    except OSError:
+        return
+
+
 def retire_the_newest() -> Patches:
-    numbers = Segments._numbers
+    retire = Segments.retire
 
-    def all_of_them(self: Segments, folder: str) -> Steps[list[int]]:
-        names = yield from numbers(self, folder)
-        return [*names, 1 << 30, 1 << 30]
+    def all_of_them(self: Segments, settled: int) -> Steps[None]:
+        yield from retire(self, 1 << 30)
 
-    return [(Segments, "_numbers", all_of_them)]
+    return [(Segments, "retire", all_of_them)]
 
 
 def elected_by_rename() -> Patches:
@@ -34,29 +44,25 @@ def elected_by_rename() -> Patches:
         segment = replica.segment
         draft = f"{segment + 1}-{self._unique()}"
         yield from self._write_draft(draft, snapshots.encode_snapshot(replica.table, segment + 1))
-        try:
-            yield Rename(self._layout.draft(draft), self._layout.segment(segment + 1))
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                yield from self._remove_tree(self._layout.draft(draft))
+        names = yield from ground.segments_in(self._layout, "log")
+        there = [name for name in names if number_of(name) == segment + 1]
+        if not there:
+            try:
+                yield Rename(self._layout.draft(draft), self._layout.segment(draft))
+            except OSError:
+                return
+            there = [draft]
         if replica.segment == segment:
             replica.next_index = (segment + 1) * records.SEGMENT_ENTRIES
+            replica.name, replica.mark = there[0], None
             replica.distrust()
-            yield from self.retire()
 
     return [(Segments, "turn_over", turn_over)]
 
 
 def draft_removed_by_path() -> Patches:
-    """As the first version did: ask the volume whether the draft is still there."""
-
-    def remove(self: Segments, draft: str) -> Steps[None]:
-        try:
-            yield ReadLink(f"{self._layout.draft(draft)}/s0")
-        except OSError:
-            return
-        yield from self._remove_tree(self._layout.draft(draft))
-
+    """As the first version did: whoever finds another draft elected removes its own by its path,
+    if it is still there."""
     turn_over = Segments.turn_over
 
     def careless(self: Segments) -> Steps[None]:
@@ -73,25 +79,43 @@ def draft_removed_by_path() -> Patches:
         finally:
             self._write_draft = write  # type: ignore[method-assign]
         for draft in made:
-            if self._replica.elected != draft:
-                yield from remove(self, draft)
+            if self._replica.name == draft:
+                continue
+            try:
+                yield ReadLink(f"{self._layout.draft(draft)}/s0")
+            except OSError:
+                continue
+            yield from _remove(self._layout.draft(draft))
 
-    return [(Segments, "_remove_draft", remove), (Segments, "turn_over", careless)]
+    return [(Segments, "turn_over", careless)]
 
 
 def deleted_at_once() -> Patches:
-    retire = Segments.retire
+    """As soon as two newer segments were elected."""
+    turn_over = Segments.turn_over
 
-    def and_delete(self: Segments) -> Steps[None]:
-        numbers = yield from self._numbers("log")
-        yield from retire(self)
-        for number in numbers[:-2]:
-            folder = self._layout.retired(number)
-            try:
-                names: list[str] = yield ListDirectory(folder)
-                for name in names:
-                    yield Unlink(f"{folder}/{name}")
-            except OSError:
-                continue
+    def retire(self: Segments, settled: int) -> Steps[None]:
+        names = yield from ground.segments_in(self._layout, "log")
+        for name in names:
+            if number_of(name) < settled - 1:
+                try:
+                    yield Rename(self._layout.segment(name), self._layout.retired(name))
+                except OSError:
+                    return
+                yield from _remove(self._layout.retired(name))
 
-    return [(Segments, "retire", and_delete)]
+    def and_retire(self: Segments) -> Steps[None]:
+        yield from turn_over(self)
+        yield from retire(self, self._replica.segment)
+
+    return [(Segments, "turn_over", and_retire)]
+
+
+def newest_segment_trusted() -> Patches:
+    """Whoever comes new starts from the newest segment there is."""
+
+    def newest(layout: Layout, names: list[str], above: int = -1) -> Steps[str | None]:
+        return names[-1] if names and number_of(names[-1]) > above else None
+        yield
+
+    return [(ground, "newest_settled", newest)]

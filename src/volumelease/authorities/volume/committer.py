@@ -34,7 +34,7 @@ from volumelease.effects import (
     WriteDurably,
 )
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
-from volumelease.wire import entries
+from volumelease.wire import entries, marks
 
 from .layout import Layout
 from .replica import Replica
@@ -169,10 +169,14 @@ class Committer:
         replica = self._replica
         directory = replica.directory
         entry = Entry(self._author, attempt.number, attempt.wall, body)
-        text = target = entries.encode_entry(entry)
-        if len(text) > entries.INLINE_BYTES:
-            target = entries.reference_to(text)
-            yield from self._store(attempt, target, text)
+        text = entries.encode_entry(entry)
+        mark = replica.mark
+        assert mark is not None
+        target = marks.seal(mark, text)
+        if len(target) > entries.INLINE_BYTES:
+            reference = entries.reference_to(text)
+            target = marks.seal(mark, reference)
+            yield from self._store(attempt, reference, text)
             if index != replica.next_index or directory is not replica.directory:
                 return
         started = self._clock.boottime()
@@ -184,9 +188,9 @@ class Committer:
         slow = self._clock.boottime() - started > SLOW_SECONDS
         if trouble is None and not slow:
             if "\\u" in text:  # as every reader reads it: two escapes can come back as one letter
-                replica.apply(index, entries.decode_entry(text), target)
+                replica.apply(index, mark, entries.decode_entry(text), target)
             else:
-                replica.apply(index, entry, target)
+                replica.apply(index, mark, entry, target)
             return
         self.misses += 1
         yield from self._settle(index, attempt, trouble, slow)

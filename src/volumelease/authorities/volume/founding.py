@@ -31,7 +31,7 @@ from volumelease.errors import (
 from volumelease.wire import snapshots
 from volumelease.wire.identity import Identity, decode_identity, encode_identity
 
-from .layout import CONTROL, FOLDERS, IDENTITY, Layout
+from .layout import CONTROL, FIRST_SEGMENT, FOLDERS, IDENTITY, Layout
 
 DEFAULT_TTL_SECONDS: Final = 15.0
 _TRIES: Final = 10
@@ -90,10 +90,11 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
     yield from _insist(root, MakeDirectory(layout.base))
     for folder in FOLDERS:
         yield from _insist(root, MakeDirectory(layout.folder(folder)))
-    yield from _insist(root, MakeDirectory(layout.segment(0)))
+    first = layout.segment(FIRST_SEGMENT)
+    yield from _insist(root, MakeDirectory(first))
     table = Table(grace=not founding.ready)
     for number, target in enumerate(snapshots.encode_snapshot(table, 0)):
-        yield from _insist(root, Symlink(target, f"{layout.segment(0)}/s{number}"))
+        yield from _insist(root, Symlink(target, f"{first}/s{number}"))
     identity = Identity(
         FORMAT_VERSION, founding.id, "volume", founding.ttl, round(founding.created, 3)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 CONTROL: Final = ".volumelease"
@@ -21,10 +22,28 @@ FOLDERS: Final = (
 )
 """Made before the identity is elected, so that who finds an identity finds all of them."""
 
+FIRST_SEGMENT: Final = "0-0"
+"""Made before the identity is elected; every other segment has the name of the draft it was."""
+
+SETTLED: Final = "settled"
+"""What says, inside of a segment, that nothing before it can be forgotten any more."""
+
+_SEGMENT_NAME: Final = re.compile(r"[0-9]{1,18}-[0-9a-f]{1,64}\Z")
+
+
+def number_of(name: str) -> int:
+    """The number of the segment (or draft) of that name; -1 for a name that is none's."""
+    return int(name.partition("-")[0]) if _SEGMENT_NAME.match(name) else -1
+
 
 class Layout:
     """The paths of one identity. It is in every path, so that a log made anew never takes a
-    commit that was meant for the old one."""
+    commit that was meant for the old one.
+
+    A segment is called ``<number>-<unique>``, from its draft to its end. So the source and the
+    target of each rename exist once, and a segment that was elected by entries which a crashed
+    master forgot is never in the way of the one that the log elects instead.
+    """
 
     __slots__ = ("base", "control", "identity", "identity_id", "root")
 
@@ -38,11 +57,11 @@ class Layout:
     def folder(self, name: str) -> str:
         return f"{self.base}/{name}"
 
-    def segment(self, number: int) -> str:
-        return f"{self.base}/log/{number}"
+    def segment(self, name: str) -> str:
+        return f"{self.base}/log/{name}"
 
-    def retired(self, number: int) -> str:
-        return f"{self.base}/retired/{number}"
+    def retired(self, name: str) -> str:
+        return f"{self.base}/retired/{name}"
 
     def draft(self, name: str) -> str:
         return f"{self.base}/drafts/{name}"

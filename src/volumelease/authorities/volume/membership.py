@@ -13,6 +13,7 @@ from volumelease.effects import ListDirectory, Steps, Unlink
 from volumelease.host import ProcessFacts
 
 from .breaking import Breaking
+from .cleaning import Cleaning
 from .committer import Committer
 from .layout import Layout
 from .observer import Observer
@@ -36,6 +37,7 @@ class Membership:
         committer: Committer,
         segments: Segments,
         breaking: Breaking,
+        cleaning: Cleaning,
         timing: Timing,
         clock: Clock,
         here: ProcessFacts | None,
@@ -45,6 +47,7 @@ class Membership:
         self._committer = committer
         self._segments = segments
         self._breaking = breaking
+        self._cleaning = cleaning
         self._layout: Layout = replica.layout
         self._timing = timing
         self._clock = clock
@@ -59,9 +62,12 @@ class Membership:
         self._beats += 1
         yield from self._breaking.end_what_was_watched()
         yield from self._end_the_dead()
-        if self._beats % CHORE_BEATS == 1:
+        due = self._beats % CHORE_BEATS == 1
+        retired = yield from self._segments.settle()
+        if due or retired or self._cleaning.backlog:
+            yield from self._cleaning.sweep(self._timing.beat_interval / 4)
+        if due:
             yield from self._segments.refill_reserve()
-            yield from self._segments.sweep(self._timing.beat_interval / 4)
             yield from self._remove_heartbeats_of_nobody()
 
     def make_way(self, waiting: Iterable[int]) -> Steps[None]:

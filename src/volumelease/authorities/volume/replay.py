@@ -20,16 +20,19 @@ from volumelease.core.table import Outcome, Table
 from volumelease.effects import (
     Effect,
     ListDirectory,
+    MakeDirectory,
     OpenDirectory,
     ReadFile,
     ReadLink,
     Rename,
     Sleep,
     Steps,
+    Symlink,
 )
 from volumelease.errors import AuthorityUnreachable, LogDamaged
+from volumelease.wire import entries, marks
 
-from .layout import Layout
+from .layout import SETTLED, Layout, number_of
 from .replica import Replica
 
 T = TypeVar("T")
@@ -186,9 +189,11 @@ class Replay:
             self.find("snapshot", index, f"segment {index // SEGMENT_ENTRIES}: {breach}")
         self._witness.begins(index, table)
 
-    def passed(self, index: int, entry: Entry | None, target: str | None) -> None:
+    def passed(self, index: int, mark: int, entry: Entry | None, target: str | None) -> None:
         """An entry that reached no table and closed nothing."""
-        if entry is None:
+        if entry is None and _of_another_history(mark, target):
+            self.find("forgotten", index, "follows entries that a crashed master forgot")
+        elif entry is None:
             what = "no symlink" if target is None else repr(target[:_SHOWN])
             self.find("garbage", index, what)
         else:
@@ -216,16 +221,16 @@ class _Teller(Replica):
     def table_loaded(self) -> None:
         self._replay.began(self.next_index, self.table)
 
-    def apply(self, index: int, entry: Entry | None, target: str | None) -> None:
+    def apply(self, index: int, mark: int, entry: Entry | None, target: str | None) -> None:
         segment, fresh = self.segment, index == self.next_index
-        super().apply(index, entry, target)
+        super().apply(index, mark, entry, target)
         if not fresh or self._heard == index:
             return
         closing = index % SEGMENT_ENTRIES >= CLOSING_ENTRIES
         if self.segment != segment and closing and entry is not None:
             self._replay.closed(index)
         else:
-            self._replay.passed(index, entry, target)
+            self._replay.passed(index, mark, entry, target)
 
 
 class _Deaf:
@@ -249,11 +254,22 @@ class _View:
         """The segments there are, oldest first."""
         self._paths = {}
         for folder in (self._retired, self._log):
-            for name in (yield from self._names(folder)):
-                number = _number(name)
-                if number is not None:
+            for name in sorted((yield from self._names(folder))):
+                number = number_of(name)
+                if number >= 0 and (yield from self._is_better(number, f"{folder}/{name}")):
                     self._paths[number] = f"{folder}/{name}"
         return sorted(self._paths)
+
+    def _is_better(self, number: int, path: str) -> Steps[bool]:
+        """Of two segments with one number, one was elected by entries that a crashed master
+        forgot: the other is the one that was settled."""
+        if number not in self._paths:
+            return True
+        try:
+            yield ReadLink(f"{path}/{SETTLED}")
+        except OSError:
+            return False
+        return True
 
     def places(self, segment: int) -> Steps[list[int]]:
         """The places of that segment that are taken, in order."""
@@ -293,7 +309,13 @@ class _View:
     def _answer(self, effect: Effect) -> Steps[Any]:
         match effect:
             case ListDirectory(path) if path == self._log:
-                return [name for name in self._shown() if _number(name) == self.first]
+                return [name for name in self._shown() if number_of(name) == self.first]
+            case ReadLink(path, None) if path.endswith(f"/{SETTLED}"):
+                if number_of(path.split("/")[-2]) != self.first:
+                    raise OSError(errno.ENOENT, "the telling starts with another segment")
+                return "shown as settled"
+            case Symlink() | MakeDirectory():
+                raise OSError(errno.EROFS, "a replay mends nothing")
             case OpenDirectory(path):
                 return (yield from self._open(path))
             case Rename(source, target):
@@ -321,10 +343,11 @@ class _View:
         raise AssertionError(path)
 
 
-def _number(name: str) -> int | None:
-    """The number of a segment by its name."""
-    number, _, unique = name.partition("-")
-    return int(number) if number.isdigit() and unique.isalnum() | (unique == "") else None
+def _of_another_history(mark: int, target: str | None) -> bool:
+    """Whether it is a record behind another mark than that of the log as it stands."""
+    if target is None or marks.unseal(mark, target) is not None:
+        return False
+    return entries.decode_entry(target[marks.MARK_LETTERS :]) is not None
 
 
 def _forbidden(effect: Effect) -> NoReturn:

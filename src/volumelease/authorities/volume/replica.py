@@ -10,36 +10,33 @@ run between them. So after every effect, what was true before is looked at again
 from __future__ import annotations
 
 import errno
-import re
 from typing import Final, Protocol
 
 from volumelease.clock import Clock
 from volumelease.core import records
-from volumelease.core.records import CLOSING_ENTRIES, FORMAT_VERSION, SEGMENT_ENTRIES, Entry
+from volumelease.core.records import CLOSING_ENTRIES, SEGMENT_ENTRIES, Entry
 from volumelease.core.table import Outcome, Table
 from volumelease.effects import (
     Directory,
-    ListDirectory,
+    MakeDirectory,
     OpenDirectory,
     ReadFile,
-    ReadLink,
     Rename,
     Sleep,
     Steps,
 )
 from volumelease.errors import AuthorityUnreachable, LogDamaged
-from volumelease.wire import entries, snapshots
+from volumelease.wire import entries, marks
 
-from .layout import Layout
+from . import ground
+from .ground import GONE, READ_TRIES, RETRY_SECONDS, LogForgotten
+from .layout import Layout, number_of
+from .trail import Trail
 
 TRUST_SECONDS: Final = 5.0
-"""How long an open segment directory is used before its path is looked up again. Must stay well
-below the least retention: a directory whose entries were deleted would take commits again."""
-
-_READ_TRIES: Final = 5
-_RETRY_SECONDS: Final = 0.05
-_GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
-_DRAFT_NAME: Final = re.compile(r"[0-9]{1,18}-[0-9a-f]{1,64}\Z")
+"""How long an open segment directory is used before its path is looked up again, and how long an
+answer may take. Must stay well below the least retention: a directory whose entries were deleted
+would take commits again."""
 
 
 class Listener(Protocol):
@@ -63,17 +60,19 @@ class Replica:
         self.layout = layout
         self.table = Table()
         self.next_index = 0
+        self.name = ""
+        """The segment that ``next_index`` is in."""
+        self.mark: int | None = None
+        """The running mark at ``next_index``; None until the segment's beginning was read."""
         self.directory: Directory | None = None
-        self.last: tuple[int, str] | None = None
-        """Index and content of the last entry read: what a beat checks is still there."""
+        """Never set while ``mark`` is None."""
+        self.trail = Trail(layout, clock)
         self.garbage = 0
         self._clock = clock
         self._listener = listener
         self._opened_at = 0.0
-        self._elected: str | None = None
         self._loaded = False
         self._torn = False
-        self._compared = -1
 
     @property
     def segment(self) -> int:
@@ -82,11 +81,6 @@ class Replica:
     @property
     def place(self) -> int:
         return self.next_index % SEGMENT_ENTRIES
-
-    @property
-    def elected(self) -> str | None:
-        """The draft that became, or becomes, the current segment."""
-        return self._elected
 
     def distrust(self) -> None:
         """Look the segment up by its path before it is used again."""
@@ -102,13 +96,13 @@ class Replica:
         """
         while True:
             yield from self.arrive()
-            index, directory = self.next_index, self.directory
+            index, name, directory = self.next_index, self.name, self.directory
             if directory is None:
                 continue
             place = str(index % SEGMENT_ENTRIES)
             found, target = yield from self._read(place, directory)
             if found:
-                yield from self._take(index, target)
+                yield from self._take(index, target, name)
             elif index == self.next_index:
                 return
 
@@ -127,105 +121,122 @@ class Replica:
             now = self._clock.boottime()
             if self.directory is not None and now - self._opened_at < TRUST_SECONDS:
                 return
-            segment = self.segment
+            name = self.name
             try:
-                directory: Directory = yield OpenDirectory(self.layout.segment(segment))
+                directory: Directory = yield OpenDirectory(self.layout.segment(name))
             except OSError as error:
-                if error.errno not in _GONE:
+                if error.errno not in GONE:
                     raise self._trouble("open the log", error) from error
-                if segment == self.segment:
+                if name == self.name:
                     tries += 1
-                    yield from self._find_segment(segment, tries)
+                    yield from self._find_segment(name, tries)
                 continue
-            if self._elected is not None and segment == self.segment:
-                yield from self._compare_with_snapshot(segment, directory)
-            if segment == self.segment:
+            if name == self.name and self.mark is None:
+                yield from self._begin_segment(name, directory)
+            if name == self.name and self.mark is not None:
                 self.directory, self._opened_at = directory, now
 
-    def _compare_with_snapshot(self, segment: int, directory: Directory) -> Steps[None]:
-        """A segment begins with the table its author came to; ours, replayed, must be the same.
-        Two workers whose tables differ would each grant what the other holds."""
-        if self._compared == segment or self.next_index != segment * SEGMENT_ENTRIES:
-            return
-        found, text = yield from self._read("s0", directory)
-        if self.next_index != segment * SEGMENT_ENTRIES:
-            return
-        header = snapshots.decode_header(text) if found and text else None
-        if header is None or header.digest != snapshots.digest_of(self.table):
-            raise LogDamaged(
-                f"segment {segment} does not begin with the table that the log leads to",
-                where=self.layout.segment(segment),
-            )
-        self._compared = segment
+    def _begin_segment(self, name: str, directory: Directory) -> Steps[None]:
+        """The log led here: the segment must begin with the table that it led to."""
+        try:
+            digest = yield from ground.check_snapshot(self.layout, name, directory, self.table)
+        except LogDamaged:
+            yield from self.must_stand()
+            raise
+        if name == self.name and self.mark is None:
+            self.mark = marks.begin(name, digest)
+            self.trail.enter(name)
 
-    def _find_segment(self, segment: int, tries: int) -> Steps[None]:
-        """``log/<segment>`` is not there: it was elected and nobody moved it in place yet, or it
-        was retired long ago, or the log is gone."""
-        elected = self._elected
-        if elected is not None:
-            try:
-                yield Rename(self.layout.draft(elected), self.layout.segment(segment))
-            except OSError as error:
-                if error.errno not in _GONE | {errno.EEXIST, errno.ENOTEMPTY}:
-                    raise self._trouble("move the elected segment in place", error) from error
-            else:
-                return
+    def must_stand(self) -> Steps[None]:
+        """Errors: ``LogForgotten`` if the volume no longer holds what was read from it."""
+        try:
+            why = yield from self.trail.difference()
+        except OSError as error:
+            raise self._trouble("read the log", error) from error
+        if why:
+            raise LogForgotten(why, where=self.layout.segment(self.name))
+
+    def _find_segment(self, name: str, tries: int) -> Steps[None]:
+        """The segment is not in its place: it was elected and nobody moved it yet, or a crashed
+        master forgot that somebody did; or it was retired long ago, or the log is gone."""
+        try:
+            yield Rename(self.layout.draft(name), self.layout.segment(name))
+        except OSError as error:
+            if error.errno not in GONE | {errno.EEXIST, errno.ENOTEMPTY}:
+                raise self._trouble("move the elected segment in place", error) from error
+        else:
+            return
         if tries <= 1:
             return  # whoever moved it may have been faster than our own look-up
-        yield from self._replay_retired(segment)
-        if self.segment == segment:
-            yield from self.load()
+        yield from self._replay_retired(name)
+        if self.name != name:
+            return
+        names = yield from ground.segments_in(self.layout, "log")
+        newer = yield from ground.newest_settled(self.layout, names, number_of(name))
+        if newer is not None:
+            yield from self._load_segment(newer)
+            return
+        yield from self.must_stand()
+        if self.name == name:
+            yield from self._make_anew(name)
 
-    def _replay_retired(self, segment: int) -> Steps[None]:
+    def _make_anew(self, name: str) -> Steps[None]:
+        """The entry that elected a segment is there, and its draft was forgotten: everybody who
+        read the log so far knows what was in it."""
+        if self.mark is not None:
+            raise LogDamaged(f"segment {name} is gone", where=self.layout.segment(name))
+        try:
+            yield MakeDirectory(self.layout.segment(name))
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                raise self._trouble("make the elected segment", error) from error
+
+    def _replay_retired(self, name: str) -> Steps[None]:
         """Read a retired segment to its end. Nothing is ever committed there: its free places
         are free only because it is being deleted."""
         try:
-            directory: Directory = yield OpenDirectory(self.layout.retired(segment))
+            directory: Directory = yield OpenDirectory(self.layout.retired(name))
         except OSError:
             return
-        while self.segment == segment:
+        while self.name == name and self.mark is not None:
             index = self.next_index
             found, target = yield from self._read(str(index % SEGMENT_ENTRIES), directory)
             if not found:
                 return
-            yield from self._take(index, target)
+            yield from self._take(index, target, name)
 
     def _read(self, name: str, directory: Directory) -> Steps[tuple[bool, str | None]]:
-        """(whether there is something, its target or None for what is no symlink)."""
-        trouble: OSError | None = None
-        for _ in range(_READ_TRIES):
+        """An answer that took long is asked for again: the master may have crashed since, and a
+        beat looks only at what was known before it."""
+        while True:
+            asked_at = self._clock.boottime()
             try:
-                target: str = yield ReadLink(name, directory)
-            except OSError as error:
-                if error.errno == errno.ENOENT:
-                    return False, None
-                if error.errno == errno.EINVAL:
-                    return True, None
-                trouble = error
-            else:
-                if target:  # an entry being born can read as '' on some file systems
-                    return True, target
-            yield Sleep(_RETRY_SECONDS)
-        if trouble is None:
-            trouble = OSError(errno.EIO, "an entry of the log reads empty")
-        if trouble.errno in _GONE:
-            self.distrust()
-        raise self._trouble("read the log", trouble) from trouble
+                answer = yield from ground.read_place(self.layout, name, directory)
+            except AuthorityUnreachable:
+                self.distrust()
+                raise
+            if self._clock.boottime() - asked_at < TRUST_SECONDS:
+                return answer
 
-    def _take(self, index: int, target: str | None) -> Steps[None]:
+    def _take(self, index: int, target: str | None, name: str) -> Steps[None]:
+        """``name`` is the segment it was read in: another flow may have left that since."""
         entry: Entry | None = None
+        mark = self.mark
+        if mark is None or index != self.next_index or name != self.name:
+            return
         if target is not None:
-            name = entries.referenced_file(target)
-            if name is not None:
-                text = yield from self._read_record(index, name)
+            text = marks.unseal(mark, target)
+            record = None if text is None else entries.referenced_file(text)
+            if record is not None:
+                entry = entries.decode_entry((yield from self._read_record(index, record)))
+            elif text is not None and len(target) <= entries.INLINE_BYTES:
                 entry = entries.decode_entry(text)
-            elif len(target) <= entries.INLINE_BYTES:
-                entry = entries.decode_entry(target)
-        self.apply(index, entry, target)
+            # else: its author had read another history, which a crashed master forgot
+        self.apply(index, mark, entry, target)
 
     def _read_record(self, index: int, name: str) -> Steps[str]:
         trouble = "its content is not what its name says"
-        for _ in range(_READ_TRIES):
+        for _ in range(READ_TRIES):
             try:
                 content: bytes = yield ReadFile(self.layout.record(name))
             except OSError as error:
@@ -236,7 +247,7 @@ class Replica:
                     return text
             if index < self.next_index:
                 return ""  # another flow applied it meanwhile
-            yield Sleep(_RETRY_SECONDS)
+            yield Sleep(RETRY_SECONDS)
         raise LogDamaged(
             f"the record of log entry {index} can't be read: {trouble}",
             where=self.layout.record(name),
@@ -244,25 +255,27 @@ class Replica:
 
     # ---- applying
 
-    def apply(self, index: int, entry: Entry | None, target: str | None) -> None:
-        """Apply the entry of ``index``, unless another flow did so before."""
-        if index != self.next_index or self._torn:
+    def apply(self, index: int, mark: int, entry: Entry | None, target: str | None) -> None:
+        """Apply the entry of ``index``, unless another flow did so before. ``mark`` tells the
+        history that the entry follows: this replica may know another one by now."""
+        if index != self.next_index or self._torn or mark != self.mark:
             return
         # A signal handler may raise anywhere in here (Ctrl-C): a table left half changed is
         # thrown away and read anew.
         self._torn = True
-        self._apply(index, entry, target)
+        self._apply(index, entry, mark, target or "")
         self._torn = False
 
-    def _apply(self, index: int, entry: Entry | None, target: str | None) -> None:
-        self.last = (index, target or "")
+    def _apply(self, index: int, entry: Entry | None, mark: int, target: str) -> None:
         place = index % SEGMENT_ENTRIES
+        self.trail.add(index, self.name, place, target)
+        self.mark = marks.follow(mark, target)
         if entry is None:
             self.garbage += 1
         elif isinstance(entry.body, records.Next):
             if place >= CLOSING_ENTRIES and self._elects(entry.body):
-                self._elected = entry.body.draft
-                self.directory = None
+                self.name = entry.body.draft
+                self.directory = self.mark = None
                 self.next_index = (index // SEGMENT_ENTRIES + 1) * SEGMENT_ENTRIES
                 return
         elif place < CLOSING_ENTRIES:
@@ -273,102 +286,65 @@ class Replica:
         if self.place == SEGMENT_ENTRIES - 1:
             raise LogDamaged(
                 "garbage fills every place in which the segment could be closed",
-                where=self.layout.segment(self.segment),
+                where=self.layout.segment(self.name),
             )
         self.next_index += 1
 
     def _elects(self, body: records.Next) -> bool:
         """Whoever the author is: a newcomer has to close a segment before it can open its
         session, when all others died right before they would have closed it."""
-        if not _DRAFT_NAME.match(body.draft):
-            return False
-        return int(body.draft.partition("-")[0]) == self.segment + 1
+        return number_of(body.draft) == self.segment + 1
 
     # ---- starting from a snapshot
 
     def load(self) -> Steps[None]:
-        """Start from the newest segment's snapshot.
+        """Start from the newest segment that is settled; what follows is read and judged.
 
-        Errors: ``LogDamaged`` if there is none, or if it ends before what was known already.
+        Errors: ``LogDamaged`` if there is none.
         """
-        for _ in range(_READ_TRIES):
-            names: list[str] = yield from self._list_segments()
-            numbers = sorted(int(name) for name in names if name.isdigit())
-            if not numbers:
+        for _ in range(READ_TRIES):
+            names = yield from ground.segments_in(self.layout, "log")
+            if not names:
                 raise LogDamaged("the volume's log is gone", where=self.layout.folder("log"))
-            if numbers[-1] < self.segment and self._loaded:
-                raise LogDamaged(
-                    f"the log ends before segment {self.segment}, which was read before",
-                    where=self.layout.folder("log"),
-                )
-            loaded = yield from self._load_segment(numbers[-1])
-            if loaded:
+            newest = yield from ground.newest_settled(self.layout, names)
+            # None: what said so was forgotten. But nothing is retired without it, for long.
+            if (yield from self._load_segment(newest or names[0])):
                 return
-            yield Sleep(_RETRY_SECONDS)
+            yield Sleep(RETRY_SECONDS)
         raise LogDamaged("the newest segment can't be read", where=self.layout.folder("log"))
 
     def skip_ahead(self) -> Steps[None]:
-        """Go on from the newest snapshot if it is in a later segment.
+        """Go on from the newest settled segment if it is a later one than ours.
 
         A beat must know the whole tail before its deadline, and each entry read can cost a
-        switch interval of the interpreter when another thread computes: so the way to the tail is
-        never longer than one segment.
+        switch interval of the interpreter when another thread computes: so the way to the tail
+        is kept short.
         """
-        names = yield from self._list_segments()
-        newest = max((int(name) for name in names if name.isdigit()), default=0)
-        if newest > self.segment:
+        names = yield from ground.segments_in(self.layout, "log")
+        newest = yield from ground.newest_settled(self.layout, names, self.segment)
+        if newest is not None:
             yield from self._load_segment(newest)
 
-    def _list_segments(self) -> Steps[list[str]]:
-        try:
-            names: list[str] = yield ListDirectory(self.layout.folder("log"))
-        except OSError as error:
-            if error.errno in _GONE:
-                return []
-            raise self._trouble("list the log", error) from error
-        return names
-
-    def _load_segment(self, segment: int) -> Steps[bool]:
+    def _load_segment(self, name: str) -> Steps[bool]:
         opened_at = self._clock.boottime()
         before = self.next_index
-        try:
-            directory: Directory = yield OpenDirectory(self.layout.segment(segment))
-            text: str = yield ReadLink("s0", directory)
-            header = snapshots.decode_header(text)
-            if header is not None and header.format > FORMAT_VERSION:
-                raise LogDamaged(
-                    f"segment {segment} has format {header.format}; this version of "
-                    f"volumelease reads up to {FORMAT_VERSION}",
-                    where=self.layout.segment(segment),
-                    advice="Upgrade volumelease here",
-                )
-            chunks: list[str] = []
-            for number in range(header.chunks if header else 0):
-                chunk: str = yield ReadLink(f"s{number + 1}", directory)
-                chunks.append(chunk)
-        except OSError as error:
-            if error.errno in _GONE | {errno.EINVAL}:
-                return False  # retired meanwhile, or garbage
-            raise self._trouble("read the newest segment", error) from error
-        table = snapshots.decode_snapshot(header, chunks) if header else None
-        if table is None or header is None or header.segment != segment:
-            return False
+        beginning = yield from ground.read_snapshot(self.layout, name)
+        if beginning is None:
+            return False  # retired meanwhile, or garbage
         if self.next_index != before:
             return True  # another flow went on meanwhile
-        if self._loaded and segment * SEGMENT_ENTRIES < self.next_index:
+        first = number_of(name) * SEGMENT_ENTRIES
+        if self._loaded and first < self.next_index:
             return True
-        self.table = table
-        self.next_index = segment * SEGMENT_ENTRIES
-        self.directory, self._opened_at = directory, opened_at
-        self._elected = None
-        self.last = None
+        self.table = beginning.table
+        self.next_index = first
+        self.name = name
+        self.mark = marks.begin(name, beginning.digest)
+        self.directory, self._opened_at = beginning.directory, opened_at
+        self.trail.start(name)
         self._loaded = True
         self._listener.table_loaded()
         return True
 
     def _trouble(self, doing: str, error: OSError) -> AuthorityUnreachable:
-        return AuthorityUnreachable(
-            f"could not {doing} under {self.layout.base}: {error}",
-            root=self.layout.root,
-            seconds=0.0,
-        )
+        return ground.trouble(self.layout, doing, error)

@@ -20,18 +20,20 @@ from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.effects import CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
-from volumelease.model import Answer, Question
+from volumelease.model import Answer, Lost, Question
 from volumelease.wire.identity import Identity
 
 from . import survival
 from .breaking import Breaking
+from .cleaning import DEFAULT_RETENTION_SECONDS, Cleaning
 from .committer import Committer, SessionOver
+from .ground import LogForgotten
 from .layout import Layout
 from .membership import CHORE_BEATS, Membership
 from .publishing import Publishing
 from .replica import Replica
 from .requests import Requests
-from .segments import DEFAULT_RETENTION_SECONDS, Segments
+from .segments import Segments
 
 FIRST_POLL_SECONDS: Final = 0.002
 POLL_SECONDS: Final = 0.022
@@ -67,7 +69,8 @@ class Session:
         self.committer = Committer(self.replica, name, clock, turn, self.alive, self._turn_over)
         process = facts.process
         boot, spend = process.boot_id or name, self.committer.spend_reserve
-        self.segments = Segments(self.replica, name, clock, unique, boot, spend, retention_seconds)
+        self.segments = Segments(self.replica, name, clock, unique, spend)
+        cleaning = Cleaning(self.replica, name, clock, boot, retention_seconds)
         self._clock = clock
         self._wake = wake
         self.publishing = Publishing(
@@ -78,7 +81,7 @@ class Session:
         self.breaking = Breaking(self.replica, self.committer, self.timing, clock)
         replica, committer, timing = self.replica, self.committer, self.timing
         self.membership = Membership(
-            name, replica, committer, self.segments, self.breaking, timing, clock, here
+            name, replica, committer, self.segments, self.breaking, cleaning, timing, clock, here
         )
         self._counter = 0
         self._beats = 0
@@ -134,16 +137,27 @@ class Session:
 
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question; see ``Requests.ask``."""
-        return self.requests.ask(question)
+        try:
+            return (yield from self.requests.ask(question))
+        except LogForgotten as error:
+            self.pulse.lose(str(error))
+            self._wake(None)
+            return Lost(str(error))
 
     # ---- life
 
     def open(self) -> Steps[None]:
         """Begin: beat, then say so in the log."""
+        began_at = self._clock.boottime()
         yield from self.replica.catch_up()
         self.pulse = Pulse(self.timing, self._clock.read())
         yield from self._create_heartbeat()
-        done = yield from self.committer.commit(lambda: records.Open(self.facts))
+        try:
+            done = yield from self.committer.commit(lambda: records.Open(self.facts))
+            if self._clock.boottime() - began_at > self.timing.beat_interval:
+                yield from self.replica.must_stand()  # else the first beat is soon enough
+        except LogForgotten as error:
+            raise SessionOver(str(error), advice="Try again") from error
         if done is None or done.void or not self.alive():
             self.pulse.lose("the session could not be opened in time")
             raise SessionOver(self.pulse.lost)

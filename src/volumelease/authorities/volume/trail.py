@@ -1,0 +1,123 @@
+"""What one worker read and wrote lately, and whether it still stands on the volume.
+
+A master that crashes forgets a suffix, in time, of what it did; so of the log it forgets the last
+entries. Whoever read one of them is on a log of its own. It may go on there, at indexes that
+nobody else has come to, and what it writes itself does stand. So it is not enough to look at the
+last entry: every place counts that was read or written since the last time all was found in place.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from volumelease.clock import Clock
+from volumelease.effects import Directory, ReadLink, Sleep, Steps
+
+from . import ground
+from .layout import Layout, number_of
+
+FORGET_SECONDS: Final = 10.0
+"""What is older than this, a crashing master does not forget. MooseFS writes its change log from
+a thread of its own, right away; the rest is for a slow disk."""
+
+KEPT: Final = 8
+"""How many of the last places are looked at again though all were found in place since: what was
+forgotten can land once more, when the mount sent it twice, but not that many in a row."""
+
+_TRIES: Final = 3
+_PAUSE_SECONDS: Final = 0.1
+
+
+class Step(NamedTuple):
+    """A place of the log as this worker knows it; "" stands for what is no symlink."""
+
+    at: int
+    segment: str
+    place: int
+    target: str
+
+
+class Trail:
+    """The steps of one replica, and the segments it walked through."""
+
+    def __init__(self, layout: Layout, clock: Clock) -> None:
+        self.settled = ""
+        """The newest segment whose election can't be forgotten any more: whoever starts there
+        starts from the truth."""
+        self._layout = layout
+        self._clock = clock
+        self._steps: deque[Step] = deque()
+        self._entered: deque[tuple[str, float]] = deque()
+
+    def add(self, index: int, segment: str, place: int, target: str) -> None:
+        self._steps.append(Step(index, segment, place, target))
+
+    def enter(self, segment: str) -> None:
+        """This worker found ``segment`` elected, in place and whole."""
+        self._entered.append((segment, self._clock.boottime()))
+
+    def start(self, segment: str) -> None:
+        """This worker starts from ``segment``, which is settled."""
+        self._steps.clear()
+        self._entered.clear()
+        self._entered.append((segment, float("-inf")))
+
+    def difference(self) -> Steps[str]:
+        """Why the volume no longer holds what this worker knows, or "" if it does.
+
+        Errors: ``OSError``, ``AuthorityUnreachable``: the volume does not answer, no verdict.
+        """
+        now = self._clock.boottime()
+        steps = list(self._steps)
+        for segment, some in groupby(steps, key=attrgetter("segment")):
+            why = yield from self._segment_differs(segment, list(some))
+            if why:
+                return why
+        self._found_in_place(steps, now)
+        return ""
+
+    def _segment_differs(self, segment: str, steps: list[Step]) -> Steps[str]:
+        why = f"segment {segment} of the log is gone"
+        for _ in range(_TRIES):
+            directory = yield from ground.open_segment(self._layout, segment)
+            if directory is None:
+                names = yield from ground.segments_in(self._layout, "log")
+                if (
+                    yield from ground.newest_settled(self._layout, names, number_of(segment) + 1)
+                ) is not None:
+                    return ""  # deleted long after it was of any use
+            else:
+                why = yield from _compare(steps, directory)
+                if not why:
+                    return ""
+            yield Sleep(_PAUSE_SECONDS)  # retired, or deleted, this moment
+        return why
+
+    def _found_in_place(self, steps: list[Step], now: float) -> None:
+        """All that was known at ``now`` stands. So nothing can come to be forgotten that was
+        known ``FORGET_SECONDS`` before."""
+        if len(steps) > KEPT:
+            cut = steps[-KEPT].at
+            while self._steps and self._steps[0].at < cut:
+                self._steps.popleft()
+        while self._entered and self._entered[0][1] <= now - FORGET_SECONDS:
+            self.settled = self._entered.popleft()[0]
+
+
+def _compare(steps: list[Step], directory: Directory) -> Steps[str]:
+    for step in steps:
+        found: str | None = ""
+        try:
+            found = yield ReadLink(str(step.place), directory)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return f"entry {step.at} of the log is gone"
+            if error.errno != errno.EINVAL:
+                raise
+        if found != step.target:
+            return f"entry {step.at} of the log is not the one that was read before"
+    return ""

@@ -1,0 +1,63 @@
+"""Rules about a master that crashes and forgets what it had acknowledged."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from volumelease.authorities.volume import ground
+from volumelease.authorities.volume.replica import Replica
+from volumelease.authorities.volume.trail import Step, Trail
+from volumelease.core.table import Table
+from volumelease.effects import Directory, Steps
+from volumelease.wire import marks, snapshots
+
+Patches = list[tuple[Any, str, Any]]
+
+
+def mark_not_checked() -> Patches:
+    def trusting(mark: int, target: str) -> str | None:
+        return target[marks.MARK_LETTERS :]
+
+    return [(marks, "unseal", trusting)]
+
+
+def nothing_read_again() -> Patches:
+    def trusting(self: Trail) -> Steps[str]:
+        self._found_in_place([], self._clock.boottime())
+        return ""
+        yield
+
+    return [(Trail, "difference", trusting)]
+
+
+def last_entry_alone() -> Patches:
+    """What a beat looks at is what it knew last, as the first version did."""
+    difference = Trail.difference
+
+    def careless(self: Trail) -> Steps[str]:
+        self._steps = deque(list(self._steps)[-1:])
+        return (yield from difference(self))
+
+    return [(Trail, "difference", careless)]
+
+
+def settled_at_once() -> Patches:
+    found = Trail._found_in_place
+
+    def at_once(self: Trail, steps: list[Step], now: float) -> None:
+        found(self, steps, float("inf"))
+
+    return [(Trail, "_found_in_place", at_once)]
+
+
+def draft_not_made_anew() -> Patches:
+    def wait(self: Replica, name: str) -> Steps[None]:
+        return
+        yield
+
+    def check(layout: Any, name: str, directory: Directory, table: Table) -> Steps[str]:
+        yield from ground.read_place(layout, "s0", directory)
+        return snapshots.digest_of(table)
+
+    return [(Replica, "_make_anew", wait), (ground, "check_snapshot", check)]
