@@ -26,6 +26,7 @@ from volumelease import (
     VolumeNotFound,
     VolumeUnsuitable,
 )
+from volumelease.authorities.volume import segments, trail
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.volumes import Surroundings, Volumes
 from volumelease.paths.locate import locate
@@ -487,3 +488,20 @@ def test_a_link_that_moved_during_the_wait_is_followed_to_where_it_leads_now(
         (tmp_path / "new").rename(tmp_path / "current")
     thread.join()
     assert got == [(f"{tmp_path}/v2",)]
+
+
+def test_sessions_that_are_short_settle_and_retire_segments_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (segments, trail):
+        monkeypatch.setattr(module, "FORGET_SECONDS", 0.3)
+    found(tmp_path)
+    (home,) = [path for path in (tmp_path / ".volumelease").iterdir() if path.is_dir()]
+    until = time.monotonic() + 20
+    while time.monotonic() < until and not any((home / "retired").iterdir()):
+        volumes = Volumes(Surroundings.of_this_process()._replace(report=print))
+        for _ in range(60):
+            with volume_lease(tmp_path / "a", volumes=volumes):
+                pass
+        volumes.close()
+    assert any((home / "retired").iterdir())

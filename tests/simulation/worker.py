@@ -360,6 +360,13 @@ class Worker:
             self.fleet.tell("unsure", held.session.name, held.owner)
             self.fleet.world.note(self.process.name, f"downgrade: {error!r}")
 
+    def _let_go_of_lost(self, held: Held) -> Script:
+        """A lease that is being broken is let go of; with a lost session there is nothing left."""
+        if held.session.alive():
+            yield from self._release(held)
+        else:
+            self._end(held)
+
     def _release(self, held: Held) -> Script:
         if held.ended:
             return

@@ -28,6 +28,9 @@ FIRST_SEGMENT: Final = "0-0"
 SETTLED: Final = "settled"
 """What says, inside of a segment, that nothing before it can be forgotten any more."""
 
+SEEN: Final = "seen"
+"""What says, followed by the boot it speaks of, when a segment was first found elected."""
+
 _SEGMENT_NAME: Final = re.compile(r"[0-9]{1,18}-[0-9a-f]{1,64}\Z")
 
 

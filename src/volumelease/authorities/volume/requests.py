@@ -115,6 +115,9 @@ class Requests:
         """How a request stands; a lease is granted to its user only when everything that was
         decided under its paths is visible."""
         standing = self._standing(token)
+        if isinstance(standing, Lost) and not self._session_loss():
+            # Broken before its user had it: still in the table, it would stand in its owner's way.
+            yield from self._let_go(records.Cancel(token), token)
         if not isinstance(standing, Granted):
             return standing
         yield from self._publishing.settle(self._replica.table.holdings[token].keys)

@@ -24,6 +24,7 @@ from volumelease.core.table import Table
 from volumelease.effects import (
     ListDirectory,
     MakeDirectory,
+    ReadLink,
     Rename,
     Sleep,
     Steps,
@@ -34,7 +35,7 @@ from volumelease.wire import entries, marks, snapshots
 
 from . import ground
 from .ground import GONE
-from .layout import FIRST_SEGMENT, SETTLED, Layout, number_of
+from .layout import FIRST_SEGMENT, SEEN, SETTLED, Layout, number_of
 from .replica import Replica
 from .trail import FORGET_SECONDS
 
@@ -45,6 +46,7 @@ directory and snapshot), its election, and some releases."""
 _FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
 _TRIES: Final = 8
 _PAUSE_SECONDS: Final = 0.05
+_MOST_LOOKED_BACK: Final = 64
 _HOLDINGS_A_CHUNK: Final = 8
 
 
@@ -57,6 +59,7 @@ class Segments:
         author: str,
         clock: Clock,
         unique: Callable[[], str],
+        boot_id: str,
         spend_reserve: Callable[[], Steps[bool]],
     ) -> None:
         self._replica = replica
@@ -64,9 +67,12 @@ class Segments:
         self._author = author
         self._clock = clock
         self._unique = unique
+        self._boot_id = boot_id
         self._spend_reserve = spend_reserve
         self._settled: deque[tuple[str, float]] = deque()
-        self._retired_by = ""
+        self._noted: set[str] = set()
+        self._noted_settled: set[str] = set()
+        self._looked_back = False
 
     # ---- closing a segment and electing the next
 
@@ -148,17 +154,66 @@ class Segments:
     def settle(self) -> Steps[bool]:
         """Say of the newest segment that is settled that it is; retire what came long before.
         Returns whether it did."""
-        name = self._replica.trail.settled
-        known = self._settled
-        last = known[-1][0] if known else self._retired_by
-        if name not in ("", FIRST_SEGMENT, last):
-            try:
-                yield Symlink("-", f"{self._layout.segment(name)}/{SETTLED}")
-            except OSError as error:
-                if error.errno != errno.EEXIST:
+        if not self._looked_back:
+            self._looked_back = True
+            yield from self._look_back()
+        yield from self._note_elected()
+        for name in self._replica.trail.settled_before():
+            if name != FIRST_SEGMENT and name not in self._noted_settled:
+                path = f"{self._layout.segment(name)}/{SETTLED}"
+                since = yield from self._note(path, f"{self._boot_id} ")
+                if since is None:
                     return False
-            known.append((name, self._clock.boottime()))
+                self._noted_settled.add(name)
+                self._settled.append((name, since))
         return (yield from self._retire_before())
+
+    def _look_back(self) -> Steps[None]:
+        """What others noted long enough ago to retire by it; sessions can be shorter than that."""
+        names = yield from ground.segments_in(self._layout, "log")
+        for name in names[-2 : -2 - _MOST_LOOKED_BACK : -1]:
+            try:
+                text: str = yield ReadLink(f"{self._layout.segment(name)}/{SETTLED}")
+                since = float(text.removeprefix(f"{self._boot_id} "))
+            except (OSError, ValueError):
+                continue
+            if since <= self._clock.boottime() - FORGET_SECONDS:
+                self._settled.append((name, since))
+                return
+
+    def _note_elected(self) -> Steps[None]:
+        """Note when a segment was first found elected, in the clock that all processes of this
+        boot share: a session can be shorter than what a crashing master may forget, and if no
+        longer one came, nothing would ever be settled. A note that stands proves that what was
+        there before it stands."""
+        trail = self._replica.trail
+        for name in trail.unsettled():
+            if name not in self._noted:
+                path = f"{self._layout.segment(name)}/{SEEN}.{self._boot_id}"
+                since = yield from self._note(path)
+                if since is not None:
+                    self._noted.add(name)
+                    trail.entered_before(name, since)
+        trail.judge()
+
+    def _note(self, path: str, prefix: str = "") -> Steps[float | None]:
+        """Since when that note is there, by the clock of this boot; made now if it is missing, or
+        from now on if it is another boot's. None: nobody knows."""
+        now = self._clock.boottime()
+        try:
+            yield Symlink(f"{prefix}{now!r}", path)
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                return None
+            try:
+                text: str = yield ReadLink(path)
+            except OSError:
+                return None
+            try:
+                return float(text.removeprefix(prefix))
+            except ValueError:
+                return now
+        return now
 
     def _retire_before(self) -> Steps[bool]:
         """Retire by the newest mark that can't be forgotten either: a newcomer must always find
@@ -169,7 +224,6 @@ class Segments:
             name, _ = known.popleft()
         if not name or not (yield from ground.is_settled(self._layout, name)):
             return False
-        self._retired_by = name
         yield from self.retire(number_of(name))
         return True
 

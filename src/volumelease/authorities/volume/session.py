@@ -69,7 +69,7 @@ class Session:
         self.committer = Committer(self.replica, name, clock, turn, self.alive, self._turn_over)
         process = facts.process
         boot, spend = process.boot_id or name, self.committer.spend_reserve
-        self.segments = Segments(self.replica, name, clock, unique, spend)
+        self.segments = Segments(self.replica, name, clock, unique, boot, spend)
         cleaning = Cleaning(self.replica, name, clock, boot, retention_seconds)
         self._clock = clock
         self._wake = wake

@@ -52,6 +52,8 @@ class Trail:
         self._clock = clock
         self._steps: deque[Step] = deque()
         self._entered: deque[tuple[str, float]] = deque()
+        self._stood_at = float("-inf")
+        self._started_from = ""
 
     def add(self, index: int, segment: str, place: int, target: str) -> None:
         self._steps.append(Step(index, segment, place, target))
@@ -59,6 +61,21 @@ class Trail:
     def enter(self, segment: str) -> None:
         """This worker found ``segment`` elected, in place and whole."""
         self._entered.append((segment, self._clock.boottime()))
+
+    def unsettled(self) -> list[str]:
+        """The segments that this worker found elected, and that may still be forgotten."""
+        return [segment for segment, at in self._entered if at > float("-inf")]
+
+    def settled_before(self) -> list[str]:
+        """Settled segments that are worth noting: the one this worker started from, which others
+        noted long ago, and the newest."""
+        return list(dict.fromkeys(name for name in (self._started_from, self.settled) if name))
+
+    def entered_before(self, segment: str, at: float) -> None:
+        """Somebody found ``segment`` elected at ``at`` (boottime) already."""
+        for number, (name, known) in enumerate(self._entered):
+            if name == segment:
+                self._entered[number] = (name, min(at, known))
 
     def start(self, segment: str) -> None:
         """This worker starts from ``segment``, which is settled."""
@@ -104,8 +121,15 @@ class Trail:
             cut = steps[-KEPT].at
             while self._steps and self._steps[0].at < cut:
                 self._steps.popleft()
-        while self._entered and self._entered[0][1] <= now - FORGET_SECONDS:
+        self._stood_at = now
+        self.judge()
+
+    def judge(self) -> None:
+        """Find the newest segment that is settled. What led to a segment is older than it."""
+        cut = self._stood_at - FORGET_SECONDS
+        while any(at <= cut for _, at in self._entered):
             self.settled = self._entered.popleft()[0]
+            self._started_from = self._started_from or self.settled
 
 
 def _compare(steps: list[Step], directory: Directory) -> Steps[str]:
