@@ -119,7 +119,7 @@ def abandoned_answers_kept() -> Patches:
     def keep(self: Requests, acquire: Acquire) -> None:
         """Only what no call was ever answered with is given back."""
 
-    return [(Requests, "_give_up", keep)]
+    return [(Requests, "give_up", keep)]
 
 
 def orphans_dropped() -> Patches:
