@@ -222,13 +222,14 @@ class _Waker:
     def __init__(self, orphaned: Callable[[], Any]) -> None:
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
+        self._over = False
         self._orphaned = orphaned
 
     def set(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._wake)
         except RuntimeError:  # the loop is closed
-            if not self._future.done():
+            if not self._over:
                 self._orphaned()
 
     def _wake(self) -> None:
@@ -245,8 +246,8 @@ class _Waker:
                 timer.cancel()
 
     def over(self) -> None:
-        """Whoever waited is awake, however it came."""
-        self._future.cancel()
+        """Nobody waits any more."""
+        self._over = True
 
 
 async def _done(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ class Interruption:
     def __init__(self, lease: Lease) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._task = task
+        self._task = weakref.ref(task)  # else a loop that is gone would keep it, and its lease
         self._loop = asyncio.get_running_loop()
         self._before = task.cancelling()
         self._cancelled = False
@@ -101,14 +102,16 @@ class Interruption:
             self._loop.call_soon_threadsafe(self._cancel, str(lease._lost_error()))
 
     def _cancel(self, why: str) -> None:
-        if not self._over:
+        task = self._task()
+        if task is not None and not self._over:
             self._cancelled = True
-            self._task.cancel(why)
+            task.cancel(why)
 
     def over(self, error: BaseException | None) -> bool:
         """The block ends. Returns whether this alone is why."""
         self._over = True
-        if not self._cancelled:
+        task = self._task()
+        if task is None or not self._cancelled:
             return False
-        alone = self._task.uncancel() <= self._before
+        alone = task.uncancel() <= self._before
         return alone and isinstance(error, asyncio.CancelledError)

@@ -212,7 +212,7 @@ class Volumes:
     def session(self, root: VolumeRoot) -> HostedSession:
         """The live session of this process on that volume; a new one if the last was lost."""
         with self._lock:
-            known = self.live(root)
+            known = self._open(root)
             if known is not None:
                 return known
             self._refuse_when_closed()
@@ -234,7 +234,7 @@ class Volumes:
                 retention_seconds=self.surroundings.retention_seconds,
             )
             self._identities[root.real_root] = identity
-            known = self.live(root)
+            known = self._open(root)
             if known is not None:
                 return known  # the same volume through another mount point
             hosted.open()
@@ -251,8 +251,11 @@ class Volumes:
         identity = self._identities.get(root.real_root)
         return root.real_root if identity is None else identity.id
 
-    def live(self, root: VolumeRoot) -> HostedSession | None:
+    def live(self, root: VolumeRoot) -> Hosted | None:
         """The live session of this process on that volume, if it has one. Never blocks."""
+        return self._open(root)
+
+    def _open(self, root: VolumeRoot) -> HostedSession | None:
         identity = self._identities.get(root.real_root)
         known = self._sessions.get(identity.id) if identity else None
         return known if known is not None and not known.over else None
@@ -360,3 +363,11 @@ _process = _Process()
 
 def of_this_process() -> Volumes:
     return _process.get()
+
+
+def exchange(volumes: Volumes | None) -> Volumes | None:
+    """Put others in the place of this process's volumes, for tests; None: its real ones, made
+    when they are needed. Returns those that were there."""
+    with _process.lock:
+        before, _process.volumes = _process.volumes, volumes
+    return before
