@@ -108,7 +108,9 @@ class Requests:
                 return body
             return None
 
-        done = yield from self._committer.commit(decide)
+        done = yield from self._committer.commit(
+            decide, wanted=lambda: self._asking.get(id(question), False)
+        )
         if done is None:
             return answers.busy(self._replica.table, question)
         if done.void:
