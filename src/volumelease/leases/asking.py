@@ -31,11 +31,16 @@ class volume_lease:
     holds a conflicting lease on that path, its parents or anything below it, and lets go at the
     end. Several paths are granted together or not at all. Also a decorator.
 
+    In an event loop ``async with``, or the decorator on a coroutine function: the loop never waits
+    for the volume, and a cancellation gives back. The current task is the owner then, else the
+    current thread; owners exclude each other, so what a block starts borrows with
+    ``lease.lend()``.
+
     ``shared=True``: any number of holders, but no exclusive one. ``timeout`` in seconds (None
     waits for ever, 0 tries once). ``on_lost``: ``"raise"`` raises ``LeaseLost`` at the next
-    check and at the end of the block, ``"signal"`` also sends SIGTERM to this process and
-    SIGKILL before another session may take over, ``"ignore"`` only records. ``reason`` is shown
-    to whoever waits.
+    check and at the end of the block, and cancels the task of an ``async with``; ``"signal"``
+    also sends SIGTERM to this process and SIGKILL before another session may take over;
+    ``"ignore"`` only records. ``reason`` is shown to whoever waits.
 
     Promise: at most one live lease covers any path exclusively, across hosts, whatever crashes.
     Limit: it excludes those who ask. A process that writes without a lease is not stopped, and a
