@@ -13,12 +13,13 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import imports, uncontended
+from . import asynchronous, imports, uncontended
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "uncontended": uncontended.run,
     "imports": imports.run,
+    "asynchronous": asynchronous.run,
 }
 RESULTS = Path(__file__).parent / "results"
 

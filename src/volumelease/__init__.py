@@ -5,6 +5,8 @@
     with volume_lease("/runpod-volume/models/llama"):
         ...  # nobody else in the fleet holds this path, its parents or anything below
 
+In an event loop, ``async with``. Tests need no volume: ``volumelease.testing``.
+
 At most one live lease covers any path exclusively, across hosts, under crashes, pauses and
 partitions. The limit: a lease excludes those who ask for one; a process that writes in place
 without a lease is not stopped.

@@ -5,8 +5,8 @@ An expected refusal is a value here; what nobody expects is an exception.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -202,14 +202,23 @@ class Notice(NamedTuple):
     text: str
 
 
-Step: TypeAlias = Ask | Wait | Notice
+class Call(NamedTuple):
+    """Do what may block on the volume besides a question: find a path, open a session. Resumed
+    with the value it returns."""
+
+    work: Callable[[], Any]
+
+
+Step: TypeAlias = Ask | Wait | Notice | Call
 
 
 class Resumed(NamedTuple):
-    """What a driver hands back: the time now (boottime), and the answer if one was asked for."""
+    """What a driver hands back: the time now (boottime), the answer if one was asked for, and
+    the value of a call."""
 
     now: float
     answer: Answer | None = None
+    value: Any = None
 
 
 Flow: TypeAlias = Generator[Step, Resumed, T]

@@ -160,6 +160,6 @@ def test_nothing_can_be_published_under_a_lease_that_is_being_broken(volume: Pat
         words = ("break", volume / "a", "--token", str(lease.token), "--reason", "stuck")
         with Running(*words):
             eventually(lambda: picture_of(volume).table.breaking)
-            hosted = lease._hosted
+            hosted: Any = lease._hosted
             body = records.Publish(lease.token, "stage/x", Claim("a", "a"))
             assert hosted.run(hosted.session.committer.commit(lambda: body)).void

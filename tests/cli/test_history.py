@@ -81,7 +81,7 @@ def test_a_broken_lease_tells_who_broke_it_and_why(volume: Path) -> None:
 
 def test_publishes_are_told_with_what_became_of_them(volume: Path) -> None:
     with a_process() as volumes, volume_lease(volume / "a", volumes=volumes) as lease:
-        hosted = lease._hosted
+        hosted: Any = lease._hosted
 
         def commit(body: records.Body) -> int:
             index: int = hosted.run(hosted.session.committer.commit(lambda: body)).at

@@ -92,7 +92,7 @@ def test_records_of_a_stranger_and_of_what_is_over_are_named(volume: Path) -> No
 
 def test_refusals_that_the_rules_expect_are_counted_and_are_no_findings(volume: Path) -> None:
     with a_process() as volumes, volume_lease(volume / "a", volumes=volumes) as lease:
-        hosted = lease._hosted
+        hosted: Any = lease._hosted
         body = records.Publish(lease.token, "stage/x", Claim("b", "b"))
         hosted.run(hosted.session.committer.commit(lambda: body))
     document = json.loads(run("verify", "--json", volume).stdout)
@@ -166,12 +166,13 @@ def test_leases_of_a_session_that_the_table_does_not_know_are_named(volume: Path
 def test_a_publish_that_nobody_applied_is_named_when_its_session_is_over(volume: Path) -> None:
     wanted = partial(volume_lease, on_lost="ignore")
     with a_process() as volumes, wanted(volume / "a", volumes=volumes) as lease:
-        commit = lease._hosted.session.committer.commit
+        hosted: Any = lease._hosted
+        commit = hosted.session.committer.commit
         body = records.Publish(lease.token, "stage/x", Claim("a/b", "a/b"))
-        done = lease._hosted.run(commit(lambda: body))
+        done = hosted.run(commit(lambda: body))
         assert findings(volume) == []
         assert "1 publish to be applied" in run("verify", volume).stdout
-        lease._hosted.run(commit(records.Close))  # as if it had died: it applies nothing
+        hosted.run(commit(records.Close))  # as if it had died: it applies nothing
     (finding,) = findings(volume)
     assert finding[:2] == ("publish", done.at)
 

@@ -2,138 +2,124 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, TypeVar
 
 import pytest
 
-from volumelease.authorities.memory import MemoryAuthority, MemorySession
+from volumelease.authorities.memory import MemoryAuthority
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
 from volumelease.core.records import SessionFacts
+from volumelease.drivers import asyncio as on_a_loop
+from volumelease.drivers import threads as in_this_thread
+from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
-from volumelease.drivers.threads import Monitor, WaitingRoom, run_flow
 from volumelease.errors import LeaseDeadlock, LeaseTimeout
 from volumelease.host import this_process
 from volumelease.leases.flows import SessionEnded, acquire
 from volumelease.leases.hosting import HostedSession
+from volumelease.leases.talking import Conversation
 from volumelease.model import (
     Acquire,
     Answer,
     Claim,
     Downgrade,
     Ended,
+    Flow,
     Granted,
     Lost,
     Question,
     Release,
     Waiting,
 )
+from volumelease.testing.hosted import HostedInMemory, Memory
+
+T = TypeVar("T")
+Driver = Callable[[Flow[Any], Any], Any]
+Hosted = HostedInMemory | HostedSession
+
+CREW: Final = Crew()
 
 
-class Member(Protocol):
-    """One session of the authority under test, blocking."""
-
-    def ask(self, question: Question) -> Answer: ...
-
-    def wait(self, token: int, seconds: float) -> None: ...
-
-    def notice(self, text: str) -> None: ...
-
-    def now(self) -> float: ...
-
-    def end(self) -> None:
-        """Let go of everything, as a session that closes."""
+def with_asyncio(flow: Flow[T], host: on_a_loop.AsyncHost) -> T:
+    return asyncio.run(on_a_loop.run_flow(flow, host, CREW))
 
 
-class InMemory:
-    """A memory session as the thread driver sees it."""
-
-    lock = threading.RLock()
-
-    def __init__(self, session: MemorySession, room: WaitingRoom) -> None:
-        self.session, self.room = session, room
-
-    def ask(self, question: Question) -> Answer:
-        with self.lock:
-            answer = self.session.ask(question)
-        self.room.wake(None)
-        return answer
-
-    def wait(self, token: int, seconds: float) -> None:
-        def still(token: int) -> bool:
-            with self.lock:
-                held = self.session._authority.table.holdings.get(token)
-                return held is not None and not held.granted
-
-        self.room.wait(token, seconds, still)
-
-    def notice(self, text: str) -> None:
-        raise AssertionError(text)
-
-    def now(self) -> float:
-        return SystemClock().boottime()
-
-    def end(self) -> None:
-        with self.lock:
-            self.session.close()
-        self.room.wake(None)
+DRIVERS: Final[dict[str, Driver]] = {
+    "threads": in_this_thread.run_flow,
+    "asyncio": with_asyncio,
+}
 
 
-class OnVolume:
-    """A hosted session as the thread driver sees it."""
+class Member:
+    """One session of the authority under test, under the driver under test."""
 
-    def __init__(self, hosted: HostedSession) -> None:
+    def __init__(self, hosted: Hosted, driver: Driver) -> None:
         self.hosted = hosted
-        self.talk = hosted.talk()
+        self.driver = driver
+        self.talk = Conversation(SystemClock(), None, hosted)
 
     def ask(self, question: Question) -> Answer:
-        return self.talk.ask(question)
-
-    def wait(self, token: int, seconds: float) -> None:
-        self.talk.wait(token, seconds)
-
-    def notice(self, text: str) -> None:
-        raise AssertionError(text)
+        return self.hosted.ask(question)
 
     def now(self) -> float:
         return self.talk.now()
 
+    def run(self, flow: Flow[T], host: Any = None) -> T:
+        result: T = self.driver(flow, host or self.talk)
+        return result
+
     def end(self) -> None:
+        """Let go of everything, as a session that closes."""
         self.hosted.close()
 
 
+def no_notice(text: str) -> None:
+    raise AssertionError(text)
+
+
 @pytest.fixture(params=["memory", "volume"])
-def join(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Member]]:
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]:
     """Makes one more session of one authority."""
-    members: list[Any] = []
     if request.param == "memory":
-        authority, room = MemoryAuthority(SystemClock()), WaitingRoom()
+        memory = Memory(MemoryAuthority(SystemClock()), no_notice, SystemClock())
+        return lambda: HostedInMemory(memory, SessionFacts(this_process()))
+    files = Files(this_process())
+    wanted = founding.Founding("0badcafe", ttl=15.0, created=0.0, ready=True)
+    steps = founding.found(str(tmp_path), wanted)
+    identity, _ = in_this_thread.Monitor(files).run(steps)
 
-        def join() -> Member:
-            members.append(InMemory(authority.open(), room))
-            return members[-1]  # type: ignore[no-any-return] # a list of both kinds
-    else:
-        files = Files(this_process())
-        wanted = founding.Founding("0badcafe", ttl=15.0, created=0.0, ready=True)
-        identity, _ = Monitor(files).run(founding.found(str(tmp_path), wanted))
+    def on_volume() -> HostedSession:
+        hosted = HostedSession(
+            identity=identity,
+            layout=Layout(str(tmp_path), identity.id),
+            facts=SessionFacts(this_process()),
+            clock=SystemClock(),
+            performer=files,
+            report=no_notice,
+            retention_seconds=600.0,
+        )
+        hosted.open()
+        return hosted
 
-        def join() -> Member:
-            hosted = HostedSession(
-                identity=identity,
-                layout=Layout(str(tmp_path), identity.id),
-                facts=SessionFacts(this_process()),
-                clock=SystemClock(),
-                performer=files,
-                report=print,
-                retention_seconds=600.0,
-            )
-            hosted.open()
-            members.append(OnVolume(hosted))
-            return members[-1]  # type: ignore[no-any-return] # a list of both kinds
+    return on_volume
+
+
+@pytest.fixture(params=DRIVERS)
+def join(
+    request: pytest.FixtureRequest, host: Callable[[], Hosted]
+) -> Iterator[Callable[[], Member]]:
+    """Makes one more session, under one driver."""
+    members: list[Member] = []
+
+    def join() -> Member:
+        members.append(Member(host(), DRIVERS[request.param]))
+        return members[-1]
 
     yield join
     for member in members:
@@ -149,7 +135,7 @@ def take(
 ) -> int:
     claims = tuple(Claim(path, path) for path in paths)
     question = Acquire(claims=claims, exclusive=not shared, owner=owner)
-    granted = run_flow(acquire(question, str(paths), member.now(), timeout), member)
+    granted = member.run(acquire(question, str(paths), member.now(), timeout))
     assert isinstance(granted, Granted)
     return granted.token
 
@@ -282,14 +268,17 @@ def test_an_interrupted_wait_is_given_back(join: Callable[[], Member]) -> None:
         pass
 
     class Impatient:
+        def still_waits(self, token: int) -> bool:
+            raise Interrupted
+
         def wait(self, token: int, seconds: float) -> None:
             raise Interrupted
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(other, name)
+            return getattr(other.talk, name)
 
     with pytest.raises(Interrupted):
-        run_flow(flow, Impatient())
+        other.run(flow, Impatient())
     one.ask(Release(token))
     take(third, "a")
 
@@ -310,10 +299,10 @@ def test_an_answer_that_nobody_heard_is_given_back(join: Callable[[], Member]) -
             return answer
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(one, name)
+            return getattr(one.talk, name)
 
     with pytest.raises(Interrupted):
-        run_flow(flow, Deaf())
+        one.run(flow, Deaf())
     take(other, "a")
 
 
@@ -322,5 +311,5 @@ def test_a_session_that_was_ended_holds_nothing(join: Callable[[], Member]) -> N
     take(one, "a")
     one.end()
     question = Acquire((Claim("b", "b"),), True, "owner")
-    assert isinstance(run_flow(acquire(question, "b", one.now(), 0), one), SessionEnded)
+    assert isinstance(one.run(acquire(question, "b", one.now(), 0)), SessionEnded)
     take(other, "a")

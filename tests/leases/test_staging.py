@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
@@ -363,4 +364,41 @@ def test_threads_of_one_lease_publish_side_by_side(volumes: Volumes, tmp_path: P
             thread.join()
     assert not errors
     assert sorted(path.read_text() for path in (tmp_path / "d").iterdir()) == ["4"] * 8
+    assert leftovers(tmp_path) == []
+
+
+# ---- on an event loop
+
+
+def test_a_draft_is_published_without_blocking_the_loop(volumes: Volumes, tmp_path: Path) -> None:
+    async def write() -> None:
+        async with volume_lease(tmp_path / "m", volumes=volumes) as lease:
+            async with lease.stage() as draft:
+                draft.mkdir()
+                (draft / "w").write_text("x")
+            with pytest.raises(RuntimeError):
+                async with lease.stage() as draft:
+                    draft.write_text("half")
+                    raise RuntimeError
+
+    asyncio.run(write())
+    assert (tmp_path / "m" / "w").read_text() == "x"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_task_that_is_cancelled_while_its_draft_is_prepared_leaves_nothing(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    async def write() -> None:
+        async with volume_lease(tmp_path / "m", volumes=volumes) as lease:
+            for _ in range(20):
+                stage = lease.stage()
+                task = asyncio.ensure_future(stage.__aenter__())
+                await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        await asyncio.sleep(0.5)
+
+    asyncio.run(write())
     assert leftovers(tmp_path) == []

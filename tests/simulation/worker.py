@@ -28,10 +28,10 @@ from volumelease.model import (
     Flow,
     GiveBack,
     Granted,
-    Notice,
     Question,
     Release,
     Resumed,
+    Step,
     Wait,
     Waiting,
 )
@@ -260,7 +260,7 @@ class Worker:
         except StopIteration as finished:
             return finished.value
 
-    def _perform(self, step: Ask | Wait | Notice, wish: Wish, *, patient: bool) -> Script:
+    def _perform(self, step: Step, wish: Wish, *, patient: bool) -> Script:
         clock = self.process.host.clock
         if isinstance(step, Ask):
             seconds = None if patient else self._patience(step.question, wish)

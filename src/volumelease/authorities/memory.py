@@ -7,6 +7,7 @@ excludes nobody outside this process and forgets everything at its end.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import assert_never
 
 from volumelease.clock import Clock
@@ -39,6 +40,8 @@ class MemoryAuthority:
 
     def __init__(self, clock: Clock) -> None:
         self.table = Table(grace=False)
+        self.tell: Callable[[Outcome], None] = lambda _: None
+        """Called with what each commit granted and ended."""
         self._clock = clock
         self._indexes = itertools.count()
         self._names = itertools.count(1)
@@ -56,7 +59,9 @@ class MemoryAuthority:
     def commit(self, author: str, body: Body) -> tuple[int, Outcome]:
         index = next(self._indexes)
         entry = Entry(author, index, round(self._clock.wall(), 3), body)
-        return index, self.table.apply(index, entry)
+        outcome = self.table.apply(index, entry)
+        self.tell(outcome)
+        return index, outcome
 
 
 class MemorySession:

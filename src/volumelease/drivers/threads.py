@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from volumelease.effects import Effect, Steps
-from volumelease.model import Answer, Ask, Flow, Notice, Question, Resumed, Wait
+from volumelease.model import Answer, Ask, Call, Flow, Question, Resumed, Step, Wait
 
 T = TypeVar("T")
 
@@ -82,35 +82,51 @@ class Monitor:
                 trouble = error
 
 
+class Waker(Protocol):
+    """What a waiter leaves behind to be told: a ``threading.Event`` is one."""
+
+    def set(self) -> None: ...
+
+
 class WaitingRoom:
-    """Where threads wait for news about a token."""
+    """Where whoever waits for news about a token leaves word: threads here, tasks of an event
+    loop in ``drivers.asyncio``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._events: dict[int, threading.Event] = {}
+        self._wakers: dict[int, Waker] = {}
 
     def wake(self, token: int | None) -> None:
         """There is news about ``token``, or (None) about everything. Never blocks for long."""
         with self._lock:
             if token is None:
-                events = list(self._events.values())
+                wakers = list(self._wakers.values())
             else:
-                event = self._events.get(token)
-                events = [] if event is None else [event]
-        for event in events:
-            event.set()
+                waker = self._wakers.get(token)
+                wakers = [] if waker is None else [waker]
+        for waker in wakers:
+            waker.set()
+
+    def enter(self, token: int, waker: Waker) -> None:
+        """Have ``waker`` set when there is news about ``token``; one for each token. Then look
+        whether the news came before."""
+        with self._lock:
+            self._wakers[token] = waker
+
+    def leave(self, token: int) -> None:
+        with self._lock:
+            self._wakers.pop(token, None)
 
     def wait(self, token: int, seconds: float, waits: Callable[[int], bool]) -> None:
         """Sleep until there is news, at most ``seconds``; not at all if ``waits`` says that the
         news came before we sat down."""
-        with self._lock:
-            event = self._events.setdefault(token, threading.Event())
+        event = threading.Event()
+        self.enter(token, event)
         try:
             if waits(token):
                 event.wait(seconds)
         finally:
-            with self._lock:
-                self._events.pop(token, None)
+            self.leave(token)
 
 
 class Host(Protocol):
@@ -131,7 +147,7 @@ def run_flow(flow: Flow[T], authority: Host) -> T:
         step = next(flow)
         while True:
             try:
-                resumed = _perform(step, authority)
+                resumed = perform(step, authority)
             except BaseException as error:  # noqa: BLE001 - thrown into the flow
                 step = flow.throw(error)
             else:
@@ -141,10 +157,13 @@ def run_flow(flow: Flow[T], authority: Host) -> T:
         return result
 
 
-def _perform(step: Ask | Wait | Notice, authority: Host) -> Resumed:
+def perform(step: Step, authority: Host) -> Resumed:
+    """Do one step of a flow in this thread. Errors: those of the authority, and of a call."""
     if isinstance(step, Ask):
         answer = authority.ask(step.question)
         return Resumed(authority.now(), answer)
+    if isinstance(step, Call):
+        return Resumed(authority.now(), None, step.work())
     if isinstance(step, Wait):
         authority.wait(step.token, step.seconds)
     else:

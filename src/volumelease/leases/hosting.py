@@ -19,7 +19,6 @@ from volumelease.authorities.volume.session import Session
 from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.threads import (
-    Abandoned,
     Errand,
     Monitor,
     Patience,
@@ -29,8 +28,10 @@ from volumelease.drivers.threads import (
 )
 from volumelease.effects import Steps
 from volumelease.errors import LeaseError
-from volumelease.model import Answer, Claim, Holder, Question, Waiting
+from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
+
+from .talking import Conversation
 
 _GIVE_BACK_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 1.0
@@ -101,6 +102,13 @@ class HostedSession:
             return "it belongs to the process that this one was forked from"
         return self.session.loss_of(token)
 
+    def remaining_seconds(self) -> float:
+        return self.session.remaining_seconds()
+
+    def last_seconds(self) -> float:
+        """Half of what passes between a loss here and the first moment of somebody else."""
+        return (self.session.timing.margin + self.session.timing.cache) / 2
+
     def _start(self, work: Callable[[], None], name: str) -> None:
         threading.Thread(target=work, name=name, daemon=True).start()
 
@@ -144,7 +152,12 @@ class HostedSession:
         self._room.wake(token)
         self._news.set()
 
-    def _still_waits(self, token: int) -> bool:
+    @property
+    def room(self) -> WaitingRoom:
+        return self._room
+
+    def still_waits(self, token: int) -> bool:
+        """Whether that request is still queued, in a session that lives."""
         with self._monitor.lock:
             holding = self.session.replica.table.holdings.get(token)
             return self.session.alive() and holding is not None and not holding.granted
@@ -184,39 +197,22 @@ class HostedSession:
         """Run a protocol in the calling thread. Errors: those of the protocol."""
         return self._monitor.run(steps)
 
-    def talk(self, errand: Errand | None = None) -> Conversation:
-        """For one operation; ``errand`` when it runs for a caller who may give up on it."""
-        return Conversation(self, errand)
-
-
-class Conversation:
-    """One operation's view of the session: what a driver asks and waits with."""
-
-    __slots__ = ("_errand", "_hosted")
-
-    def __init__(self, hosted: HostedSession, errand: Errand | None) -> None:
-        self._hosted = hosted
-        self._errand = errand
-        if errand is not None:
-            errand.nudge = lambda: hosted._room.wake(None)
-
-    def now(self) -> float:
-        return self._hosted.clock.boottime()
-
     def ask(self, question: Question) -> Answer:
-        answer: Answer = self._hosted.run(self._hosted.session.ask(question))
+        """Answer one question, in the calling thread. Errors: those of ``Session.ask``."""
+        answer: Answer = self.run(self.session.ask(question))
         if isinstance(answer, Waiting):
-            self._hosted._attend()
+            self._attend()
         return answer
 
-    def wait(self, token: int, seconds: float) -> None:
-        self._hosted._room.wait(token, seconds, self._still_waits)
-        if self._errand is not None and self._errand.abandoned:
-            raise Abandoned
-
-    def _still_waits(self, token: int) -> bool:
-        abandoned = self._errand is not None and self._errand.abandoned
-        return not abandoned and self._hosted._still_waits(token)
+    def give_up(self, question: Acquire) -> None:
+        """Nobody waits for the answer any more: the next beat gives back what it got."""
+        with self._monitor.lock:
+            self.session.requests.give_up(question)
 
     def notice(self, text: str) -> None:
-        self._hosted._report(text)
+        """Tell the user something."""
+        self._report(text)
+
+    def talk(self, errand: Errand | None = None) -> Conversation:
+        """For one operation; ``errand`` when it runs for a caller who may give up on it."""
+        return Conversation(self.clock, errand, self)

@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseError, LeaseLost
 from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
 
+from .order import AnyPath, Mode, OnLost
+
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from volumelease.drivers.crew import Crew
     from volumelease.paths.locate import VolumeRoot
 
-    from .hosting import HostedSession
+    from .loans import Loan
     from .staging import OpenDraft, Stage
+    from .talking import Hosted
+    from .volumes import Volumes
 
-AnyPath = str | bytes | os.PathLike[Any]
-Mode = Literal["exclusive", "shared"]
 
+class Terms(NamedTuple):
+    """What a block asked for, beyond the lease itself."""
 
-class Ground(NamedTuple):
-    """What a lease is of: the volume, the claims that it holds there, and each path that was
-    asked for (several can lie under one claim)."""
-
+    volume: str
     root: VolumeRoot
     claims: tuple[Claim, ...]
     asked: tuple[Claim, ...]
+    """Where each path that was asked for led; the claims can be fewer and wider."""
+    volumes: Volumes
+    crew: Crew
+    """Does what may block on the volume, for an event loop."""
+    on_lost: OnLost
+    timeout: float | None
+
+
+class _Done:
+    """Nothing left to await: it was done before the call returned."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
+
+
+_DONE: Final = _Done()
 
 
 class Lease:
@@ -39,11 +59,11 @@ class Lease:
 
     def __init__(
         self,
-        hosted: HostedSession,
+        hosted: Hosted,
         token: int,
         paths: tuple[str, ...],
         mode: Mode,
-        ground: Ground,
+        terms: Terms,
         *,
         outer: Lease | None = None,
     ) -> None:
@@ -51,11 +71,16 @@ class Lease:
         self._token = token
         self._paths = paths
         self._mode: Mode = mode
-        self._ground = ground
+        self._terms = terms
         self._outer = outer
+        self._root: Lease = self if outer is None else outer._root
+        self._inside = {"exclusive": 0, "shared": 0, mode: 1}
+        """How many blocks use this lease, this one's own and those nested in it or lent to."""
+        self._loop: AbstractEventLoop | None = None
+        """Where it was entered with ``async with``."""
         self._loss = ""
         self._released = False
-        self._callbacks: list[Callable[[Lease], Any]] = []
+        self._callbacks: list[tuple[Callable[[Lease], Any], AbstractEventLoop | None]] = []
         self._stop_listening: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
@@ -79,7 +104,7 @@ class Lease:
     def remaining(self) -> float:
         """Seconds for which the lease may be assumed without another beat, by this process's own
         clock; 0.0 when lost or released. It grows again with every beat."""
-        return 0.0 if self._released or self.lost else self._hosted.session.remaining_seconds()
+        return 0.0 if self._released or self.lost else self._hosted.remaining_seconds()
 
     @property
     def lost(self) -> bool:
@@ -87,6 +112,11 @@ class Lease:
         if not self._loss and not self._released:
             self._loss = self._hosted.loss_of(self._token)
         return bool(self._loss)
+
+    @property
+    def over(self) -> bool:
+        """Whether it was released or lost."""
+        return self._released or self.lost
 
     def check(self) -> None:
         """Raise ``LeaseLost`` if the lease can't be assumed. Costs about a microsecond.
@@ -112,16 +142,24 @@ class Lease:
         )
 
     def on_lost(self, callback: Callable[[Lease], Any]) -> None:
-        """Call ``callback(lease)`` once, in a thread of its own kind, when the lease is lost.
+        """Call ``callback(lease)`` once when the lease is lost: in a thread of its own kind, or
+        on the event loop where ``async with`` took it.
 
         It is called within a second of the loss, which is before anybody else may be granted
-        these paths if the process runs at all. Limit: a process that was stopped calls it when
-        it runs again.
+        these paths if the process runs at all. Limit: a process that was stopped, or a loop that
+        is blocked, calls it when it runs again.
         """
+        self._when_lost(callback, self._loop)
+
+    def _when_lost(self, callback: Callable[[Lease], Any], loop: AbstractEventLoop | None) -> None:
         with self._lock:
-            self._callbacks.append(callback)
-            if self._stop_listening is None:
-                self._stop_listening = self._hosted.on_change(self._tell_if_lost)
+            self._callbacks.append((callback, loop))
+            if self._stop_listening is not None:
+                return
+            self._stop_listening = lambda: None  # who comes now needs not listen again
+        self._stop_listening = self._hosted.on_change(self._tell_if_lost)
+        if self._released:
+            self._stop_listening()
 
     def _tell_if_lost(self) -> None:
         if not self._released and self.lost:
@@ -130,13 +168,46 @@ class Lease:
     def _tell(self) -> None:
         with self._lock:
             callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback(self)
+        for callback, loop in callbacks:
+            try:
+                if loop is None or loop.is_closed():
+                    callback(self)
+                else:
+                    loop.call_soon_threadsafe(callback, self)
+            except Exception as error:  # noqa: BLE001 - the next one must be told all the same
+                self._hosted.notice(f"{callback!r} failed when told of a lost lease: {error!r}")
 
-    def downgrade(self) -> None:
+    def lend(self) -> Loan:
+        """Hand this block's right to a task or thread that it started.
+
+        ``with lease.lend() as lent:`` (or ``async with``), in that task or thread, is a block
+        under the same lease and token: ``volume_lease`` inside it finds the paths covered. Any
+        number may borrow. Promise: nobody inside believes in a lease that is gone; a lender that
+        leaves first lends no more, and the lease is released when the last borrower leaves.
+        Limit: borrowers don't exclude each other, nor the lender. Errors, on entering:
+        ``LeaseLost`` when the lender's block is over.
+        """
+        from .loans import Loan
+
+        return Loan(self)
+
+    def _share(self, paths: tuple[str, ...], mode: Mode, terms: Terms) -> Lease | None:
+        """Another block under the same lease, or None if this one's block is over."""
+        root = self._root
+        with root._lock:
+            if self.over or not sum(root._inside.values()):
+                return None
+            if root._mode == "shared":
+                mode = "shared"
+            root._inside[mode] += 1
+        return Lease(self._hosted, self._token, paths, mode, terms, outer=self)
+
+    def downgrade(self) -> Awaitable[None]:
         """Turn an exclusive lease into a shared one, without letting go in between.
 
-        Errors: ``LeaseLost``; ``LeaseDeadlock`` never. Waiters for shared leases go ahead.
+        Done when this returns; where ``async with`` took the lease, ``await`` it. Waiters for
+        shared leases go ahead. Errors: ``LeaseLost``; ``LeaseError`` while an inner block or a
+        borrower uses it exclusively.
         """
         self.check()
         if self._outer is not None:
@@ -144,8 +215,20 @@ class Lease:
                 f"{self._shown()} is held by an outer block",
                 advice="Downgrade the lease of the outer block",
             )
-        self._hosted.talk().ask(Downgrade(self._token))
-        self._mode = "shared"
+        with self._lock:
+            if self._inside["exclusive"] > (self._mode == "exclusive"):
+                raise LeaseError(
+                    f"{self._shown()} is used exclusively by an inner block or a borrower",
+                    advice="Downgrade when they have left",
+                )
+            self._inside[self._mode] -= 1
+            self._mode = "shared"  # before the volume knows: nobody may enter exclusively now
+            self._inside["shared"] += 1
+        return self._perform(self._ask_downgrade)
+
+    def _ask_downgrade(self) -> None:
+        self._hosted.ask(Downgrade(self._token))
+        self.check()
 
     # ---- publishing
 
@@ -155,7 +238,8 @@ class Lease:
         ``with lease.stage() as draft:`` yields a ``pathlib.Path`` that is free: make it a file or
         a directory. Leaving the block normally brings everything onto the volume (fsync) and
         makes it visible at ``path`` (the leased path, if there is one) in one step; an exception
-        removes it. A directory becomes visible as a symlink to a version that never changes.
+        removes it. ``async with`` does the same without blocking the loop. A directory becomes
+        visible as a symlink to a version that never changes.
 
         Promise: readers see the old or the new, whole; once the lease is lost, nothing becomes
         visible: the decision is an entry of the log that is void then. Limit: who keeps a file of
@@ -193,35 +277,56 @@ class Lease:
     def _ask(self, question: Question) -> Answer:
         """Put a question about this lease. Errors: ``LeaseLost``, and those of the authority."""
         self.check()
-        answer = self._hosted.talk().ask(question)
+        answer = self._hosted.ask(question)
         if isinstance(answer, Lost):
             self._loss = self._loss or answer.reason
             raise self._lost_error()
         return answer
 
-    def release(self) -> None:
-        """Let go. What was held is free for others when this returns.
+    def release(self) -> Awaitable[None]:
+        """Let go. What was held is free for others when this returns, or, where ``async with``
+        took the lease, when it was awaited.
 
-        A second call does nothing. Limit: while the volume does not answer, the release is kept
-        and repeated by the heartbeat; at the latest the ttl frees the paths.
+        A second call does nothing. Limits: while the volume does not answer, the release is kept
+        and repeated by the heartbeat, and at the latest the ttl frees the paths; while borrowers
+        are inside, they keep it.
         """
-        self._let_go(self.lost)
+        return self._perform(self._ask_release) if self._end() else _DONE
 
-    def _let_go(self, lost: bool) -> None:
+    def _end(self) -> bool:
+        """This block ends. Returns whether the lease is to be released: it was the last one."""
+        lost = self.lost
         with self._lock:
             if self._released:
-                return
+                return False
             self._released = True
         if self._stop_listening is not None:
             self._stop_listening()
         if lost:
             self._tell()
+        inside = self._root._inside
+        with self._root._lock:
+            inside[self._mode] -= 1
+            last = not sum(inside.values())
         # Of a lease that is being broken too: the next one need not wait until it is broken.
-        if self._outer is None and self._hosted.alive():
-            try:
-                self._hosted.talk().ask(Release(self._token))
-            except LeaseError as error:
-                self._hosted.talk().notice(f"the release of {self._shown()} waits: {error}")
+        return last and not self._hosted.over and self._hosted.pid == os.getpid()
+
+    def _ask_release(self) -> None:
+        try:
+            self._hosted.ask(Release(self._token))
+        except LeaseError as error:
+            self._hosted.notice(f"the release of {self._shown()} waits: {error}")
+
+    def _perform(self, work: Callable[[], None]) -> Awaitable[None]:
+        """Have it done: now, or in another thread if an event loop must not wait for it."""
+        if self._root._loop is not None:
+            from .tasks import begin
+
+            begun = begin(self._terms.crew, work)
+            if begun is not None:
+                return begun
+        work()
+        return _DONE
 
     def _shown(self) -> str:
         return ", ".join(self._paths)
@@ -235,10 +340,8 @@ def end_this_process(lease: Lease) -> None:
     """SIGTERM now, SIGKILL before another session may take over."""
     import signal
 
-    timing = lease._hosted.session.timing
-    timer = threading.Timer(
-        (timing.margin + timing.cache) / 2, os.kill, (os.getpid(), signal.SIGKILL)
-    )
+    seconds = lease._hosted.last_seconds()
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
     timer.daemon = True
     timer.start()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -10,7 +10,8 @@ import itertools
 import sys
 import threading
 import weakref
-from typing import Any, NamedTuple
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
 
 from volumelease.core.conflicts import covers, overlaps
 from volumelease.model import Claim
@@ -28,16 +29,38 @@ class Held(NamedTuple):
         """As it is now: a lease can be downgraded."""
         return bool(self.lease.mode == "exclusive")
 
+    def live(self, volume: str) -> bool:
+        """Whether its block goes on, on that volume, and the lease was not lost."""
+        return self.volume == volume and not self.lease.over
+
+    def covers(self, claims: tuple[Claim, ...], exclusive: bool) -> bool:
+        """Whether it already gives all of ``claims``."""
+        return (self.exclusive or not exclusive) and all(
+            any(covers(h.key, c.key) for h in self.claims) for c in claims
+        )
+
+    def clashes(self, claims: tuple[Claim, ...], exclusive: bool) -> bool:
+        """Whether a request for ``claims`` would wait for it."""
+        return (self.exclusive or exclusive) and any(
+            overlaps(h.key, c.key) for h in self.claims for c in claims
+        )
+
 
 class Owner:
     """A thread or task. ``name`` is unique in this process for ever: thread numbers are reused,
     and a new thread must not inherit what a dead one held."""
 
-    __slots__ = ("__weakref__", "held", "name")
+    __slots__ = ("__weakref__", "family", "held", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, family: Owners) -> None:
         self.name = name
+        self.family = family
         self.held: list[Held] = []
+
+    @property
+    def kind(self) -> str:
+        """``"task"`` or ``"thread"``."""
+        return self.name.partition("-")[0]
 
     def forget_abandoned(self) -> None:
         """A request of this owner was given up while the volume did not answer, and may still be
@@ -48,26 +71,47 @@ class Owner:
             base, _, number = self.name.partition("/")
             self.name = f"{base}/{int(number or 0) + 1}"
 
-    def _live(self, volume: str) -> list[Held]:
-        return [held for held in self.held if held.volume == volume and not held.lease.lost]
+    def enter(self, held: Held) -> None:
+        """It has that lease now, and what it starts from here on knows so."""
+        self.held.append(held)
+        around = tuple(pair for pair in _around.get() if not pair[1].lease.over)
+        _around.set((*around, (self, held)))
+
+    def leave(self, held: Held) -> None:
+        """It has that lease no longer. In any context: a block may end in another task."""
+        if held in self.held:
+            self.held.remove(held)
+        _around.set(tuple(pair for pair in _around.get() if pair[1] is not held))
 
     def covering(self, volume: str, claims: tuple[Claim, ...], exclusive: bool) -> Held | None:
         """The lease that already gives all of ``claims``, if there is one."""
-        for held in self._live(volume):
-            if (held.exclusive or not exclusive) and all(
-                any(covers(h.key, c.key) for h in held.claims) for c in claims
-            ):
+        for held in self.held:
+            if held.live(volume) and held.covers(claims, exclusive):
                 return held
         return None
 
     def clashing(self, volume: str, claims: tuple[Claim, ...], exclusive: bool) -> Held | None:
         """A lease of this owner that a request for ``claims`` would wait for: for ever."""
-        for held in self._live(volume):
-            if (held.exclusive or exclusive) and any(
-                overlaps(h.key, c.key) for h in held.claims for c in claims
-            ):
+        for held in self.held:
+            if held.live(volume) and held.clashes(claims, exclusive):
                 return held
         return None
+
+    def around(self) -> tuple[Held, ...]:
+        """The leases of those who started this one inside their blocks, as far as that is known:
+        a task copies the context of who started it, and so does ``asyncio.to_thread``; a thread
+        started in another way doesn't (before Python 3.14)."""
+        return tuple(
+            held
+            for owner, held in _around.get()
+            if owner is not self and owner.family is self.family and not held.lease.over
+        )
+
+
+_around: Final[ContextVar[tuple[tuple[Owner, Held], ...]]] = ContextVar(
+    "volumelease.around", default=()
+)
+"""The blocks that the running code is inside of, its own and those that it was started in."""
 
 
 class Owners:
@@ -83,11 +127,11 @@ class Owners:
         if task is not None:
             owner = self._tasks.get(task)
             if owner is None:
-                owner = self._tasks[task] = Owner(f"task-{next(self._numbers)}")
+                owner = self._tasks[task] = Owner(f"task-{next(self._numbers)}", self)
             return owner
         known: Owner | None = getattr(self._thread, "owner", None)
         if known is None:
-            known = self._thread.owner = Owner(f"thread-{next(self._numbers)}")
+            known = self._thread.owner = Owner(f"thread-{next(self._numbers)}", self)
         return known
 
 

@@ -16,10 +16,12 @@ from volumelease.model import Claim
 from volumelease.paths.resolve import CONTROL, text_of
 
 from .asking import volume_lease
-from .lease import AnyPath
+from .order import AnyPath
 from .staging import Stage
 
 if TYPE_CHECKING:
+    from volumelease.paths.locate import VolumeRoot
+
     from .volumes import Volumes
 
 FIRST_REPORT_SECONDS: Final = 5.0
@@ -66,7 +68,7 @@ def populate(
     wanted = volume_lease(
         path, timeout=timeout, reason=reason or "populate", volumes=volumes, on_lost="raise"
     )
-    with _reporting(chosen, root.real_root, target, str(result), say) as stop, wanted as lease:
+    with _reporting(chosen, root, target, str(result), say) as stop, wanted as lease:
         stop.set()
         if not _is_published(path):
             stage = Stage(lease, path, resume=resume)
@@ -109,7 +111,7 @@ def _is_published(path: AnyPath) -> bool:
 
 @contextmanager
 def _reporting(
-    volumes: Volumes, root: str, target: Claim, shown: str, say: Callable[[str], None]
+    volumes: Volumes, root: VolumeRoot, target: Claim, shown: str, say: Callable[[str], None]
 ) -> Iterator[threading.Event]:
     """While the block waits, say now and then who builds and how far it is."""
     stop = threading.Event()
@@ -133,7 +135,7 @@ def _reporting(
         stop.set()
 
 
-def _progress(volumes: Volumes, root: str, target: Claim) -> str:
+def _progress(volumes: Volumes, root: VolumeRoot, target: Claim) -> str:
     hosted = volumes.hosted(root)
     if hosted is None:
         return ""

@@ -17,7 +17,8 @@ from volumelease.paths.resolve import CONTROL, resolve, text_of
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .lease import AnyPath, Lease
+    from .lease import Lease
+    from .order import AnyPath
 
 
 class Stage:
@@ -52,6 +53,29 @@ class Stage:
             return
         publish_or_discard(self._lease, draft)
 
+    async def __aenter__(self) -> Path:
+        """The same on an event loop, which waits for no volume here."""
+        from .tasks import aside
+
+        place: Path = await aside(self._lease._terms.crew, self.__enter__, undo=self._discard)
+        return place
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Limit: cancelled while the draft is being published, it may or may not be visible."""
+        from .tasks import aside
+
+        await aside(self._lease._terms.crew, lambda: self.__exit__(kind, error, trace))
+
+    def _discard(self) -> None:
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            discard(self._lease, draft)
+
 
 def publish_or_discard(lease: Lease, draft: Draft, back_to: str = "") -> None:
     try:
@@ -64,14 +88,14 @@ def publish_or_discard(lease: Lease, draft: Draft, back_to: str = "") -> None:
 def discard(lease: Lease, draft: Draft, back_to: str = "") -> None:
     """Remove a draft, or move it back. That of a lost session is left to those who live: they
     sweep it away, or resume it, and the volume may not answer us."""
-    if lease._hosted.alive():
+    if not lease._hosted.over:
         with suppress(LeaseError, OSError):
-            lease._hosted.talk().ask(Discard(draft, back_to))
+            lease._hosted.ask(Discard(draft, back_to))
 
 
 def _target(lease: Lease, path: AnyPath | None) -> Claim:
     """What is to be published. Errors: ``LeaseViolation``, ``PathInvalid``."""
-    ground = lease._ground
+    ground = lease._terms
     if path is not None:
         where = canonical(path, ground.root)
         target = Claim(where.display, where.key)
@@ -113,7 +137,7 @@ def publish(lease: Lease, source: AnyPath, path: AnyPath | None) -> None:
 def _origin(lease: Lease, source: AnyPath, target: Claim) -> str:
     """The real path of what is to be published. Errors: ``PathInvalid``, ``VolumeNotFound``."""
     text = os.path.abspath(text_of(source))
-    where = canonical(text, lease._ground.root)
+    where = canonical(text, lease._terms.root)
 
     def refused(what: str, advice: str) -> PathInvalid:
         return PathInvalid(f"{text} {what}", advice=advice, path=text)

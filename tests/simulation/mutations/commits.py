@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from volumelease.authorities.volume.committer import Committer, _Attempt
@@ -22,8 +24,15 @@ def _renumber(committer: Committer, attempt: _Attempt) -> None:
     committer._awaited[attempt.number] = None
 
 
-def _commit_keeping_house(self: Committer, decide: Any, *, urgent: bool = False) -> Any:
+def _commit_keeping_house(
+    self: Committer,
+    decide: Any,
+    *,
+    urgent: bool = False,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Any:
     """``commit``, for mutants that change the number on the way."""
+    self._wanted = defaultdict(lambda: wanted)
     self._number += 1
     attempt = _Attempt(self._number, round(self._clock.wall(), 3), urgent)
     self._awaited[attempt.number] = None
@@ -121,7 +130,7 @@ def abandoned_answers_kept() -> Patches:
     def keep(self: Requests, acquire: Acquire) -> None:
         """Only what no call was ever answered with is given back."""
 
-    return [(Requests, "_give_up", keep)]
+    return [(Requests, "give_up", keep)]
 
 
 def orphans_dropped() -> Patches:

@@ -81,6 +81,7 @@ class Committer:
         self._close_segment = close_segment
         self._number = 0
         self._awaited: dict[int, Committed | None] = {}
+        self._wanted: dict[int, Callable[[], bool]] = {}
         self.commits = 0
         self.misses = 0
 
@@ -101,8 +102,13 @@ class Committer:
                 self._awaited[number] = Committed(-1 - index if void else index, None, void)
 
     def unclaimed(self) -> set[int]:
-        """Indexes of own records that landed and whose commit has not returned yet."""
-        return {done.at for done in self._awaited.values() if done is not None}
+        """Indexes of own records that landed and whose commit has not returned yet to one who
+        still wants it: a call can hang for an hour after it landed."""
+        return {
+            done.at
+            for number, done in self._awaited.items()
+            if done is not None and self._wanted[number]()
+        }
 
     @property
     def in_flight(self) -> bool:
@@ -115,12 +121,13 @@ class Committer:
         decide: Callable[[], Body | None],
         *,
         urgent: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Steps[Committed | None]:
         """Commit what ``decide`` says, asking it again whenever the table has changed.
 
         ``decide`` answers either one and the same record each time, or None when there is
         nothing to commit any more: then None is returned. ``urgent`` records (those that let go)
-        spend the reserve when the volume is full.
+        spend the reserve when the volume is full. ``wanted`` says whether anybody still waits.
 
         Errors: ``SessionOver``; ``VolumeFull``, ``VolumeUnsuitable`` (nothing was committed);
         ``AuthorityUnreachable``, ``LogDamaged``. Interrupted at any effect, the record may still
@@ -130,11 +137,13 @@ class Committer:
         number = self._number
         had_turn: bool = self._turn.free() or (yield EnterTurn(self._turn, TURN_SECONDS))
         try:
+            self._wanted[number] = wanted
             self._awaited[number] = None
             attempt = _Attempt(number, round(self._clock.wall(), 3), urgent)
             return (yield from self._until_known(attempt, decide))
         finally:
             del self._awaited[number]
+            del self._wanted[number]
             if had_turn:
                 self._turn.leave()
 

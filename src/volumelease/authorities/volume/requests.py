@@ -94,7 +94,7 @@ class Requests:
             case Downgrade(token):
                 return (yield from self._downgrade(token))
             case GiveBack(acquire):
-                self._give_up(acquire)
+                self.give_up(acquire)
                 yield from self._replica.catch_up()
                 yield from self.give_back_unwanted()
                 return Ended()
@@ -127,7 +127,7 @@ class Requests:
         loss = self._session_loss()
         return Lost(loss) if loss else answers.standing(self._replica.table, self._name, token)
 
-    def _give_up(self, acquire: Acquire) -> None:
+    def give_up(self, acquire: Acquire) -> None:
         """Nobody waits for the answer to ``acquire`` any more, whether it was answered while its
         caller was being interrupted, or goes on in a thread that its caller gave up on."""
         if id(acquire) in self._asking:
@@ -152,7 +152,9 @@ class Requests:
                 return body
             return None
 
-        done = yield from self._committer.commit(decide)
+        done = yield from self._committer.commit(
+            decide, wanted=lambda: self._asking.get(id(question), False)
+        )
         if done is None:
             return answers.busy(self._replica.table, question)
         if done.void:

@@ -1,0 +1,80 @@
+"""One ``with`` block under a lease: what begins with it and what ends with it, in both worlds."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from volumelease.errors import AuthorityUnreachable
+
+from .lease import Lease, end_this_process
+from .owners import Held, Owner
+
+if TYPE_CHECKING:
+    from .tasks import Interruption
+
+
+class Block:
+    """``held`` is None when an outer block of the same owner holds the lease already."""
+
+    __slots__ = ("_held", "_interruption", "lease", "owner")
+
+    def __init__(self, lease: Lease, owner: Owner, held: Held | None) -> None:
+        self.lease = lease
+        self.owner = owner
+        self._held = held
+        self._interruption: Interruption | None = None
+
+    def begin(self) -> None:
+        """The owner is inside."""
+        if self._held is not None:
+            self.owner.enter(self._held)
+        if self.lease._terms.on_lost == "signal":
+            self.lease._when_lost(end_this_process, None)
+
+    def begin_on_loop(self) -> None:
+        """The current task is inside."""
+        from .tasks import Interruption, this_loop
+
+        self.lease._loop = this_loop()
+        if self.lease._terms.on_lost == "raise":
+            self._interruption = Interruption(self.lease)
+        self.begin()
+
+    def leave(self, error: BaseException | None) -> None:
+        """The end of the block, in a thread. Errors: ``LeaseLost``."""
+        lease, terms = self.lease, self.lease._terms
+        lost = self._stop()
+        if lease._end():
+            if terms.timeout is None:
+                lease._perform(lease._ask_release)
+            else:
+                # Who set a timeout does not wait for a volume that hangs here either: then the
+                # release goes on by itself, and the ttl frees the paths at the latest.
+                with suppress(AuthorityUnreachable):
+                    terms.volumes.within(0.0, lambda _: lease._ask_release())
+        self._judge(lost, error, interrupted=False)
+
+    async def leave_on_loop(self, error: BaseException | None) -> None:
+        """The end of the block, in a task. Errors: ``LeaseLost``."""
+        from .tasks import finish
+
+        lease = self.lease
+        lost = self._stop()
+        interrupted = self._interruption is not None and self._interruption.over(error)
+        if lease._end():
+            await finish(lease._terms, lease._ask_release, error)
+        self._judge(lost, error, interrupted=interrupted)
+
+    def _stop(self) -> bool:
+        """The owner is no longer inside. Returns whether the lease was lost."""
+        if self._held is not None:
+            self.owner.leave(self._held)
+        return self.lease.lost
+
+    def _judge(self, lost: bool, error: BaseException | None, *, interrupted: bool) -> None:
+        if not lost or self.lease._terms.on_lost == "ignore":
+            return
+        if error is None or interrupted:
+            raise self.lease._lost_error() from error
+        error.add_note(str(self.lease._lost_error()))
