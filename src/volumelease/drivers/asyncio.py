@@ -2,7 +2,9 @@
 
 A flow goes one leg after another: from one wait to the next in a thread of a ``Crew``, and the
 waits in between as futures of the loop, so that a waiter costs no thread. A flow whose task was
-cancelled gives back what it was granted, or may yet be granted, wherever it stands.
+cancelled gives back what it was granted, or may yet be granted, wherever it stands. Limit: a task
+whose loop was closed under it can't be told apart from one that will go on, as long as somebody
+keeps it; it gives back when it is collected, or, if it sat waiting, when it would be woken.
 """
 
 from __future__ import annotations
