@@ -175,9 +175,11 @@ class Prepared(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The session or the lease is gone, and why."""
+    """The session or the lease is gone, and why. ``broken``: somebody broke this lease, and its
+    session lives on; until it is let go it stands in everybody's way."""
 
     reason: str
+    broken: bool = False
 
 
 Answer: TypeAlias = Granted | Waiting | Busy | Deadlocked | Ended | Prepared | Lost

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.bed.moosefs import MooseFsBed
 from tests.cli.shell import command_line, environment
 
 from .fleet import fleet, make_volume
@@ -117,4 +118,22 @@ def test_a_forced_break_grants_at_once_and_the_holder_finds_out_at_its_next_beat
         heir.wait_for("granted", 1)
         assert "broken by" in holder.wait_for("lost", 3)["why"]
     assert json.loads(result.stdout)["force"] is True
+    verified(shared_mounts[0])
+
+
+def test_on_a_volume_that_takes_no_write_a_lease_is_broken_and_audited_all_the_same(
+    bed: MooseFsBed, shared_mounts: list[Path]
+) -> None:
+    make_volume(shared_mounts[0], ttl=2.0)
+    with fleet() as workers:
+        holder = workers.start("take", mount=shared_mounts[1], path="a")
+        token = holder.wait_for("granted")["token"]
+        bed.set_quota(shared_mounts[0], bytes=1 << 20)
+        try:
+            result = volumelease(*_order(shared_mounts[0], token, "full"), "--json")
+        finally:
+            bed.clear_quota(shared_mounts[0])
+        holder.wait_for("lost", 5)
+    audit = Path(json.loads(result.stdout)["audit"])
+    assert json.loads(os.readlink(audit))["reason"] == "full"
     verified(shared_mounts[0])

@@ -72,7 +72,7 @@ def standing(table: Table, session: str, token: int) -> Answer:
     """How a request of a live session stands."""
     loss = loss_of(table, session, token)
     if loss:
-        return Lost(loss)
+        return Lost(loss, broken=True)
     holding = table.holdings[token]
     if holding.granted:
         return Granted(token, holding.exclusive)

@@ -188,7 +188,7 @@ def _audit_path(place: Place, picture: Picture, name: str) -> str:
     from .reading import patiently
 
     path = Layout(place.root, picture.identity.id).audit(name)
-    if patiently(lambda: os.path.exists(path), place.root):
+    if patiently(lambda: os.path.lexists(path), place.root):
         return path
     note("the volume took no file in audit/: only the log knows who broke it, until it is deleted")
     return ""
@@ -245,4 +245,4 @@ def _record(place: Place, victim: Holder, order: _Order, hosted: HostedSession) 
             "reason": victim.reason,
         },
     }
-    return (json.dumps(document, indent=1) + "\n").encode()
+    return json.dumps(document, separators=(",", ":")).encode()

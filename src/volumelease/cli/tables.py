@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .places import Place
     from .reading import Picture, Reader
     from .stories import Story
+
+
+_WIDTHS: Final = {"held": 18, "waited for": 18, "lease": 18, "when (UTC)": 19}
 
 
 def print_status(place: Place, picture: Picture) -> None:
@@ -83,33 +86,34 @@ def print_history(stories: list[Story]) -> None:
 
 
 def _history(stories: list[Story]) -> Table:
-    shown = _table("lease", "mode", "token", "from (UTC)", "for", "waited", "by", "end")
+    """Few columns of two lines: it has to fit where a shell has 80."""
+    shown = _table("lease", "when (UTC)", "by", "end")
     for story in stories:
-        paths = Text(history.shown(story))
+        paths = Text(f"{history.shown(story)}\n")
+        paths.append(f"{story.mode}, token {story.token}", style="dim")
         for publish in story.publishes:
             paths.append(f"\n{history.publish_line(publish).strip()}", style="dim")
-        held = story.held if story.held is not None or story.granted is None else age(story.granted)
-        shown.add_row(
-            paths,
-            Text(story.mode),
-            Text(str(story.token)),
-            Text(moment(story.since).removesuffix(" UTC")),
-            Text("" if held is None else seconds(held)),
-            Text("" if story.waited is None else seconds(story.waited)),
-            Text(history.by(story)),
-            Text(_because(history.ending(story), story.reason)),
-        )
+        end = Text(history.ending(story))
+        if story.reason:
+            end.append(f"\n{one_line(story.reason)}", style="dim")
+        shown.add_row(paths, _when(story), Text(history.by(story)), end)
     return shown
 
 
-def _because(words: str, reason: str) -> str:
-    return f"{words} ({one_line(reason)})" if reason else words
+def _when(story: Story) -> Text:
+    words = Text(moment(story.since).removesuffix(" UTC"))
+    held = story.held if story.held is not None or story.granted is None else age(story.granted)
+    lasted = "" if held is None else f"for {seconds(held)}"
+    waited = "" if not story.waited else f"waited {seconds(story.waited)}"
+    more = ", ".join(filter(None, (lasted, waited)))
+    return words.append(f"\n{more}", style="dim")
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # Names of paths and workers are seldom longer, and read badly when they are cut.
+        table.add_column(column, overflow="fold", min_width=_WIDTHS.get(column))
     return table
 
 

@@ -37,7 +37,8 @@ _LONGEST_WAIT: Final = 60.0
 
 
 class SessionEnded(NamedTuple):
-    """Nothing was granted, because the session was lost meanwhile; ask again with a new one."""
+    """Nothing is held, because the session was lost meanwhile, or the lease broken as soon as it
+    was granted; ask again."""
 
     reason: str
 
@@ -69,6 +70,10 @@ def acquire(
             until = min(notice_at, math.inf if deadline is None else deadline)
             yield Wait(token, min(until - now, _LONGEST_WAIT))
             resumed = yield Ask(Inspect(token))
+        if isinstance(resumed.answer, Lost) and resumed.answer.broken:
+            # Broken before anybody here knew of the grant: it must not stay in our own way.
+            with suppress(LeaseError):
+                yield Ask(GiveBack(question) if token is None else Cancel(token))
     except GeneratorExit:
         raise
     except BaseException:
@@ -82,7 +87,7 @@ def _end_of(answer: Answer | None, shown: str, waited: float) -> Granted | Sessi
     match answer:
         case Granted() as granted:
             return granted
-        case Lost(reason):
+        case Lost(reason, _):
             return SessionEnded(reason)
         case Busy(ahead):
             raise _timed_out(shown, ahead, waited)

@@ -23,7 +23,8 @@ from volumelease.core import records
 from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.records import Entry
 from volumelease.core.table import Outcome
-from volumelease.effects import Steps, Unlink, WriteDurably
+from volumelease.effects import Steps, Symlink, Unlink, WriteDurably
+from volumelease.wire.entries import INLINE_BYTES
 
 from .committer import Committer
 from .replica import Replica
@@ -57,13 +58,13 @@ class Breaking:
         """Mark that lease as being broken. Returns whether it is, no matter by whom.
 
         ``record`` is written to ``audit/<audit>`` before, and removed again if there was nothing
-        to break: the log forgets in time, that file stays. On a full volume the lease is broken
-        without it. Errors: those of ``Committer.commit``.
+        to break: the log forgets in time, that file stays. A volume that takes no write any more
+        gets it as a symlink, and what does not fit into one is not kept. Errors: those of
+        ``Committer.commit``.
         """
         path = self._replica.layout.audit(audit)
         if audit:
-            with suppress(OSError):
-                yield WriteDurably(path, record)
+            yield from self._write_down(path, record)
         body = records.Breaking(token, reason)
         done = yield from self._committer.commit(
             lambda: body if self._can_begin(token) else None, urgent=True
@@ -87,6 +88,16 @@ class Breaking:
         """One round of waiting for the end. Errors: those of ``Committer.commit``."""
         yield from self._replica.catch_up()
         yield from self.end_what_was_watched()
+
+    def _write_down(self, path: str, record: bytes) -> Steps[None]:
+        try:
+            yield WriteDurably(path, record)
+        except OSError:
+            with suppress(OSError):
+                yield Unlink(path)
+            if len(record) <= INLINE_BYTES:
+                with suppress(OSError):
+                    yield Symlink(record.decode(errors="replace"), path)
 
     def _can_begin(self, token: int) -> bool:
         holding = self._replica.table.holdings.get(token)

@@ -86,6 +86,8 @@ class Replay:
         """Tell it to its end. Errors: ``LogDamaged`` when there is no log at all,
         ``AuthorityUnreachable`` when the volume does not answer."""
         numbers = yield from self._view.look()
+        while len(numbers) > 1 and (yield from self._view.is_left_over(numbers[0])):
+            numbers = numbers[1:]
         if not numbers:
             raise LogDamaged("the volume's log is gone", where=self._layout.folder("log"))
         self.first_index = numbers[0] * SEGMENT_ENTRIES
@@ -271,6 +273,11 @@ class _View:
             return False
         return True
 
+    def is_left_over(self, segment: int) -> Steps[bool]:
+        """Whether there is nothing in it: what a late call made of a segment deleted long ago."""
+        path = self._paths.get(segment)
+        return path is not None and not (yield from self._names(path))
+
     def places(self, segment: int) -> Steps[list[int]]:
         """The places of that segment that are taken, in order."""
         path = self._paths.get(segment)
@@ -314,8 +321,10 @@ class _View:
                 if number_of(path.split("/")[-2]) != self.first:
                     raise OSError(errno.ENOENT, "the telling starts with another segment")
                 return "shown as settled"
-            case Symlink() | MakeDirectory():
-                raise OSError(errno.EROFS, "a replay mends nothing")
+            case Symlink():  # what a snapshot lacks is a finding of its own
+                raise OSError(errno.EEXIST, "shown as mended")
+            case MakeDirectory(path):
+                raise LogDamaged(f"{path} was elected and is nowhere", where=path)
             case OpenDirectory(path):
                 return (yield from self._open(path))
             case Rename(source, target):
@@ -332,15 +341,17 @@ class _View:
 
     def _open(self, path: str) -> Steps[Any]:
         folder, _, name = path.rpartition("/")
-        others = [f"{self._retired}/{name}"] if folder == self._log else []
-        others += [self._moved[path]] if path in self._moved else []
-        for candidate in (path, *others):
+        candidates = [path]
+        if folder == self._log:
+            # Retired first: a late rename can leave an empty directory under the old name.
+            candidates = [f"{self._retired}/{name}", path, self._moved.get(path, path)]
+        for candidate in candidates[:-1]:
             try:
                 return (yield OpenDirectory(candidate))
             except OSError as error:
-                if error.errno not in _GONE or candidate == (path, *others)[-1]:
+                if error.errno not in _GONE:
                     raise
-        raise AssertionError(path)
+        return (yield OpenDirectory(candidates[-1]))
 
 
 def _of_another_history(mark: int, target: str | None) -> bool:
