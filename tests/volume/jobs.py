@@ -86,6 +86,29 @@ def take(mount: str, path: str, hold: float = 3600.0, **options: Any) -> None:
         say(lost_at_end=lease.lost)
 
 
+def bells_of(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+def relay(mount: str, turns: int, hold: float, bells: str, redis: str | None = None) -> None:
+    """Take the same lease again and again; say when each turn began and ended."""
+    settings = Surroundings.of_this_process().settings._replace(redis_url=redis)
+    mine = volumes(bells=bells_of(bells), settings=settings)
+    with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
+        say(ready=True)
+    sys.stdin.readline()
+    spans = []
+    for _ in range(turns):
+        with volume_lease(f"{mount}/baton", volumes=mine):
+            begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+            time.sleep(hold)
+            spans.append((begun, time.clock_gettime(time.CLOCK_BOOTTIME)))
+    (hosted,) = mine._sessions.values()
+    say(spans=spans, kind=hosted.belfry.kind(()) if hosted.belfry else "poll")
+    sys.stdin.readline()
+    mine.close()
+
+
 def commits(mount: str, count: int, retention: float) -> None:
     """Many uncontended acquire + release on a path of one's own."""
     mine = volumes(retention_seconds=retention)
@@ -185,6 +208,7 @@ def suffer(
 JOBS: Final[dict[str, Callable[..., None]]] = {
     "contend": contend,
     "take": take,
+    "relay": relay,
     "commits": commits,
     "suffer": suffer,
 }

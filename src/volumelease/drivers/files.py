@@ -50,6 +50,7 @@ class Files:
             effects.ReadFile: _read_file,
             effects.ProveDeath: self._prove_death,
             effects.Sleep: lambda effect: time.sleep(effect.seconds),
+            effects.Listen: lambda effect: effect.bell.listen(effect.ahead, effect.seconds),
             effects.EnterTurn: lambda effect: effect.turn.enter(effect.seconds),
         }
 

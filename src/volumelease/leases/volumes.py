@@ -41,6 +41,7 @@ from volumelease.wire.identity import Identity
 from .flows import SessionEnded, acquire
 from .hosting import HostedSession
 from .owners import Owners
+from .ringing import ALL_BELLS, Bells
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class Surroundings(NamedTuple):
     performer: Performer
     report: Any = _say
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
+    bells: frozenset[str] = ALL_BELLS
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
@@ -242,14 +244,16 @@ class Volumes:
                     advice="Upgrade volumelease here",
                     root=root.root,
                 )
+            layout, settings = Layout(root.real_root, identity.id), self.surroundings.settings
             hosted = HostedSession(
                 identity=identity,
-                layout=Layout(root.real_root, identity.id),
+                layout=layout,
                 facts=self._facts(),
                 clock=self.surroundings.clock,
                 performer=self.surroundings.performer,
                 report=self.surroundings.report,
                 retention_seconds=self.surroundings.retention_seconds,
+                bells=Bells(layout, settings.redis_url, self.surroundings.bells),
             )
             self._identities[root.real_root] = identity
             known = self._live(root)

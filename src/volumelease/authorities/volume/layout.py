@@ -26,7 +26,7 @@ class Layout:
     """The paths of one identity. It is in every path, so that a log made anew never takes a
     commit that was meant for the old one."""
 
-    __slots__ = ("base", "control", "identity", "identity_id", "root")
+    __slots__ = ("base", "control", "identity", "identity_id", "locks", "root")
 
     def __init__(self, root: str, identity_id: str) -> None:
         self.root = root
@@ -34,6 +34,7 @@ class Layout:
         self.control = f"{root}/{CONTROL}"
         self.identity = f"{self.control}/{IDENTITY}"
         self.base = f"{self.control}/{identity_id}"
+        self.locks = f"{self.base}/locks"
 
     def folder(self, name: str) -> str:
         return f"{self.base}/{name}"

@@ -10,29 +10,25 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
-from volumelease.effects import CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
+from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
-from volumelease.model import Answer, Question
+from volumelease.model import Answer, Question, Waiting
 from volumelease.wire.identity import Identity
 
 from . import survival
+from .attending import Attendance
 from .committer import Committer, SessionOver
 from .layout import Layout
 from .membership import Membership
 from .replica import Replica
 from .requests import Requests
 from .segments import DEFAULT_RETENTION_SECONDS, Segments
-
-FIRST_POLL_SECONDS: Final = 0.002
-POLL_SECONDS: Final = 0.022
-"""Steady polling: with the looks at other sessions, a waiter stays below 50 calls a second."""
 
 
 class Session:
@@ -53,6 +49,8 @@ class Session:
         unique: Callable[[], str],
         wake: Callable[[int | None], None],
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
+        bell: Bell | None = None,
+        turnstile: Turn | None = None,
     ) -> None:
         self.identity = identity
         self.layout = layout
@@ -61,7 +59,9 @@ class Session:
         self.timing = Timing(identity.ttl)
         self.pulse = Pulse(self.timing, clock.read())
         self.replica = Replica(layout, clock, self)
-        self.committer = Committer(self.replica, name, clock, turn, self.alive, self._turn_over)
+        self.committer = Committer(
+            self.replica, name, clock, turn, self.alive, self._turn_over, turnstile
+        )
         process = facts.process
         boot, spend = process.boot_id or name, self.committer.spend_reserve
         self.segments = Segments(self.replica, name, clock, unique, boot, spend, retention_seconds)
@@ -72,6 +72,16 @@ class Session:
         self.membership = Membership(
             name, self.replica, self.committer, self.segments, self.timing, clock, here
         )
+        self._bell = bell
+        self.attendance = Attendance(
+            self.requests,
+            self.replica,
+            self.membership,
+            clock,
+            bell,
+            self.alive,
+            self.timing.beat_interval / 4,
+        )
         self._counter = 0
         self._opened = False
 
@@ -80,6 +90,7 @@ class Session:
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         if entry.author == self.name:
             self.committer.landed(index, entry, outcome)
+            self._ring(outcome)
         if self._opened and self.name not in self.replica.table.sessions:
             self.pulse.lose("another session saw no beat of this one and ended it")
             self._wake(None)
@@ -88,6 +99,15 @@ class Session:
                 self._wake(token)
         if isinstance(entry.body, records.Breaking) and entry.body.token in self.requests.wanted:
             self._wake(entry.body.token)
+
+    def _ring(self, outcome: Outcome) -> None:
+        """Our own commit let somebody else go ahead: only then is anybody rung for."""
+        if self._bell is None or not (outcome.granted or outcome.behind):
+            return
+        holdings = self.replica.table.holdings
+        granted = frozenset(holdings[token].session for token in outcome.granted) - {self.name}
+        if granted or any(holdings[token].session != self.name for token in outcome.behind):
+            self._bell.ring(granted)
 
     def table_loaded(self) -> None:
         self.committer.loaded()
@@ -116,7 +136,10 @@ class Session:
 
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question; see ``Requests.ask``."""
-        return self.requests.ask(question)
+        answer = yield from self.requests.ask(question)
+        if self._bell is not None and isinstance(answer, Waiting):
+            self._bell.nudge()  # whoever attends already listens for another one's sake
+        return answer
 
     # ---- life
 
@@ -219,25 +242,11 @@ class Session:
     # ---- waiting
 
     def attend(self) -> Steps[None]:
-        """While requests wait: read the log, and end those ahead that are over."""
-        poll = FIRST_POLL_SECONDS
-        while self.waits and self.alive():
-            try:
-                yield from self.look_around()
-            except SessionOver:
-                return
-            except LogDamaged as error:
-                self.pulse.lose(str(error))
-                self._wake(None)
-                return
-            except LeaseError:
-                poll = self.timing.beat_interval / 4  # the volume is in trouble: be gentle
-            if not self.waits:
-                return
-            yield Sleep(poll)
-            poll = min(poll * 2, POLL_SECONDS)
-
-    def look_around(self) -> Steps[None]:
-        """One round: read the log, watch who is ahead, end who is over."""
-        yield from self.replica.catch_up()
-        yield from self.membership.make_way(self.requests.waiting())
+        """While requests wait: read the log, end those ahead that are over, hear the bell."""
+        try:
+            yield from self.attendance.attend()
+        except SessionOver:
+            return
+        except LogDamaged as error:
+            self.pulse.lose(str(error))
+            self._wake(None)
