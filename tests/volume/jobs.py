@@ -109,6 +109,38 @@ def relay(mount: str, turns: int, hold: float, bells: str, redis: str | None = N
     mine.close()
 
 
+def start_together(mount: str, threads: int, same: bool, bells: str) -> None:
+    """Have a session; then ``threads`` threads ask at once, each for a path of its own (and keep
+    it until all have theirs) or all for the same. Say when each was granted."""
+    mine = volumes(bells=bells_of(bells))
+    with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
+        pass
+    gate, all_there = threading.Barrier(threads + 1), threading.Barrier(threads)
+    granted: list[float] = []
+
+    def start(number: int) -> None:
+        path = f"{mount}/one" if same else f"{mount}/own-{os.getpid()}-{number}"
+        gate.wait()
+        with volume_lease(path, volumes=mine):
+            granted.append(time.clock_gettime(time.CLOCK_BOOTTIME))
+            if not same:
+                all_there.wait()
+
+    starters = [threading.Thread(target=start, args=(number,)) for number in range(threads)]
+    for starter in starters:
+        starter.start()
+    say(ready=True)
+    sys.stdin.readline()
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+    gate.wait()
+    for starter in starters:
+        starter.join()
+    (hosted,) = mine._sessions.values()
+    say(begun=begun, granted=granted, misses=hosted.session.committer.misses)
+    sys.stdin.readline()
+    mine.close()
+
+
 def commits(mount: str, count: int, retention: float) -> None:
     """Many uncontended acquire + release on a path of one's own."""
     mine = volumes(retention_seconds=retention)
@@ -209,6 +241,7 @@ JOBS: Final[dict[str, Callable[..., None]]] = {
     "contend": contend,
     "take": take,
     "relay": relay,
+    "start_together": start_together,
     "commits": commits,
     "suffer": suffer,
 }

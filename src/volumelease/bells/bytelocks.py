@@ -13,15 +13,14 @@ import time
 from typing import Final
 
 from .ears import Ear
-from .lockfile import LockFile, byte_of
+from .lockfile import BELL_SEATS, LockFile, byte_of
 
-MOST_THREADS: Final = 8
-"""Blocking for a byte can't be taken back, so a thread that nobody needs any more stays until the
-next ring of that session: this many for a volume, and beyond them no bell."""
+FIRST_RETRY_SECONDS: Final = 0.25
+LAST_RETRY_SECONDS: Final = 8.0
+"""How long after a byte was found free (or no seat, or an error) it is tried again; doubled each
+time."""
 
-FIRST_RETRY_SECONDS: Final = 0.1
-LAST_RETRY_SECONDS: Final = 5.0
-"""How long after a byte was found free (or an error) it is tried again; doubled each time."""
+_MOST_REMEMBERED: Final = 128
 
 TAKE_PAUSES: Final = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25, 0.5)
 """After a ring the byte is taken again as soon as those who were woken have let go of it. Who
@@ -97,7 +96,7 @@ class ByteBell:
             with self._lock:
                 if byte in self._threads or byte in self._file.own:
                     continue
-                if self._free.get(byte, (0.0, 0.0))[0] > now or len(self._threads) >= MOST_THREADS:
+                if self._free.get(byte, (0.0, 0.0))[0] > now or len(self._threads) >= BELL_SEATS:
                     continue
                 self._threads.add(byte)
             threading.Thread(
@@ -109,28 +108,39 @@ class ByteBell:
         return bool(ahead) and all(byte_of(session) in self._blocked for session in ahead)
 
     def _block(self, byte: int) -> None:
-        """One ring. A byte that is free belongs to nobody who could ring with it."""
+        """One ring. Blocking can't be taken back, so a thread that nobody needs any more stays
+        until then, on its seat."""
         rung = False
         try:
-            if not self._file.is_free(byte):
-                self._blocked.add(byte)
-                self._file.await_ring(byte)
-                rung = True
-                self._ear.hear()  # first: that is what somebody waits for
-                self._file.drop(byte)
+            rung = self._hear_one(byte)
         except OSError:  # EDEADLK: two sessions wait for each other's paths, and may
-            rung = False
+            pass
         finally:
             with self._lock:
                 self._blocked.discard(byte)
                 self._threads.discard(byte)
                 self._note(byte, rung)
 
+    def _hear_one(self, byte: int) -> bool:
+        if self._file.is_free(byte):  # it belongs to nobody who could ring with it
+            return False
+        seat = self._file.sit_down(0, BELL_SEATS)
+        if seat is None:
+            return False
+        try:
+            self._blocked.add(byte)
+            self._file.await_ring(byte)
+            self._ear.hear()  # first: that is what somebody waits for
+            self._file.drop(byte)
+        finally:
+            self._file.get_up(seat)
+        return True
+
     def _note(self, byte: int, rung: bool) -> None:
         if rung:
             self._free.pop(byte, None)
             return
-        if len(self._free) > 16 * MOST_THREADS:
+        if len(self._free) > _MOST_REMEMBERED:
             self._free.clear()
         pause = min(LAST_RETRY_SECONDS, 2 * self._free.get(byte, (0.0, FIRST_RETRY_SECONDS / 2))[1])
         self._free[byte] = (time.monotonic() + pause, pause)

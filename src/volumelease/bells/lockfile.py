@@ -15,6 +15,16 @@ from typing import Final
 TURNSTILE_BYTE: Final = 1 << 60
 """Above every byte of a session."""
 
+BELL_SEATS: Final = 3
+TURNSTILE_SEATS: Final = 2
+"""How many threads of one host may block for bytes at once. A blocked lock keeps one of the
+threads of the mount's FUSE process, and libfuse has ten of them: the thirteenth blocked lock made
+a MooseFS mount hang for good, for everybody on the host (seen). So who wants to block takes a
+seat first, a byte of its host; who finds none polls."""
+
+_SEATS_BYTE: Final = 1 << 59
+_SEATS_OF_A_HOST: Final = 16
+
 _NAME_DIGITS: Final = 12
 _RETRIED: Final = frozenset({errno.EINTR, 512})
 """512: ERESTARTSYS of the kernel, which some FUSE mounts let through (seen)."""
@@ -27,6 +37,15 @@ def byte_of(session: str) -> int:
     return int(session[:_NAME_DIGITS], 16)
 
 
+def _seats_byte(boot_id: str) -> int | None:
+    """Where the seats of this host begin; None if the host can't be told from others."""
+    digits = boot_id.replace("-", "")[:_NAME_DIGITS]
+    try:
+        return _SEATS_BYTE + int(digits, 16) * _SEATS_OF_A_HOST
+    except ValueError:
+        return None
+
+
 class LockFile:
     """The bytes of one volume's lock file, as this process locks them.
 
@@ -35,8 +54,11 @@ class LockFile:
     all calls: ``OSError``; ``EDEADLK`` is one of them. Any call can hang with the mount.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, boot_id: str) -> None:
         self._path = path
+        self._seats = _seats_byte(boot_id)
+        self._seated: set[int] = set()
+        self._seating = threading.Lock()
         self._descriptor = -1
         self._opening = threading.Lock()
         self.calls = 0
@@ -83,6 +105,32 @@ class LockFile:
 
         self._lock(fcntl.LOCK_SH, byte)
 
+    def sit_down(self, first: int, many: int) -> int | None:
+        """A seat among those ``many`` from ``first`` on, or None; give it back to ``get_up``."""
+        if self._seats is None:
+            return None
+        for seat in range(first, first + many):
+            with self._seating:  # between threads of one process its locks say nothing
+                if seat in self._seated:
+                    continue
+                self._seated.add(seat)
+            try:
+                had = self.take(self._seats + seat)
+            except OSError:
+                self._seated.discard(seat)
+                raise
+            if had:
+                return seat
+            self._seated.discard(seat)
+        return None
+
+    def get_up(self, seat: int) -> None:
+        assert self._seats is not None
+        try:
+            self.drop(self._seats + seat)
+        finally:
+            self._seated.discard(seat)
+
     def drop(self, byte: int) -> None:
         import fcntl
 
@@ -113,12 +161,12 @@ class _Process:
         self.lock = threading.Lock()
         self.hooked = False
 
-    def file(self, volume: str, path: str) -> LockFile:
+    def file(self, volume: str, path: str, boot_id: str) -> LockFile:
         with self.lock:
             if not self.hooked:
                 self.hooked = True
                 os.register_at_fork(after_in_child=self.after_fork)
-            return self.files.setdefault(volume, LockFile(path))
+            return self.files.setdefault(volume, LockFile(path, boot_id))
 
     def after_fork(self) -> None:
         """The child has none of the locks. Its copies of the descriptors stay open: to close one
@@ -129,6 +177,6 @@ class _Process:
 _process = _Process()
 
 
-def lock_file(volume: str, path: str) -> LockFile:
+def lock_file(volume: str, path: str, boot_id: str) -> LockFile:
     """The one lock file of that volume (its identity) in this process; not opened yet."""
-    return _process.file(volume, path)
+    return _process.file(volume, path, boot_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from .lockfile import TURNSTILE_BYTE, LockFile
+from .lockfile import BELL_SEATS, TURNSTILE_BYTE, TURNSTILE_SEATS, LockFile
 
 _IDLE: Final = "idle"
 _WANTED: Final = "wanted"
@@ -97,7 +97,15 @@ class Turnstile:
     def _serve_once(self) -> None:
         """Wait for it, or let go of it."""
         if self._state != _LEAVING:
-            self._file.await_turn(TURNSTILE_BYTE)
+            seat = self._file.sit_down(BELL_SEATS, TURNSTILE_SEATS)
+            if seat is None:  # enough of this host wait already
+                self._become(_IDLE)
+                self._through.set()
+                return
+            try:
+                self._file.await_turn(TURNSTILE_BYTE)
+            finally:
+                self._file.get_up(seat)
             with self._lock:
                 wanted = self._state == _WANTED
                 self._state = _HELD if wanted else _LEAVING

@@ -20,9 +20,13 @@ class Bells:
     """The bells of one volume in this process. ``use``: those of ``ALL_BELLS`` that may be used;
     without ``fcntl`` there is no turnstile either."""
 
-    def __init__(self, layout: Layout, redis_url: str | None, use: frozenset[str]) -> None:
+    def __init__(
+        self, layout: Layout, boot_id: str, redis_url: str | None, use: frozenset[str]
+    ) -> None:
         self._volume = layout.identity_id
-        self._file = lock_file(layout.identity_id, layout.locks) if "fcntl" in use else None
+        self._file = None
+        if "fcntl" in use:
+            self._file = lock_file(layout.identity_id, layout.locks, boot_id)
         self._redis_url = redis_url if "redis" in use else None
 
     def of_session(self, session: str) -> Belfry | None:

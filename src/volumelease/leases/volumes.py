@@ -253,7 +253,12 @@ class Volumes:
                 performer=self.surroundings.performer,
                 report=self.surroundings.report,
                 retention_seconds=self.surroundings.retention_seconds,
-                bells=Bells(layout, settings.redis_url, self.surroundings.bells),
+                bells=Bells(
+                    layout,
+                    self.surroundings.process.boot_id,
+                    settings.redis_url,
+                    self.surroundings.bells,
+                ),
             )
             self._identities[root.real_root] = identity
             known = self._live(root)

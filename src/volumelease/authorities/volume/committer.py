@@ -42,6 +42,7 @@ from .replica import Replica
 SLOW_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 1.0
 TURNSTILE_SECONDS: Final = 0.05
+BACK_OFF_SECONDS: Final = 0.0005
 HERD_MISSES: Final = 2
 """Two committers that meet sort themselves out sooner than a lock could."""
 
@@ -249,7 +250,16 @@ class Committer:
         attempt.passed = yield EnterTurn(turnstile, seconds)
         if attempt.passed:
             self._turnstile_stuck = False
-        return not attempt.passed
+            return False
+        yield Sleep(self._scattered(attempt))
+        return True
+
+    def _scattered(self, attempt: _Attempt) -> float:
+        """Seconds that differ from author to author and grow: few may queue at the turnstile, and
+        all others would meet again at the next index."""
+        longest = min(BACK_OFF_SECONDS * 2.0**attempt.misses, TURNSTILE_SECONDS)
+        share = (int(self._author[:6], 16) * (2 * attempt.misses + 1) >> 4) % 1000
+        return longest * share / 1000
 
     def _pause(self, attempt: _Attempt) -> Steps[None]:
         yield Sleep(attempt.pause)

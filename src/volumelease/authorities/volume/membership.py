@@ -25,8 +25,8 @@ table even then."""
 
 CHORE_BEATS: Final = 6
 
-MOST_AHEAD: Final = 4
-"""Sessions whose rings are listened for at once."""
+NEAR: Final = 3
+"""Sessions whose rings are listened for at once, and waiters ahead with which it begins."""
 
 
 class Membership:
@@ -86,13 +86,15 @@ class Membership:
 
     def next_ahead(self, waiting: Iterable[int]) -> tuple[str, ...]:
         """The sessions from which the next grants are expected: of those before the first of our
-        requests, the last comes to it last. Some, when they are many."""
+        requests, the last comes to it last. Some, when they are many; and none where the turn is
+        far away, since few can listen at a time."""
         found: dict[str, None] = {}
         for group in self._alike(waiting):
             blockers = self._replica.table.blockers(group[0])
-            if blockers and blockers[-1].session != self._name:
+            far = sum(not blocker.granted for blocker in blockers) >= NEAR
+            if blockers and not far and blockers[-1].session != self._name:
                 found[blockers[-1].session] = None
-        return tuple(found)[:MOST_AHEAD]
+        return tuple(found)[:NEAR]
 
     def _sessions_ahead(self, waiting: Iterable[int]) -> list[str]:
         found: dict[str, None] = {}
