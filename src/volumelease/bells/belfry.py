@@ -3,8 +3,9 @@ where another serves."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from volumelease.effects import Heard
 
@@ -13,6 +14,8 @@ from .ears import Ear
 from .pubsub import RedisBell
 
 Kind = Literal["redis", "fcntl", "poll"]
+
+TELL_AGAIN_SECONDS: Final = 60.0
 
 
 class Belfry:
@@ -30,6 +33,7 @@ class Belfry:
         self._redis = redis
         self._report = report
         self._told = False
+        self._told_of_redis = float("-inf")
         if redis is not None:
             redis.on_change = self._redis_changed
 
@@ -73,4 +77,9 @@ class Belfry:
         return "poll"
 
     def _redis_changed(self, up: bool, why: str) -> None:
+        """A Redis that comes and goes all the time is told of once a minute."""
+        now = time.monotonic()
+        if now - self._told_of_redis < TELL_AGAIN_SECONDS:
+            return
+        self._told_of_redis = now
         self._report("the redis bell is there" if up else f"the redis bell is away: {why}")

@@ -22,6 +22,10 @@ time."""
 
 _MOST_REMEMBERED: Final = 128
 
+RING_SECONDS: Final = 0.004
+"""For how long the byte is let go: a local file system wakes waiters, who then try again, and to
+be faster than they are would be no ring."""
+
 TAKE_PAUSES: Final = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25, 0.5)
 """After a ring the byte is taken again as soon as those who were woken have let go of it. Who
 never does (its host was cut off that very moment) costs this session its bell."""
@@ -66,6 +70,7 @@ class ByteBell:
                 self._rings.wait()
                 self._rings.clear()
                 self._let_go()
+                time.sleep(RING_SECONDS)
             except OSError:  # no locks here, no space for the file, a mount in trouble
                 time.sleep(LAST_RETRY_SECONDS)
 

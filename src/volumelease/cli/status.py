@@ -90,6 +90,9 @@ def age(since: float) -> float:
 
 def as_document(place: Place, picture: Picture) -> dict[str, Any]:
     """The form promised to programs: keys are added, never renamed."""
+    from .bells import bell_in_force
+    from .places import settings_of_this_process
+
     identity = picture.identity
     return {
         "schema": 1,
@@ -100,7 +103,7 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
             "source": place.mount.source,
         },
         "authority": identity.authority,
-        "bell": "poll",
+        "bell": bell_in_force(place.root, picture, settings_of_this_process().redis_url),
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
         "waiting": [
             {
