@@ -44,6 +44,7 @@ class Bells:
 
 
 def _report(text: str) -> None:
-    logging = sys.modules.get("logging")  # who has not imported it reads no log
-    if logging is not None:
+    if "logging" in sys.modules:  # who has not imported it reads no log
+        import logging  # waits for a thread that is just importing it
+
         logging.getLogger("volumelease").info("%s", text)
