@@ -32,25 +32,25 @@ all the time, and each ring that is heard costs four calls (two looks at its byt
 of it, one look at the log)."""
 
 FREE_RINGS: Final = 2
-"""Rings in vain, in front of one and the same session, that cost no pause yet."""
+"""Rings in vain, while one and the same is waited for, that cost no pause yet."""
 
 
 class Pace:
     """When the log is read next. Pure; times on the monotonic clock, in seconds."""
 
-    __slots__ = ("_ahead", "_in_vain", "_poll", "read_at")
+    __slots__ = ("_expected", "_in_vain", "_poll", "read_at")
 
     def __init__(self, now: float) -> None:
-        self._ahead: tuple[str, ...] | None = None
+        self._expected: tuple[list[int], tuple[str, ...]] | None = None
         self._in_vain = 0
         self._poll = FIRST_POLL_SECONDS
         self.read_at = now
 
-    def expect(self, ahead: tuple[str, ...], now: float) -> None:
-        """The next grant is expected from ``ahead``. If that is news, the log is read again
-        soon: a ring may have come before anybody listened for theirs."""
-        if ahead != self._ahead:
-            self._ahead = ahead
+    def expect(self, waiting: list[int], ahead: tuple[str, ...], now: float) -> None:
+        """What is waited for, and from whom. If that is news, the log is read again soon: a ring
+        may have come before anybody listened for theirs. And the rings so far were not in vain."""
+        if (waiting, ahead) != self._expected:
+            self._expected = waiting, ahead
             self._in_vain = 0
             self._poll = FIRST_POLL_SECONDS
             self.read_at = min(self.read_at, now + FIRST_POLL_SECONDS)
@@ -120,7 +120,7 @@ class Attendance:
             return armed
         ahead = self._membership.next_ahead(waiting)
         now = self._clock.monotonic()
-        pace.expect(ahead, now)
+        pace.expect(waiting, ahead, now)
         if reads:
             pace.looked(now, armed, self._membership.looks_a_second)
         pause = max(0.0, min(pace.read_at - now, self._membership.tick_seconds))
