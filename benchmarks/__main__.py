@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import asynchronous, imports, uncontended
+from . import asynchronous, fairness, handoff, imports, starters, uncontended
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
@@ -21,26 +21,32 @@ SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "imports": imports.run,
     "asynchronous": asynchronous.run,
 }
+ON_HOSTS: dict[str, Callable[[list[Path], str, Path | None, int], bool]] = {
+    "handoff": handoff.run,
+    "fairness": fairness.run,
+    "starters": starters.run,
+}
+"""These get the same directory as each host sees it."""
+
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
+    parser.add_argument("scenario", nargs="*", help=", ".join([*SCENARIOS, *ON_HOSTS]))
     parser.add_argument("--local", action="store_true", help="only in a local directory")
     parser.add_argument("--save", action="store_true", help="keep the JSON in benchmarks/results")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    unknown = set(options.scenario) - set(SCENARIOS)
+    known = [*SCENARIOS, *ON_HOSTS]
+    unknown = set(options.scenario) - set(known)
     if unknown:
-        parser.error(
-            f"unknown scenario {', '.join(sorted(unknown))}; known: {', '.join(SCENARIOS)}"
-        )
+        parser.error(f"unknown scenario {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     print(environment())
-    chosen = options.scenario or list(SCENARIOS)
+    chosen = options.scenario or known
     met = True
     with tempfile.TemporaryDirectory() as local:
-        met &= _run(chosen, Path(local), "local directory", options)
+        met &= _run(chosen, [Path(local)] * 2, "local directory", options)
     why_not = missing()
     if options.local:
         return 0 if met else 1
@@ -48,21 +54,24 @@ def main() -> int:
         print(f"\nnot on MooseFS: {why_not}")
         return 0 if met else 1
     with MooseFsBed(hosts=2) as bed:
-        folder = bed.hosts[0].mount / "benchmarks"
-        folder.mkdir()
-        met &= _run(chosen, folder, "MooseFS test bed", options)
+        folders = [host.mount / "benchmarks" for host in bed.hosts]
+        folders[0].mkdir()
+        met &= _run(chosen, folders, "MooseFS test bed", options)
     return 0 if met else 1
 
 
-def _run(chosen: list[str], folder: Path, where: str, options: argparse.Namespace) -> bool:
+def _run(chosen: list[str], folders: list[Path], where: str, options: argparse.Namespace) -> bool:
     met = True
     for name in chosen:
         target = (
             RESULTS / f"{name}-{where.split(maxsplit=1)[0].lower()}.json" if options.save else None
         )
-        own = folder / name
-        own.mkdir()
-        met &= SCENARIOS[name](own, where, target, options.rounds)
+        own = [folder / name for folder in folders]
+        own[0].mkdir()
+        if name in ON_HOSTS:
+            met &= ON_HOSTS[name](own, where, target, options.rounds)
+        else:
+            met &= SCENARIOS[name](own[0], where, target, options.rounds)
     return met
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bed import MooseFsBed, missing
+from tests.bed.redis import RedisServer, missing_redis
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,3 +41,12 @@ def shared_mounts(bed: MooseFsBed) -> list[Path]:
     name = f"test-{secrets.token_hex(4)}"
     (bed.hosts[0].mount / name).mkdir()
     return [host.mount / name for host in bed.hosts]
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A fresh redis-server."""
+    if reason := missing_redis():
+        pytest.skip(reason)
+    with RedisServer() as server:
+        yield server

@@ -36,6 +36,26 @@ class Turn(Protocol):
     def leave(self) -> None: ...
 
 
+class Heard(NamedTuple):
+    """How listening ended. ``rung``: somebody committed what this session waits for, perhaps.
+    ``armed``: a bell was listened to, so that looking seldom is enough."""
+
+    rung: bool
+    armed: bool
+
+
+class Bell(Protocol):
+    """Wakes who waits. Courtesy, not safety: a ring that is lost costs one poll interval, one
+    too many costs one look. None of these blocks."""
+
+    def ring(self, sessions: frozenset[str]) -> None:
+        """This session committed a grant to ``sessions``, or (empty) ended a request that others
+        wait behind."""
+
+    def nudge(self) -> None:
+        """Make this session's own listener return: what it listens for has changed."""
+
+
 class Symlink(NamedTuple):
     """Create a symlink, exclusively. Any error leaves the outcome unknown."""
 
@@ -175,8 +195,18 @@ class Sleep(NamedTuple):
     seconds: float
 
 
+class Listen(NamedTuple):
+    """Let time pass until ``bell`` rings, at most ``seconds``. Whoever grants next is expected
+    among the sessions ``ahead``. Answers a ``Heard``."""
+
+    bell: Bell
+    ahead: tuple[str, ...]
+    seconds: float
+
+
 class EnterTurn(NamedTuple):
-    """Wait for ``turn``. Answers whether it was had within ``seconds``; then ``leave`` it."""
+    """Wait for ``turn``; 0 seconds: only if it is free. Answers whether it was had; then
+    ``leave`` it."""
 
     turn: Turn
     seconds: float
@@ -203,6 +233,7 @@ Effect: TypeAlias = (
     | RemoveTree
     | ProveDeath
     | Sleep
+    | Listen
     | EnterTurn
 )
 

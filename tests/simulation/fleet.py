@@ -8,6 +8,7 @@ from volumelease.authorities.volume import cleaning, collecting
 from volumelease.authorities.volume.layout import CONTROL
 from volumelease.host import ProcessFacts
 
+from .bells import Belfry, Gate
 from .checkers import Checker
 from .clocks import HostClock
 from .held import WatchedSession
@@ -31,6 +32,8 @@ class Fleet:
     ) -> None:
         self.setup = setup
         self.world = World(setup.seed, recording=recording)
+        self.belfry = Belfry(self.world, setup.seed)
+        self.gate = Gate()
         self.server = Server(self.world)
         self.server.remembers = setup.strength("forget") == 0
         self.hosts = [self._host(number) for number in range(setup.hosts)]

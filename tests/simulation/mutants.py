@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from .mutations import commits, forgetting, liveness, publishing, segmentation, tables
+from .mutations import commits, courtesies, forgetting, liveness, publishing, segmentation, tables
 
 Mutation = Callable[[], list[tuple[Any, str, Any]]]
 """What to replace: (owner, attribute, replacement)."""
@@ -34,6 +34,20 @@ class Mutant(NamedTuple):
 
 
 MUTANTS: Final = (
+    Mutant(
+        "bell-is-trusted",
+        "who hears a bell looks at the log now and then all the same",
+        courtesies.bell_is_trusted,
+        ("kill",),
+        budget=300,
+    ),
+    Mutant(
+        "turnstile-without-a-bound",
+        "nobody waits long for the turnstile",
+        courtesies.turnstile_without_a_bound,
+        ("kill",),
+        busy=True,
+    ),
     Mutant(
         "beat-counts-from-its-answer",
         "a beat counts from when it was sent",

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from volumelease import effects
 from volumelease.host import ProcessFacts
 
+from . import bells
 from .clocks import HostClock
 from .mount import Mount
 from .setup import Setup
@@ -241,11 +242,18 @@ class Process:
                 wait = self.host.clock.true_seconds(max(0.0, seconds))
                 world.after(wait, lambda: self._step(thread, None, None))
             case effects.EnterTurn(turn, seconds):
-                assert isinstance(turn, Turn)
+                assert isinstance(turn, Turn | bells.Turnstile)
                 turn.enter(
                     world,
                     seconds,
                     lambda had: world.after(0, lambda: self._step(thread, had, None)),
+                )
+            case effects.Listen(bell, ahead, seconds):
+                assert isinstance(bell, bells.Bell)
+                bell.listen(
+                    ahead,
+                    self.host.clock.true_seconds(max(0.0, seconds)),
+                    lambda heard: world.after(0, lambda: self._step(thread, heard, None)),
                 )
             case effects.ProveDeath(process):
                 gone = self._proves_death(process)

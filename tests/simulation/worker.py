@@ -38,6 +38,7 @@ from volumelease.model import (
 from volumelease.wire.identity import Identity
 
 from . import publisher
+from .bells import Turnstile
 from .held import Held, WatchedSession, Wish
 from .process import Bell, News, Process, Script, Turn
 
@@ -133,16 +134,19 @@ class Worker:
 
     def _session(self, identity: Identity) -> WatchedSession:
         world = self.fleet.world
+        name = world.unique()
         session = WatchedSession(
             identity=identity,
             layout=Layout(ROOT, identity.id),
             facts=SessionFacts(self.process.facts, worker=self.name),
-            name=world.unique(),
+            name=name,
             clock=self.process.host.clock,
             turn=Turn(),
             unique=world.unique,
             wake=lambda token: self._bell.ring(),
             retention_seconds=self.fleet.retention_seconds,
+            bell=self.fleet.belfry.bell(name),
+            turnstile=Turnstile(self.fleet.gate),
         )
         session.fleet, session.worker = self.fleet, self
         return session

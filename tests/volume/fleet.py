@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
+JOBS: Final = "tests.volume.jobs"
 
 
 class Worker:
     """One worker process and what it says."""
 
     def __init__(
-        self, job: str, facts: dict[str, Any], prefix: Sequence[str] = (), module: str = "jobs"
+        self, job: str, facts: dict[str, Any], prefix: Sequence[str] = (), module: str = JOBS
     ) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VOLUMELEASE_")}
         more = os.environ.get("PYTHONPATH", "")
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT), more])
-        command = [*prefix, sys.executable, "-m", f"tests.volume.{module}", job, json.dumps(facts)]
+        command = [*prefix, sys.executable, "-m", module, job, json.dumps(facts)]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -138,7 +139,7 @@ class Fleet:
         self.workers: list[Worker] = []
 
     def start(
-        self, job: str, *, prefix: Sequence[str] = (), module: str = "jobs", **facts: Any
+        self, job: str, *, prefix: Sequence[str] = (), module: str = JOBS, **facts: Any
     ) -> Worker:
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in facts.items()}
         worker = Worker(job, plain, prefix, module)

@@ -30,6 +30,27 @@ def volumes(**changes: Any) -> Volumes:
     return Volumes(Surroundings.of_this_process()._replace(**changes))
 
 
+def with_redis(redis: str | None, **changes: Any) -> Volumes:
+    settings = Surroundings.of_this_process().settings._replace(redis_url=redis)
+    return volumes(settings=settings, **changes)
+
+
+def bells_of(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+class Counting:
+    """Performs effects, and counts those that the server hears of."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.calls = 0
+
+    def perform(self, effect: Effect) -> Any:
+        self.calls += type(effect).__name__ not in ("Sleep", "EnterTurn", "ProveDeath", "Listen")
+        return self.inner.perform(effect)
+
+
 class Witness:
     """Fails loudly if two conflicting leases are ever inside together: files made exclusively on
     the volume itself. Conflicts along one chain of directories only."""
@@ -51,23 +72,36 @@ class Witness:
         os.unlink(f"{self.folder}/" + ("writer" if exclusive else f"reader-{os.getpid()}"))
 
 
-def contend(mount: str, seconds: float, seed: int) -> None:
+WARM_SECONDS: Final = 3.0
+"""Starting eight workers keeps a small machine busy for so long."""
+
+
+def contend(
+    mount: str, seconds: float, seed: int, redis: str | None = None, bells: str = "redis fcntl"
+) -> None:
     """Take leases along the chain, exclusive and shared, as often as possible."""
     import random
 
     chance = random.Random(seed)
     witness = Witness(mount)
+    mine = with_redis(redis, bells=bells_of(bells))
+    warm = time.monotonic() + WARM_SECONDS
     until = time.monotonic() + seconds
-    grants, tokens = 0, 0
+    grants, tokens, longest = 0, 0, 0.0
     while time.monotonic() < until:
         exclusive = chance.random() < 0.7
-        with volume_lease(f"{mount}/{chance.choice(CHAIN)}", shared=not exclusive) as lease:
+        path = f"{mount}/{chance.choice(CHAIN)}"
+        asked = time.monotonic()
+        with volume_lease(path, shared=not exclusive, volumes=mine) as lease:
+            if asked > warm:
+                longest = max(longest, time.monotonic() - asked)
             witness.enter(exclusive)
             assert lease.token > tokens
             tokens = lease.token
             witness.leave(exclusive)
         grants += 1
-    say(grants=grants)
+    say(grants=grants, longest=longest)
+    mine.close()
 
 
 def take(mount: str, path: str, hold: float = 3600.0, **options: Any) -> None:
@@ -87,6 +121,88 @@ def take(mount: str, path: str, hold: float = 3600.0, **options: Any) -> None:
         say(token=lease.token, granted=True)
         sys.stdin.readline()
         say(lost_at_end=lease.lost)
+
+
+def relay(mount: str, turns: int, hold: float, bells: str, redis: str | None = None) -> None:
+    """Take the same lease again and again; say when each turn began and ended."""
+    mine = with_redis(redis, bells=bells_of(bells))
+    os.makedirs(f"{mount}/baton", exist_ok=True)  # what is leased usually exists
+    with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
+        say(ready=True)
+    sys.stdin.readline()
+    spans = []
+    for _ in range(turns):
+        with volume_lease(f"{mount}/baton", volumes=mine):
+            begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+            time.sleep(hold)
+            spans.append((begun, time.clock_gettime(time.CLOCK_BOOTTIME)))
+    (hosted,) = mine._sessions.values()
+    say(spans=spans, kind=hosted.belfry.kind(()) if hosted.belfry else "poll")
+    sys.stdin.readline()
+    mine.close()
+
+
+def wait_counted(mount: str, bells: str, seconds: float, redis: str | None = None) -> None:
+    """Wait for a lease that somebody holds; say what that cost the server, beats included."""
+    from volumelease.bells.lockfile import _process
+
+    counting = Counting(Surroundings.of_this_process().performer)
+    mine = with_redis(redis, bells=bells_of(bells), performer=counting)
+    with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
+        pass
+
+    def wait() -> None:
+        with volume_lease(f"{mount}/held", volumes=mine):
+            say(granted=True)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    time.sleep(0.3)  # the request is in the log
+
+    def calls() -> int:
+        return counting.calls + sum(file.calls for file in _process.files.values())
+
+    before = calls()
+    time.sleep(seconds)
+    (hosted,) = mine._sessions.values()
+    ahead = hosted.session.membership.next_ahead(hosted.session.requests.waiting())
+    kind = hosted.belfry.kind(ahead) if hosted.belfry else "poll"
+    say(a_second=(calls() - before) / seconds, kind=kind)
+    waiter.join()
+    sys.stdin.readline()
+    mine.close()
+
+
+def start_together(mount: str, threads: int, same: bool, bells: str) -> None:
+    """Have a session; then ``threads`` threads ask at once, each for a path of its own (and keep
+    it until all have theirs) or all for the same. Say when each was granted."""
+    mine = volumes(bells=bells_of(bells))
+    with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
+        pass
+    gate, all_there = threading.Barrier(threads + 1), threading.Barrier(threads)
+    granted: list[float] = []
+
+    def start(number: int) -> None:
+        path = f"{mount}/one" if same else f"{mount}/own-{os.getpid()}-{number}"
+        gate.wait()
+        with volume_lease(path, volumes=mine):
+            granted.append(time.clock_gettime(time.CLOCK_BOOTTIME))
+            if not same:
+                all_there.wait()
+
+    starters = [threading.Thread(target=start, args=(number,)) for number in range(threads)]
+    for starter in starters:
+        starter.start()
+    say(ready=True)
+    sys.stdin.readline()
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+    gate.wait()
+    for starter in starters:
+        starter.join()
+    (hosted,) = mine._sessions.values()
+    say(begun=begun, granted=granted, misses=hosted.session.committer.misses)
+    sys.stdin.readline()
+    mine.close()
 
 
 def commits(mount: str, count: int, retention: float) -> None:
@@ -188,6 +304,9 @@ def suffer(
 JOBS: Final[dict[str, Callable[..., None]]] = {
     "contend": contend,
     "take": take,
+    "relay": relay,
+    "wait_counted": wait_counted,
+    "start_together": start_together,
     "commits": commits,
     "suffer": suffer,
 }

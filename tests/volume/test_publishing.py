@@ -25,7 +25,7 @@ KINDS: Final = ("directory", "file")
 
 
 def start(workers: Fleet, job: str, **facts: Any) -> Worker:
-    return workers.start(job, module="publishing_jobs", **facts)
+    return workers.start(job, module="tests.volume.publishing_jobs", **facts)
 
 
 def public(mount: Path, kind: str) -> str:

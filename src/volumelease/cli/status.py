@@ -92,12 +92,15 @@ def age(since: float) -> float:
 
 def as_document(place: Place, picture: Picture) -> dict[str, Any]:
     """The form promised to programs: keys are added, never renamed."""
+    from .bells import bell_in_force
+    from .places import settings_of_this_process
+
     identity = picture.identity
     return {
         "schema": 1,
         "volume": place.as_document(identity.id),
         "authority": identity.authority,
-        "bell": "poll",
+        "bell": bell_in_force(place.root, picture, settings_of_this_process().redis_url),
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
         "waiting": [
             {

@@ -101,12 +101,14 @@ class Pending(NamedTuple):
 
 class Outcome(NamedTuple):
     """What one entry did. ``void`` says why it did nothing; ``cycle`` names the tokens of the
-    wait cycle that a refused request would have closed."""
+    wait cycle that a refused request would have closed; ``behind`` names who waited
+    behind what it ended, and goes on waiting."""
 
     void: str = ""
     granted: tuple[int, ...] = ()
     ended: tuple[int, ...] = ()
     cycle: tuple[int, ...] = ()
+    behind: tuple[int, ...] = ()
 
 
 _DONE: Final = Outcome()
@@ -278,7 +280,9 @@ class Table:
             self._remove(holding)
         tokens = tuple(holding.token for holding in ending)
         left = sorted(candidates - set(tokens))
-        return Outcome(granted=self._grant(left, wall), ended=tokens)
+        granted = self._grant(left, wall)
+        behind = tuple(token for token in left if token not in granted)
+        return Outcome(granted=granted, ended=tokens, behind=behind)
 
     def _let_go(self, author: str, token: int, wall: float, *, also_waiting: bool) -> Outcome:
         holding = self.holding_of(author, token)

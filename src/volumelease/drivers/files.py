@@ -58,6 +58,7 @@ class Files:
             effects.RemoveTree: lambda effect: trees.remove(effect.path, effect.seconds),
             effects.ProveDeath: self._prove_death,
             effects.Sleep: lambda effect: time.sleep(effect.seconds),
+            effects.Listen: lambda effect: effect.bell.listen(effect.ahead, effect.seconds),
             effects.EnterTurn: lambda effect: effect.turn.enter(effect.seconds),
         }
 

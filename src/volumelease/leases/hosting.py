@@ -31,6 +31,7 @@ from volumelease.errors import LeaseError
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 
+from .ringing import Bells
 from .talking import Conversation
 
 _GIVE_BACK_SECONDS: Final = 2.0
@@ -49,6 +50,7 @@ class HostedSession:
         performer: Performer,
         report: Callable[[str], None],
         retention_seconds: float,
+        bells: Bells | None = None,
     ) -> None:
         self.clock = clock
         self.pid = os.getpid()
@@ -58,16 +60,20 @@ class HostedSession:
         self._attending = False
         self._news = threading.Event()
         self._on_change: list[Callable[[], None]] = []
+        name = os.urandom(8).hex()
+        self.belfry = bells.of_session(name) if bells is not None else None
         self.session = Session(
             identity=identity,
             layout=layout,
             facts=facts,
-            name=os.urandom(8).hex(),
+            name=name,
             clock=clock,
             turn=ThreadTurn(),
             unique=lambda: os.urandom(8).hex(),
             wake=self._wake,
             retention_seconds=retention_seconds,
+            bell=self.belfry,
+            turnstile=bells.turnstile() if bells is not None else None,
         )
 
     # ---- life
@@ -77,6 +83,8 @@ class HostedSession:
         self._monitor.run(self.session.open())
         self._start(self._keep, "volumelease-beat")
         self._start(self._watch, "volumelease-watch")
+        if self.belfry is not None:
+            self.belfry.start()
 
     def close(self, seconds: float = _GIVE_BACK_SECONDS) -> None:
         """End the session, but don't wait longer than ``seconds`` for a volume that hangs."""
@@ -129,6 +137,8 @@ class HostedSession:
                 listener()
             if not alive:
                 self._room.wake(None)
+                if self.belfry is not None:
+                    self.belfry.close()
                 return
             self._news.wait(min(self.session.remaining_seconds() + 0.001, _WATCH_SECONDS))
             self._news.clear()

@@ -139,7 +139,11 @@ def _current_task() -> Any:
     asyncio = sys.modules.get("asyncio")  # a process that never imported it runs no tasks
     if asyncio is None:
         return None
+    # Another thread may be importing it this moment: then it is there and has no names yet.
+    current_task = getattr(asyncio, "current_task", None)
+    if current_task is None:
+        return None
     try:
-        return asyncio.current_task()
+        return current_task()
     except RuntimeError:
         return None

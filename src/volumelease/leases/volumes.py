@@ -33,6 +33,7 @@ from volumelease.wire.identity import Identity
 
 from .hosting import HostedSession
 from .owners import Owners
+from .ringing import ALL_BELLS, Bells
 from .talking import Hosted
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Surroundings(NamedTuple):
     performer: Performer
     report: Any = _say
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
+    bells: frozenset[str] = ALL_BELLS
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
@@ -225,15 +227,7 @@ class Volumes:
                     advice="Upgrade volumelease here",
                     root=root.root,
                 )
-            hosted = HostedSession(
-                identity=identity,
-                layout=Layout(root.real_root, identity.id),
-                facts=self._facts(),
-                clock=self.surroundings.clock,
-                performer=self.surroundings.performer,
-                report=self.surroundings.report,
-                retention_seconds=self.surroundings.retention_seconds,
-            )
+            hosted = self._host(root, identity)
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
@@ -246,6 +240,21 @@ class Volumes:
                 self.close()
                 self._refuse_when_closed()
             return hosted
+
+    def _host(self, root: VolumeRoot, identity: Identity) -> HostedSession:
+        surroundings = self.surroundings
+        layout = Layout(root.real_root, identity.id)
+        boot_id, redis_url = surroundings.process.boot_id, surroundings.settings.redis_url
+        return HostedSession(
+            identity=identity,
+            layout=layout,
+            facts=self._facts(),
+            clock=surroundings.clock,
+            performer=surroundings.performer,
+            report=surroundings.report,
+            retention_seconds=surroundings.retention_seconds,
+            bells=Bells(layout, boot_id, redis_url, surroundings.bells),
+        )
 
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""

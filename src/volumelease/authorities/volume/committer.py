@@ -41,6 +41,11 @@ from .replica import Replica
 
 SLOW_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 1.0
+TURNSTILE_SECONDS: Final = 0.05
+BACK_OFF_SECONDS: Final = 0.0005
+HERD_MISSES: Final = 2
+"""Two committers that meet sort themselves out sooner than a lock could."""
+
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
 _FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
@@ -71,6 +76,7 @@ class Committer:
         turn: Turn,
         alive: Callable[[], bool],
         close_segment: Callable[[], Steps[None]],
+        turnstile: Turn | None = None,
     ) -> None:
         self._replica = replica
         self._layout: Layout = replica.layout
@@ -79,6 +85,8 @@ class Committer:
         self._turn = turn
         self._alive = alive
         self._close_segment = close_segment
+        self._turnstile = turnstile
+        self._turnstile_stuck = False
         self._number = 0
         self._awaited: dict[int, Committed | None] = {}
         self._wanted: dict[int, Callable[[], bool]] = {}
@@ -136,14 +144,16 @@ class Committer:
         self._number += 1
         number = self._number
         had_turn: bool = self._turn.free() or (yield EnterTurn(self._turn, TURN_SECONDS))
+        attempt = _Attempt(number, round(self._clock.wall(), 3), urgent)
         try:
             self._wanted[number] = wanted
             self._awaited[number] = None
-            attempt = _Attempt(number, round(self._clock.wall(), 3), urgent)
             return (yield from self._until_known(attempt, decide))
         finally:
             del self._awaited[number]
             del self._wanted[number]
+            if attempt.passed and self._turnstile is not None:
+                self._turnstile.leave()
             if had_turn:
                 self._turn.leave()
 
@@ -212,8 +222,12 @@ class Committer:
         if slow:
             yield Sleep(ATTRIBUTE_CACHE_SECONDS)
             replica.distrust()
+        in_vain = False
+        if trouble is not None and trouble.errno == errno.EEXIST:
+            in_vain = yield from self._queue_up(attempt)
         try:
             yield from replica.catch_up()
+            self._turnstile_stuck |= in_vain and replica.next_index <= index + 1
         except AuthorityUnreachable:
             yield from self._pause(attempt)
             replica.distrust()
@@ -232,6 +246,33 @@ class Committer:
             )
         replica.distrust()
         yield from self._pause(attempt)
+
+    def _queue_up(self, attempt: _Attempt) -> Steps[bool]:
+        """Somebody else was faster: from the second time on, take turns with all who were slower
+        too, so that a herd of N costs N misses and not N * N. Returns whether it was in vain.
+
+        Courtesy, not safety, and so with a bound. A turnstile through which nobody comes while
+        the log stands still is stuck (a host that was cut off keeps its lock for a day): then it
+        is only tried, until it is had at once.
+        """
+        attempt.misses += 1
+        turnstile = self._turnstile
+        if turnstile is None or attempt.passed or attempt.misses < HERD_MISSES:
+            return False
+        seconds = 0.0 if self._turnstile_stuck else TURNSTILE_SECONDS
+        attempt.passed = yield EnterTurn(turnstile, seconds)
+        if attempt.passed:
+            self._turnstile_stuck = False
+            return False
+        yield Sleep(self._scattered(attempt))
+        return True
+
+    def _scattered(self, attempt: _Attempt) -> float:
+        """Seconds that differ from author to author and grow: few may queue at the turnstile, and
+        all others would meet again at the next index."""
+        longest = min(BACK_OFF_SECONDS * 2.0**attempt.misses, TURNSTILE_SECONDS)
+        share = (int(self._author[:6], 16) * (2 * attempt.misses + 1) >> 4) % 1000
+        return longest * share / 1000
 
     def _pause(self, attempt: _Attempt) -> Steps[None]:
         yield Sleep(attempt.pause)
@@ -280,11 +321,13 @@ class Committer:
 class _Attempt:
     """What stays the same over all tries of one commit: so they all write the same record."""
 
-    __slots__ = ("number", "pause", "stored", "urgent", "wall")
+    __slots__ = ("misses", "number", "passed", "pause", "stored", "urgent", "wall")
 
     def __init__(self, number: int, wall: float, urgent: bool) -> None:
         self.number = number
         self.wall = wall  # rounded before it is applied here, so that readers apply the same
         self.urgent = urgent
         self.stored = ""
+        self.misses = 0
+        self.passed = False
         self.pause = _FIRST_PAUSE

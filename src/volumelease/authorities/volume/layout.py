@@ -48,7 +48,7 @@ class Layout:
     master forgot is never in the way of the one that the log elects instead.
     """
 
-    __slots__ = ("base", "control", "identity", "identity_id", "root")
+    __slots__ = ("base", "control", "identity", "identity_id", "locks", "root")
 
     def __init__(self, root: str, identity_id: str) -> None:
         self.root = root
@@ -56,6 +56,7 @@ class Layout:
         self.control = f"{root}/{CONTROL}"
         self.identity = f"{self.control}/{IDENTITY}"
         self.base = f"{self.control}/{identity_id}"
+        self.locks = f"{self.base}/locks"
 
     def folder(self, name: str) -> str:
         return f"{self.base}/{name}"

@@ -9,6 +9,7 @@ from typing import Final
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Standstill, Timing
+from volumelease.core.table import Holding
 from volumelease.effects import ListDirectory, Steps, Unlink
 from volumelease.host import ProcessFacts
 
@@ -25,6 +26,9 @@ RING: Final = 8
 table even then."""
 
 CHORE_BEATS: Final = 6
+
+NEAR: Final = 3
+"""Sessions whose rings are listened for at once, and waiters ahead with which it begins."""
 
 
 class Membership:
@@ -81,16 +85,46 @@ class Membership:
         self._ahead.forget_others(ahead)
         yield from self._expire((yield from self._ahead.watch(ahead, self._replica.table)))
 
-    def _sessions_ahead(self, waiting: Iterable[int]) -> list[str]:
-        table = self._replica.table
+    @property
+    def looks_a_second(self) -> float:
+        """How often ``make_way`` asks the server for other sessions' beats."""
+        return self._ahead.looks_a_second
+
+    @property
+    def tick_seconds(self) -> float:
+        """How soon ``make_way`` has something to do again."""
+        return self._ahead.tick_seconds(self._replica.table)
+
+    def next_ahead(self, waiting: Iterable[int]) -> tuple[str, ...]:
+        """The sessions from which the next grants are expected: of those before the first of our
+        requests, the last comes to it last. Some, when they are many; and none where the turn is
+        far away, since few can listen at a time."""
         found: dict[str, None] = {}
-        for token in waiting:
-            holding = table.holdings.get(token)
-            if holding is not None and not holding.granted:
-                for blocker in table.blockers(holding):
-                    if blocker.session != self._name:
-                        found[blocker.session] = None
+        for group in self._alike(waiting):
+            blockers = self._replica.table.blockers(group[0])
+            far = sum(not blocker.granted for blocker in blockers) >= NEAR
+            if blockers and not far and blockers[-1].session != self._name:
+                found[blockers[-1].session] = None
+        return tuple(found)[:NEAR]
+
+    def _sessions_ahead(self, waiting: Iterable[int]) -> list[str]:
+        found: dict[str, None] = {}
+        for group in self._alike(waiting):
+            for blocker in self._replica.table.blockers(group[-1]):
+                if blocker.session != self._name:
+                    found[blocker.session] = None
         return list(found)
+
+    def _alike(self, waiting: Iterable[int]) -> Iterable[list[Holding]]:
+        """Those that still wait, oldest first, grouped by what they want: whatever is before the
+        first of a group is before all of it, and so a thousand waiters for one path cost two
+        looks at the queue and not a thousand."""
+        groups: dict[tuple[tuple[str, ...], bool], list[Holding]] = {}
+        for token in sorted(waiting):
+            holding = self._replica.table.holdings.get(token)
+            if holding is not None and not holding.granted:
+                groups.setdefault((holding.keys, holding.exclusive), []).append(holding)
+        return groups.values()
 
     def _end_the_dead(self) -> Steps[None]:
         names = sorted(self._replica.table.sessions)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from volumelease.authorities import answers
 from volumelease.clock import Clock
@@ -18,12 +17,13 @@ from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
-from volumelease.effects import CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
+from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
-from volumelease.model import Answer, Lost, Question
+from volumelease.model import Answer, Lost, Question, Waiting
 from volumelease.wire.identity import Identity
 
 from . import survival
+from .attending import Attendance
 from .breaking import Breaking
 from .cleaning import DEFAULT_RETENTION_SECONDS, Cleaning
 from .committer import Committer, SessionOver
@@ -34,10 +34,6 @@ from .publishing import Publishing
 from .replica import Replica
 from .requests import Requests
 from .segments import Segments
-
-FIRST_POLL_SECONDS: Final = 0.002
-POLL_SECONDS: Final = 0.022
-"""Steady polling: with the looks at other sessions, a waiter stays below 50 calls a second."""
 
 
 class Session:
@@ -58,6 +54,8 @@ class Session:
         unique: Callable[[], str],
         wake: Callable[[int | None], None],
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
+        bell: Bell | None = None,
+        turnstile: Turn | None = None,
     ) -> None:
         self.identity = identity
         self.layout = layout
@@ -66,32 +64,51 @@ class Session:
         self.timing = Timing(identity.ttl)
         self.pulse = Pulse(self.timing, clock.read())
         self.replica = Replica(layout, clock, self)
-        self.committer = Committer(self.replica, name, clock, turn, self.alive, self._turn_over)
-        process = facts.process
-        boot, spend = process.boot_id or name, self.committer.spend_reserve
-        self.segments = Segments(self.replica, name, clock, unique, boot, spend)
-        cleaning = Cleaning(self.replica, name, clock, boot, retention_seconds)
+        self.committer = Committer(
+            self.replica, name, clock, turn, self.alive, self._turn_over, turnstile
+        )
         self._clock = clock
         self._wake = wake
+        self._bell = bell
         self.publishing = Publishing(
             name, facts, self.replica, self.committer, clock, unique, self._loss_of_lease
         )
         self.requests = Requests(name, self.replica, self.committer, self.publishing, self._loss)
-        here = process if process.boot_id else None
-        self.breaking = Breaking(self.replica, self.committer, self.timing, clock)
-        replica, committer, timing = self.replica, self.committer, self.timing
-        self.membership = Membership(
-            name, replica, committer, self.segments, self.breaking, cleaning, timing, clock, here
-        )
+        self.membership = self._join(unique, retention_seconds)
+        self.attendance = self._waiting_room()
         self._counter = 0
         self._beats = 0
         self._opened = False
+
+    def _join(self, unique: Callable[[], str], retention_seconds: float) -> Membership:
+        name, replica, committer, clock = self.name, self.replica, self.committer, self._clock
+        process = self.facts.process
+        boot, timing = process.boot_id or name, self.timing
+        self.segments = Segments(replica, name, clock, unique, boot, committer.spend_reserve)
+        cleaning = Cleaning(replica, name, clock, boot, retention_seconds)
+        self.breaking = Breaking(replica, committer, timing, clock)
+        here = process if process.boot_id else None
+        return Membership(
+            name, replica, committer, self.segments, self.breaking, cleaning, timing, clock, here
+        )
+
+    def _waiting_room(self) -> Attendance:
+        return Attendance(
+            self.requests,
+            self.replica,
+            self.membership,
+            self._clock,
+            self._bell,
+            self.alive,
+            self.timing.beat_interval / 4,
+        )
 
     # ---- what the replica and the pulse say
 
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         if entry.author == self.name:
             self.committer.landed(index, entry, outcome)
+            self._ring(outcome)
         if self._opened and self.name not in self.replica.table.sessions:
             self.pulse.lose("another session saw no beat of this one and ended it")
             self._wake(None)
@@ -106,6 +123,15 @@ class Session:
             self.requests.note_breaker(token, by)
             if token in self.requests.wanted:
                 self._wake(token)
+
+    def _ring(self, outcome: Outcome) -> None:
+        """Our own commit let somebody else go ahead: only then is anybody rung for."""
+        if self._bell is None or not (outcome.granted or outcome.behind):
+            return
+        holdings = self.replica.table.holdings
+        granted = frozenset(holdings[token].session for token in outcome.granted) - {self.name}
+        if granted or any(holdings[token].session != self.name for token in outcome.behind):
+            self._bell.ring(granted)
 
     def table_loaded(self) -> None:
         self.committer.loaded()
@@ -138,11 +164,14 @@ class Session:
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question; see ``Requests.ask``."""
         try:
-            return (yield from self.requests.ask(question))
+            answer = yield from self.requests.ask(question)
         except LogForgotten as error:
             self.pulse.lose(str(error))
             self._wake(None)
             return Lost(str(error))
+        if self._bell is not None and isinstance(answer, Waiting):
+            self._bell.nudge()  # whoever attends already listens for another one's sake
+        return answer
 
     # ---- life
 
@@ -257,25 +286,11 @@ class Session:
     # ---- waiting
 
     def attend(self) -> Steps[None]:
-        """While requests wait: read the log, and end those ahead that are over."""
-        poll = FIRST_POLL_SECONDS
-        while self.waits and self.alive():
-            try:
-                yield from self.look_around()
-            except SessionOver:
-                return
-            except LogDamaged as error:
-                self.pulse.lose(str(error))
-                self._wake(None)
-                return
-            except LeaseError:
-                poll = self.timing.beat_interval / 4  # the volume is in trouble: be gentle
-            if not self.waits:
-                return
-            yield Sleep(poll)
-            poll = min(poll * 2, POLL_SECONDS)
-
-    def look_around(self) -> Steps[None]:
-        """One round: read the log, watch who is ahead, end who is over."""
-        yield from self.replica.catch_up()
-        yield from self.membership.make_way(self.requests.waiting())
+        """While requests wait: read the log, end those ahead that are over, hear the bell."""
+        try:
+            yield from self.attendance.attend()
+        except SessionOver:
+            return
+        except LogDamaged as error:
+            self.pulse.lose(str(error))
+            self._wake(None)

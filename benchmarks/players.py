@@ -1,0 +1,79 @@
+"""Processes that contend, of this project and of its peers: ``python -m benchmarks.players``.
+
+Each says one JSON object a line and does what a line of its input tells it; see
+``tests.volume.fleet``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+Taker = Callable[[], AbstractContextManager[Any]]
+MODULE = "benchmarks.players"
+
+OURS = {
+    "volumelease, fcntl bell": "fcntl",
+    "volumelease, redis bell": "redis",
+    "volumelease, polling": "",
+}
+PEERS_ON_FILES = ("filelock FileLock", "filelock SoftFileLease")
+PEERS_ON_REDIS = ("redis-py Lock", "python-redis-lock")
+
+
+def now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def say(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def taker(kind: str, folder: str, redis_url: str | None) -> Taker:
+    """What takes the one thing that all players of that kind contend for."""
+    if kind in OURS:
+        from tests.volume.jobs import bells_of, with_redis
+        from volumelease.leases.asking import volume_lease
+
+        volumes = with_redis(redis_url, bells=bells_of(OURS[kind]))
+        with volume_lease(f"{folder}/warm-{os.getpid()}", volumes=volumes):
+            pass
+        return lambda: volume_lease(f"{folder}/baton", volumes=volumes)
+    if kind in PEERS_ON_FILES:
+        import filelock
+
+        lock = getattr(filelock, kind.split()[1])(f"{folder}/{kind.split()[1]}")
+        return lambda: lock
+    import redis
+
+    assert redis_url is not None
+    client = redis.Redis.from_url(redis_url)
+    if kind == "redis-py Lock":
+        return lambda: client.lock("baton", timeout=60)
+    import redis_lock
+
+    return lambda: redis_lock.Lock(client, "baton-redis-lock", expire=60)
+
+
+def relay(folder: str, kind: str, hold: float, redis: str | None = None) -> None:
+    """As many turns as each line of the input says; tells when each began and ended."""
+    take = taker(kind, folder, redis)
+    say(ready=True)
+    for line in sys.stdin:
+        spans = []
+        for _ in range(int(line)):
+            asked = now()
+            with take():
+                begun = now()
+                time.sleep(hold)
+                spans.append((asked, begun, now()))
+        say(spans=spans)
+
+
+if __name__ == "__main__":
+    {"relay": relay}[sys.argv[1]](**json.loads(sys.argv[2]))

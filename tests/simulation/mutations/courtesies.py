@@ -1,0 +1,17 @@
+"""Rules about what only makes things faster: nothing may depend on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from volumelease.authorities.volume import attending, committer
+
+Patches = list[tuple[Any, str, Any]]
+
+
+def bell_is_trusted() -> Patches:
+    return [(attending, "ARMED_POLL_SECONDS", 3600.0)]
+
+
+def turnstile_without_a_bound() -> Patches:
+    return [(committer, "TURNSTILE_SECONDS", 3600.0), (committer, "BACK_OFF_SECONDS", 0.0)]
