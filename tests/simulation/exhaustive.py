@@ -82,13 +82,16 @@ class Scope(NamedTuple):
 
     asks: tuple[tuple[str, bool], ...]
     faults: int
+    publishes: bool = False
+    """Each holder of an exclusive lease publishes under it, and may die at any moment."""
 
 
-class _Actor:
+class Actor:
     """One session: its replica, its requests, and the script that runs."""
 
     def __init__(self, name: str, path: str, exclusive: bool) -> None:
         self.name = name
+        self.dead = False
         self.question = Acquire((Claim(path, path),), exclusive, "owner")
         self.replica = Replica(Layout("/v", "0"), _Clock(), self)
         self.committer = Committer(
@@ -102,7 +105,7 @@ class _Actor:
         self.believes = False
         self.done = False
         self.interrupted = False
-        self.applied: list[tuple[int, Entry]] = []
+        self.applied: list[tuple[int, Entry, Outcome]] = []
         self.asked: Any = None
         self.answers: tuple[str, ...] = ()
         self.script = self._script()
@@ -111,7 +114,7 @@ class _Actor:
         return self.requests.loss_of(token)
 
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
-        self.applied.append((index, entry))
+        self.applied.append((index, entry, outcome))
         if entry.author == self.name:
             self.committer.landed(index, entry, outcome)
 
@@ -123,16 +126,22 @@ class _Actor:
             answer: Any = yield from self.requests.ask(self.question)
             while isinstance(answer, Waiting):
                 yield News()
-                yield from self.replica.catch_up()
+                yield from self._look()
                 answer = yield from self.requests.ask(Inspect(answer.token))
         except KeyboardInterrupt:
             yield from self.requests.ask(GiveBack(self.question))
             return
         assert isinstance(answer, Granted), answer
         self.believes = True
-        yield Pause()
+        yield from self._use(answer.token)
         self.believes = False
         yield from self._release(answer.token)
+
+    def _look(self) -> Iterator[Any]:
+        yield from self.replica.catch_up()
+
+    def _use(self, token: int) -> Iterator[Any]:
+        yield Pause()
 
     def _release(self, token: int) -> Steps[None]:
         try:
@@ -151,10 +160,10 @@ class _Actor:
 
 
 @dataclass(slots=True)
-class _Universe:
+class Universe:
     """One execution under way."""
 
-    actors: list[_Actor]
+    actors: list[Actor]
     links: dict[str, str]
     late: list[tuple[str, str]] = field(default_factory=list)
     faults: int = 0
@@ -172,7 +181,7 @@ class _Universe:
                 found.extend((number, outcome) for outcome in outcomes)
         return found
 
-    def _news(self, actor: _Actor) -> bool:
+    def _news(self, actor: Actor) -> bool:
         return str(actor.replica.next_index) in self.links
 
     def choose(self, choice: tuple[int, str]) -> None:
@@ -225,6 +234,7 @@ class _Universe:
             raise failure(errno.EEXIST)
 
     def key(self) -> tuple[Any, ...]:
+        """All that decides what can happen from here on."""
         return (
             tuple(sorted(self.links.items())),
             tuple(sorted(self.late)),
@@ -237,7 +247,7 @@ class _Universe:
         entries: dict[int, Entry] = {}
         digests: dict[int, str] = {}
         for actor in self.actors:
-            for index, entry in actor.applied:
+            for index, entry, _ in actor.applied:
                 if entries.setdefault(index, entry) != entry:
                     raise Violation("one log", f"two entries at {index}")
             digest = digest_of(actor.replica.table)
@@ -272,18 +282,22 @@ def _conflict(one: Acquire, other: Acquire) -> bool:
     return exclusive and overlaps(one.claims[0].key, other.claims[0].key)
 
 
-def _begin(scope: Scope) -> _Universe:
+def _begin(scope: Scope) -> Universe:
     names = [f"session{number}" for number in range(len(scope.asks))]
     table = Table(grace=False)
     for number, name in enumerate(names):
         facts = SessionFacts(ProcessFacts("host", "boot", 1, number + 1, number + 1))
         table.apply(number, Entry(name, 1_000_000, 0.0, records.Open(facts)))
     links = {f"s{number}": target for number, target in enumerate(encode_snapshot(table, 0))}
+    from . import exhaustive_publishing as publishing
+
+    actor_of = publishing.Publisher if scope.publishes else Actor
+    universe_of = publishing.Shelf if scope.publishes else Universe
     actors = [
-        _Actor(name, path, exclusive)
+        actor_of(name, path, exclusive)
         for name, (path, exclusive) in zip(names, scope.asks, strict=True)
     ]
-    universe = _Universe(actors, links)
+    universe = universe_of(actors, links)
     for actor in actors:
         actor.asked = next(actor.script)
         while not isinstance(actor.asked, effects.Symlink):
@@ -292,7 +306,7 @@ def _begin(scope: Scope) -> _Universe:
     return universe
 
 
-def _replay(scope: Scope, choices: tuple[tuple[int, str], ...]) -> _Universe:
+def _replay(scope: Scope, choices: tuple[tuple[int, str], ...]) -> Universe:
     universe = _begin(scope)
     for choice in choices:
         universe.choose(choice)
@@ -341,6 +355,7 @@ SCOPES: Final = (
     Scope((("a", False), ("a/b", False)), 1),
     Scope((("a", True), ("b", True)), 1),
     Scope((("a", True), ("a", False), ("a", True)), 0),
+    Scope((("a", True), ("a/b", True)), 1, publishes=True),
 )
 DEEP: Final = tuple(scope._replace(faults=scope.faults + 1) for scope in SCOPES)
 
@@ -353,7 +368,8 @@ def report(*, deep: bool) -> str:
         total += explored.states
         asks = " and ".join(f"{path}:{'x' if exclusive else 's'}" for path, exclusive in scope.asks)
         lines.append(
-            f"{asks:26} up to {scope.faults} faults: {explored.states} states, "
+            f"{asks:26} {'publish, ' if scope.publishes else ''}up to {scope.faults} faults: "
+            f"{explored.states} states, "
             f"{explored.ends} ends, at most {explored.longest} steps"
         )
     return "\n".join([*lines, f"{total} states, every one as promised"])

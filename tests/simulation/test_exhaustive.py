@@ -32,6 +32,8 @@ def test_every_interleaving_with_another_fault_keeps_every_promise(scope: Scope)
         "index-skipped",
         "eexist-is-not-ours",
         "orphans-dropped",
+        "shown-before-decided",
+        "used-before-applied",
     ],
 )
 def test_a_broken_rule_is_found_without_chance(name: str) -> None:
