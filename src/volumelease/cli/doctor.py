@@ -58,10 +58,9 @@ def command(directory: str | None, peer: bool, as_json: bool) -> int:
 
 def _with_peer(patient: Patient, checks: list[Check], *, aloud: bool) -> Peering:
     from .peering import Peering
-    from .peers import MEET_SECONDS
 
     peering = Peering(patient, list(checks))
-    note(f"now start the same on another host, within {MEET_SECONDS:g} s")
+    note("now start the same on another host, within a minute")
     for check in peering.examine():
         checks.append(check)
         if aloud:

@@ -22,8 +22,9 @@ from volumelease.host import this_process
 from volumelease.paths.mounts import Mount
 from volumelease.paths.proof import PEERS
 
-MEET_SECONDS: Final = 60.0
-"""For so long one waits for the other: they are started by hand."""
+MEET_SECONDS: Final = 90.0
+"""For so long one waits for the other: they are started by hand, within a minute, and some file
+systems show a new name only after 20 s."""
 
 HEAR_SECONDS: Final = 45.0
 """Twice what the slowest file system measured so far (sshfs) takes to show a change."""
@@ -182,6 +183,7 @@ class Meeting:
         self._party = party
         self._seconds = seconds
         self._made: list[str] = []
+        self._seen: set[str] = set()
         self._talk: Talk | None = None
 
     def __enter__(self) -> tuple[Talk, Party]:
@@ -225,22 +227,23 @@ class Meeting:
             talk.hear("goodbye")
 
     def _look_round(self) -> tuple[Talk, Party] | None:
+        """Only who is new is found by listing: a directory can be listed for 20 s as it was, while
+        a name that is asked for is answered by the server."""
         me = self._party.id
-        names = set(os.listdir(self._folder))
-        others = {name[6:] for name in names if name.startswith("hello-")} - {me}
-        for other in sorted(others):
-            if other < me and f"pair-{other}-{me}" in names:
-                party = self._hello(other)
-                if party is not None:
-                    self._make(f"accept-{other}-{me}", "yes")
-                    return self._talk_with(other), party
-            elif me < other:
-                if f"pair-{me}-{other}" not in self._made:
-                    self._make(f"pair-{me}-{other}", "?")
-                if f"accept-{me}-{other}" in names:
-                    party = self._hello(other)
-                    if party is not None:
-                        return self._talk_with(other), party
+        names = os.listdir(self._folder)
+        self._seen |= {name[6:] for name in names if name.startswith("hello-")} - {me}
+        for other in sorted(self._seen):
+            pair = f"{min(me, other)}-{max(me, other)}"
+            mine, theirs = ("pair", "accept") if me < other else ("accept", "pair")
+            if me < other and f"pair-{pair}" not in self._made:
+                self._make(f"pair-{pair}", "?")
+            if read_link(f"{self._folder}/{theirs}-{pair}") is None:
+                continue
+            party = self._hello(other)
+            if party is not None:
+                if mine == "accept":
+                    self._make(f"accept-{pair}", "yes")
+                return self._talk_with(other), party
         return None
 
     def _talk_with(self, other: str) -> Talk:
