@@ -92,6 +92,13 @@ class Rename(NamedTuple):
     target: str
 
 
+class HardLink(NamedTuple):
+    """Give a file, or a symlink itself, a second name."""
+
+    source: str
+    target: str
+
+
 class Unlink(NamedTuple):
     path: str
 
@@ -219,6 +226,7 @@ Effect: TypeAlias = (
     | ListDirectory
     | MakeDirectory
     | Rename
+    | HardLink
     | Unlink
     | RemoveDirectory
     | CreateFile

@@ -77,6 +77,11 @@ def _no_turnover() -> Steps[None]:
     yield
 
 
+def _commits(asked: Any) -> bool:
+    """Whether it is an entry of the log; other symlinks lie where nobody else looks."""
+    return isinstance(asked, effects.Symlink) and asked.at is not None
+
+
 class Scope(NamedTuple):
     """What is explored: what each session asks for, and how many faults there may be."""
 
@@ -176,7 +181,7 @@ class Universe:
             if asked is None or (isinstance(asked, News) and not self._news(actor)):
                 continue
             found.append((number, "done"))
-            if isinstance(asked, effects.Symlink) and self.faults < most_faults:
+            if _commits(asked) and self.faults < most_faults:
                 outcomes = OUTCOMES[1:-1] if actor.interrupted else OUTCOMES[1:]
                 found.extend((number, outcome) for outcome in outcomes)
         return found

@@ -106,7 +106,7 @@ class Shelf(Universe):
         assert isinstance(actor, Publisher)
         actor.usable = actor.told = False
         match actor.asked if late else None:
-            case effects.Symlink(target, name):
+            case effects.Symlink(target, name, at) if at is not None:
                 self.late.append((name, target))
             case effects.Rename(source, target):
                 self.moving.append((source, target))
@@ -126,6 +126,8 @@ class Shelf(Universe):
                 raise failure(errno.EINVAL if path in self.files else errno.ENOENT)
             case effects.Unlink() | effects.RemoveDirectory():
                 raise failure(errno.ENOENT)
+            case effects.Symlink(_, _, None) | effects.HardLink():
+                return None  # what readers need
             case _:
                 return super()._execute(asked, outcome)
 

@@ -251,6 +251,9 @@ class Mount:
                 return lambda: self._made(path, server.make_directory(*place()))
             case effects.Rename(source, target):
                 return self._rename(source, target)
+            case effects.HardLink(source, target):
+                old, new = self._place(source, None), self._place(target, None)
+                return lambda: server.link(old(), new())
             case effects.Unlink(path):
                 place = self._place(path, None)
                 return lambda: self._unlinked(path, place)

@@ -176,6 +176,16 @@ class Server:
         else:
             self.unlink(parent, name)
 
+    def link(self, source: tuple[Node, str], target: tuple[Node, str]) -> None:
+        node = self._existing(*source)
+        parent, name = target
+        if node.kind == "directory":
+            raise failure(errno.EPERM)
+        if name in parent.entries:
+            raise failure(errno.EEXIST)
+        parent.entries[name] = node
+        self._remember(lambda: self._forget_entry(parent, name, node))
+
     def copy(self, source: tuple[Node, str], target: tuple[Node, str]) -> None:
         node = self._existing(*source)
         new = self._create(*target, node.kind)

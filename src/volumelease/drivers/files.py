@@ -42,6 +42,9 @@ class Files:
             effects.ListDirectory: lambda effect: os.listdir(effect.path),
             effects.MakeDirectory: lambda effect: os.mkdir(effect.path),
             effects.Rename: lambda effect: os.rename(effect.source, effect.target),
+            effects.HardLink: lambda effect: os.link(
+                effect.source, effect.target, follow_symlinks=False
+            ),
             effects.Unlink: lambda effect: os.unlink(effect.path),
             effects.RemoveDirectory: lambda effect: os.rmdir(effect.path),
             effects.CreateFile: _create_file,

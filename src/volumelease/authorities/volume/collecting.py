@@ -109,7 +109,11 @@ class Collector:
                 return False
         elif not replaced:
             return False
-        if not self._unnamed(unique) or (yield from self._public(unique)):
+        if not self._unnamed(unique):
+            return False
+        if unique + PUBLIC not in names and unique not in names:
+            pass  # the second name of a file that was replaced: only that goes
+        elif (yield from self._public(unique)):
             return False
         mark = f"{unique}{REPLACED}{self._boot_id}"
         return (yield from self._old("versions", mark, names, VERSION_RETENTION_SECONDS))

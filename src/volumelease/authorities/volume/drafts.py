@@ -20,6 +20,7 @@ from volumelease.core.records import SessionFacts
 from volumelease.effects import (
     Contents,
     CopyTree,
+    HardLink,
     ListDirectory,
     MakeDirectory,
     Measure,
@@ -48,6 +49,13 @@ GONE: Final = ".gone"
 PUBLIC: Final = ".public"
 DRAFT: Final = ".draft"
 REPLACED: Final = ".replaced."
+WAS: Final = ".was"
+"""A second name of what is, or was, public: its inode must live as long as somebody may be on the
+way through it. A reader on another host asks the server for the name first and for the inode then;
+in between, a rename would have ended that inode, and the reader found nothing."""
+OLD: Final = "-old"
+"""Of a file that a draft of that name replaced."""
+
 _LONGEST_NAME_BYTES: Final = 900
 _DISCARD_SECONDS: Final = 3600.0
 
@@ -239,6 +247,8 @@ class Drafts:
         if not (yield from move(self._root, draft.path, version)):
             raise PublishFailed(f"the draft {draft.path} is gone", path=draft.path, kept=None)
         yield from make(self._root, Symlink(leads, link))
+        with suppress(OSError):  # a courtesy to readers, see WAS
+            yield HardLink(link, version + WAS)
         return Sealed(f"stage/{draft.unique}{LINK}", version, contents)
 
     def _sync(self, draft: Draft) -> Steps[Contents]:
@@ -312,7 +322,8 @@ class Drafts:
                     yield RemoveTree(gone, _DISCARD_SECONDS)
         yield from self.tidy(draft.unique)
         version = self._layout.version(draft.unique)
-        for mark in (self._layout.stage(draft.unique) + LINK, version + PUBLIC, version + DRAFT):
+        link = self._layout.stage(draft.unique) + LINK
+        for mark in (link, version + WAS, version + PUBLIC, version + DRAFT):
             with suppress(OSError):
                 yield Unlink(mark)
 

@@ -22,13 +22,13 @@ from volumelease.core import records
 from volumelease.core.publishes import due
 from volumelease.core.records import SessionFacts
 from volumelease.core.table import Pending
-from volumelease.effects import ReadLink, Rename, Steps, Symlink
-from volumelease.errors import AuthorityUnreachable, PublishFailed
+from volumelease.effects import HardLink, ReadLink, Rename, Steps, Symlink
+from volumelease.errors import AuthorityUnreachable, LeaseError, PublishFailed
 from volumelease.model import Answer, Draft, Ended, Lost
 
 from .collecting import Collector
 from .committer import Committer, SessionOver
-from .drafts import DRAFT, LINK, REPLACED, Drafts, unique_of
+from .drafts import DRAFT, LINK, OLD, REPLACED, WAS, Drafts, unique_of
 from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal, unlink
 from .layout import CONTROL, Layout
 from .replica import Replica
@@ -74,7 +74,14 @@ class Publishing:
         loss = self._loss_of(draft.token)
         if loss:
             return Lost(loss)
-        sealed = yield from self.drafts.seal(draft)
+        try:
+            sealed = yield from self.drafts.seal(draft)
+        except LeaseError:
+            # Of a session that is over, others have cleared away what it wrote.
+            loss = self._loss_of(draft.token)
+            if loss:
+                return Lost(loss)
+            raise
         yield from self.settle([draft.target.key])
         record = records.Publish(draft.token, sealed.source, draft.target)
         done = yield from self._committer.commit(lambda: record)
@@ -146,7 +153,7 @@ class Publishing:
         """Rename the draft to its public name. Returns why it failed for good, or ""."""
         source, place = f"{self._layout.base}/{one.source}", self._layout.public(one.target.path)
         kept = self._layout.audit(unique_of(one.source))
-        before = yield from self._version_at(place)
+        before = yield from self._keep_what_is_public(one, place)
         trouble: OSError | None = None
         for number in range(TRIES):
             try:
@@ -197,11 +204,18 @@ class Publishing:
             with suppress(OSError):
                 yield Symlink(repr(self._clock.boottime()), mark)
 
-    def _version_at(self, place: str) -> Steps[str]:
-        """The version that is public there, "" for anything else."""
+    def _keep_what_is_public(self, one: Pending, place: str) -> Steps[str]:
+        """Let what is about to be replaced live on for those who are on the way to it: a version
+        by its mark, a file under a second name, which is marked before it exists. Returns the
+        version that is public, "" for anything else."""
         try:
             target: str = yield ReadLink(place)
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # no symlink
+                kept = self._layout.version(unique_of(one.source)) + OLD
+                with suppress(OSError):
+                    yield Symlink(repr(self._clock.boottime()), f"{kept}{REPLACED}{self._boot_id}")
+                    yield HardLink(place, kept + WAS)
             return ""
         folder, _, unique = target.rpartition("/versions/")
         return unique if folder.endswith(f"{CONTROL}/{self._layout.identity_id}") else ""
