@@ -38,6 +38,13 @@ GHOST_OPENED: Final = [Case(162, long=True)]
 """A session read an entry, its host lost the volume while it went on, a master forgot that entry,
 and seconds later the session opened as if it had read the log just then."""
 
+CLOSING_PLACES_FILLED: Final = [Case(12415, long=True), Case(15157, long=True)]
+"""Each worker that had read another part of what was forgotten elected a segment of its own; no
+place was left in which the log could be closed."""
+
+GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
+"""A bug of the checker: a process was stopped over its grant, and returned it when it was lost."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -45,7 +52,15 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
 
 @pytest.mark.parametrize(
     "case",
-    [*LIVE_SEGMENT_DELETED, *BEAT_DIED, *ANSWERED_TO_NOBODY, *DRAFT_MARK_LEFT, *GHOST_OPENED],
+    [
+        *LIVE_SEGMENT_DELETED,
+        *BEAT_DIED,
+        *ANSWERED_TO_NOBODY,
+        *DRAFT_MARK_LEFT,
+        *GHOST_OPENED,
+        *CLOSING_PLACES_FILLED,
+        *GRANTED_WHEN_LOST,
+    ],
     ids=lambda case: case.command(),
 )
 def test_what_was_found_stays_fixed(case: Case) -> None:

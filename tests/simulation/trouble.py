@@ -201,8 +201,6 @@ class Trouble:
         if segment is None or "s0" not in segment.entries:
             return
         place = next(p for p in range(10_000) if str(p) not in segment.entries)
-        if place >= self._fleet.setup.segment_entries - 2:
-            return  # who fills every closing place wedges the log: a limit that is documented
         with suppress(OSError):  # a full volume takes no garbage either
             self._litter_at(segment, place, name)
 

@@ -230,3 +230,18 @@ def test_a_claim_of_a_ghost_is_never_granted(layout: Layout) -> None:
     granted = [h for h in author.replica.table.holdings.values() if h.granted]
     assert [holding.session for holding in granted] == ["a"]
     assert "entry 1 of the log is not the one" in ghost.difference
+
+
+def test_void_entries_can_not_fill_the_places_in_which_a_segment_is_closed(layout: Layout) -> None:
+    author, other = Reader(layout, "a"), Reader(layout, "other")
+    while author.replica.place < CLOSING:
+        author.write(records.Cancel(0))
+    for place in range(CLOSING, 2 * ENTRIES):
+        (Path(layout.segment(FIRST_SEGMENT)) / str(place)).symlink_to("garbage")
+    author.read()
+    name = author.elect()
+    author.write(OPEN)
+    other.read()
+    assert other.replica.name == name
+    assert other.replica.next_index == author.replica.next_index == ENTRIES + 1
+    assert not other.difference

@@ -16,8 +16,9 @@ FORMAT_VERSION: Final = 1
 
 SEGMENT_ENTRIES: Final = 256
 CLOSING_ENTRIES: Final = 240
-"""From this index on, a segment takes nothing but ``Next``: sixteen places, so that garbage in
-one of them can't wedge the log."""
+"""From this index on, a segment takes nothing but ``Next``. Whatever else lies there takes its
+place and has no effect; the places go on beyond the last index until one is valid, so that no
+garbage can wedge the log."""
 
 
 class SessionFacts(NamedTuple):

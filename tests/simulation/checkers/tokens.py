@@ -21,7 +21,7 @@ class Tokens(Checker):
         self._tokens: set[tuple[str, int]] = set()
 
     def granted(self, held: Held) -> None:
-        if self._excused():
+        if self._excused() or not held.believed():  # it may have been stopped, and lost, meanwhile
             return
         identity = held.session.identity.id
         if (identity, held.token) in self._tokens:

@@ -14,4 +14,9 @@ def bell_is_trusted() -> Patches:
 
 
 def turnstile_without_a_bound() -> Patches:
-    return [(committer, "TURNSTILE_SECONDS", 3600.0), (committer, "BACK_OFF_SECONDS", 0.0)]
+    """Sought at the first miss already: so many herds are rare in so small a fleet."""
+    return [
+        (committer, "TURNSTILE_SECONDS", 3600.0),
+        (committer, "BACK_OFF_SECONDS", 0.0),
+        (committer, "HERD_MISSES", 1),
+    ]

@@ -53,7 +53,7 @@ def elected_by_rename() -> Patches:
                 return
             there = [draft]
         if replica.segment == segment:
-            replica.next_index = (segment + 1) * records.SEGMENT_ENTRIES
+            replica.next_index = replica._first = (segment + 1) * records.SEGMENT_ENTRIES
             replica.name, replica.mark = there[0], None
             replica.distrust()
 

@@ -1,7 +1,8 @@
 """One worker's copy of the log: reads entries in order and applies them to the table.
 
 An entry's index is ``segment * 256 + place``. A segment is closed by the first valid ``Next`` at
-place 240 or later; the next entry is then place 0 of the following segment.
+place 240 or later, however many void ones come before it; the next entry is then place 0 of the
+following segment.
 
 The steps between two effects are atomic (the driver sees to it), but other flows of this session
 run between them. So after every effect, what was true before is looked at again.
@@ -71,16 +72,18 @@ class Replica:
         self._clock = clock
         self._listener = listener
         self._opened_at = 0.0
+        self._first = 0
         self._loaded = False
         self._torn = False
 
     @property
     def segment(self) -> int:
-        return self.next_index // SEGMENT_ENTRIES
+        return self._first // SEGMENT_ENTRIES
 
     @property
     def place(self) -> int:
-        return self.next_index % SEGMENT_ENTRIES
+        """The next place of the segment; can lie beyond the last index while it isn't closed."""
+        return self.next_index - self._first
 
     def distrust(self) -> None:
         """Look the segment up by its path before it is used again."""
@@ -99,11 +102,10 @@ class Replica:
             index, name, directory = self.next_index, self.name, self.directory
             if directory is None:
                 continue
-            place = str(index % SEGMENT_ENTRIES)
-            found, target = yield from self._read(place, directory)
+            found, target = yield from self._read(str(self.place), directory)
             if found:
                 yield from self._take(index, target, name)
-            elif index == self.next_index:
+            elif index == self.next_index and name == self.name:
                 return
 
     def there(self) -> bool:
@@ -200,7 +202,7 @@ class Replica:
             return
         while self.name == name and self.mark is not None:
             index = self.next_index
-            found, target = yield from self._read(str(index % SEGMENT_ENTRIES), directory)
+            found, target = yield from self._read(str(self.place), directory)
             if not found:
                 return
             yield from self._take(index, target, name)
@@ -267,7 +269,7 @@ class Replica:
         self._torn = False
 
     def _apply(self, index: int, entry: Entry | None, mark: int, target: str) -> None:
-        place = index % SEGMENT_ENTRIES
+        place = self.place
         self.trail.add(index, self.name, place, target)
         self.mark = marks.follow(mark, target)
         if entry is None:
@@ -276,18 +278,11 @@ class Replica:
             if place >= CLOSING_ENTRIES and self._elects(entry.body):
                 self.name = entry.body.draft
                 self.directory = self.mark = None
-                self.next_index = (index // SEGMENT_ENTRIES + 1) * SEGMENT_ENTRIES
+                self._first += SEGMENT_ENTRIES
+                self.next_index = self._first
                 return
         elif place < CLOSING_ENTRIES:
             self._listener.entry_applied(index, entry, self.table.apply(index, entry))
-        self._advance()
-
-    def _advance(self) -> None:
-        if self.place == SEGMENT_ENTRIES - 1:
-            raise LogDamaged(
-                "garbage fills every place in which the segment could be closed",
-                where=self.layout.segment(self.name),
-            )
         self.next_index += 1
 
     def _elects(self, body: records.Next) -> bool:
@@ -327,17 +322,17 @@ class Replica:
 
     def _load_segment(self, name: str) -> Steps[bool]:
         opened_at = self._clock.boottime()
-        before = self.next_index
+        before = self.name, self.next_index
         beginning = yield from ground.read_snapshot(self.layout, name)
         if beginning is None:
             return False  # retired meanwhile, or garbage
-        if self.next_index != before:
+        if (self.name, self.next_index) != before:
             return True  # another flow went on meanwhile
         first = number_of(name) * SEGMENT_ENTRIES
-        if self._loaded and first < self.next_index:
+        if self._loaded and first <= self._first:
             return True
         self.table = beginning.table
-        self.next_index = first
+        self.next_index = self._first = first
         self.name = name
         self.mark = marks.begin(name, beginning.digest)
         self.directory, self._opened_at = beginning.directory, opened_at
