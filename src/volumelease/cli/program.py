@@ -28,6 +28,8 @@ _COMMANDS: Final = (
     "init",
     "uninstall",
     "hold",
+    "populate",
+    "adopt",
     "status",
     "history",
     "break",
@@ -35,8 +37,8 @@ _COMMANDS: Final = (
     "verify",
     "completion",
 )
-_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "completion"}
-"""Those that touch the volume; ``hold`` has processes of its own for that."""
+_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "populate", "completion"}
+"""Those that touch the volume; ``hold`` and ``populate`` have processes of its own for that."""
 
 
 _MODULES: Final = {"break": "breaking"}
