@@ -13,12 +13,13 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import imports, uncontended
+from . import imports, publishing, uncontended
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "uncontended": uncontended.run,
     "imports": imports.run,
+    "publishing": publishing.run,
 }
 RESULTS = Path(__file__).parent / "results"
 
