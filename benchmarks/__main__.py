@@ -13,13 +13,14 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import asynchronous, fairness, handoff, imports, starters, uncontended
+from . import asynchronous, fairness, handoff, imports, publishing, starters, uncontended
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "uncontended": uncontended.run,
     "imports": imports.run,
     "asynchronous": asynchronous.run,
+    "publishing": publishing.run,
 }
 ON_HOSTS: dict[str, Callable[[list[Path], str, Path | None, int], bool]] = {
     "handoff": handoff.run,

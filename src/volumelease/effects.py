@@ -10,6 +10,7 @@ Paths are absolute; ``at`` is a directory opened before, and then ``name`` is re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -160,18 +161,24 @@ class SyncTree(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What lies in a tree; ``astray`` are the symlinks that lead into it by an absolute path,
-    and would lead nowhere once it is moved."""
+    """What lies in a tree. ``astray`` are the symlinks that lead into it by an absolute path,
+    ``outward`` those that lead out of it by a relative one: they lead nowhere once it is moved.
+    ``entries``: of the directory itself. ``complete``: all of it was looked at."""
 
     files: int
     bytes: int
     astray: tuple[str, ...] = ()
+    outward: tuple[str, ...] = ()
+    entries: int = 0
+    complete: bool = True
 
 
 class Measure(NamedTuple):
-    """Answers the ``Contents`` of a tree as they are now, without bringing them anywhere."""
+    """Answers the ``Contents`` of a tree as they are now, without bringing them anywhere. Looks
+    for about ``seconds``; what was not looked at by then is left out."""
 
     path: str
+    seconds: float = math.inf
 
 
 class CopyTree(NamedTuple):

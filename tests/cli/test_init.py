@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from volumelease.cli.returning import returns
+
 from .conftest import picture_of
-from .shell import Running, Terminal, error_of, eventually, run, runs
+from .shell import Running, Terminal, environment, error_of, eventually, run, runs
 
 # ---- init
 
@@ -197,6 +201,59 @@ def test_published_directories_are_not_thrown_away(volume: Path) -> None:
     assert result.returncode == 1
     assert "versions" in error_of(result)[0]
     assert (volume / ".volumelease" / identity.id / "versions/v1").is_dir()
+
+
+def _publish(volume: Path) -> None:
+    """A file, a directory twice, and one that was adopted."""
+    (volume / "deep" / "old").mkdir(parents=True)
+    (volume / "deep" / "old" / "w").write_text("adopted")
+    assert run("adopt", volume / "deep" / "old").returncode == 0
+    for content in ("first", "second"):
+        script = f"import sys, pathlib; d = pathlib.Path(sys.argv[1])\n{PUBLISH}"
+        words = [sys.executable, "-c", script, str(volume), content]
+        subprocess.run(words, env=environment(), check=True, timeout=60)
+
+
+PUBLISH = """
+from volumelease import volume_lease
+with volume_lease(d) as lease:
+    with lease.open(d / "file", "w") as file:
+        file.write(sys.argv[2])
+    with lease.stage(d / "sub/tree") as draft:
+        draft.mkdir()
+        (draft / "w").write_text(sys.argv[2])
+"""
+
+
+def test_what_was_published_stays_at_its_public_place(volume: Path) -> None:
+    _publish(volume)
+    assert (volume / "sub/tree").is_symlink()
+    result = run("uninstall", volume, "--yes")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(os.listdir(volume)) == ["deep", "file", "sub"]
+    assert (volume / "file").read_text() == "second"
+    assert (volume / "sub/tree/w").read_text() == "second"
+    assert (volume / "deep/old/w").read_text() == "adopted"
+    for place in ("sub/tree", "deep/old"):
+        assert not (volume / place).is_symlink()
+
+
+def test_an_interrupted_return_goes_on_where_it_stopped(volume: Path) -> None:
+    _publish(volume)
+    one = next(one for one in returns(str(volume)) if one.place.endswith("tree"))
+    os.rename(one.place, f"{one.version}.leaving")
+    assert run("uninstall", volume, "--yes").returncode == 0
+    assert (volume / "sub/tree/w").read_text() == "second"
+    assert not (volume / ".volumelease").exists()
+
+
+def test_a_version_whose_link_was_moved_by_hand_is_not_thrown_away(volume: Path) -> None:
+    _publish(volume)
+    os.rename(volume / "sub/tree", volume / "sub/elsewhere")
+    result = run("uninstall", volume, "--yes")
+    assert result.returncode == 1
+    assert f"belongs at {volume}/sub/tree" in error_of(result)[0]
+    assert (volume / "sub/elsewhere/w").read_text() == "second"
 
 
 def test_a_directory_that_is_no_volume_is_an_error(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from .orders import Message
 from .reins import Reins, Servant
 
 _LAST_WORDS: Final = frozenset({orders.REFUSED, orders.LOST, orders.RELEASED})
+_ENDING: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 _PING_SECONDS: Final = 0.1
 _STUBBORN_SECONDS: Final = 3.0
 _RELEASE_SECONDS: Final = 3.0
@@ -65,6 +66,8 @@ Event: TypeAlias = Signalled | FromKeeper | FromWarden
 class Holding:
     """One lease and one command."""
 
+    release_seconds = _RELEASE_SECONDS
+
     def __init__(self, reins: Reins) -> None:
         self._reins = reins
         self._warden = reins.warden
@@ -81,6 +84,8 @@ class Holding:
         self._loss = ""
         self._status: int | None = None
         self._refusal = 0
+        self._told_to_end = False
+        self._leave_draft = False
 
     def run(self) -> int:
         """Returns the exit code. Errors: those of ``volume_lease``; ``CommandRefused``."""
@@ -134,7 +139,7 @@ class Holding:
                 case FromKeeper(Message(orders.GRACE, _, grace)):
                     self._grace = grace
                 case FromKeeper(Message(orders.NOTE, _, _, text)):
-                    speech.note(text)
+                    self._say(text)
                 case FromKeeper(Message(orders.REFUSED, _, _, text)):
                     raise _refusal(text)
                 case FromKeeper(Message(orders.LOST, _, _, reason)):
@@ -143,6 +148,10 @@ class Holding:
                     continue
                 case Signalled(number):
                     return 128 + number
+                case FromKeeper(Message(orders.PRESENT | orders.DRAFT | orders.PROGRESS) as early):
+                    code = self._heard_early(early)
+                    if code is not None:
+                        return code
                 case FromWarden() | FromKeeper():
                     raise LeaseError(
                         "a process of hold was killed before the command started",
@@ -150,6 +159,13 @@ class Holding:
                     )
                 case other:
                     assert_never(other)
+
+    def _heard_early(self, message: Message) -> int | None:
+        """For ``populate``, whose keeper has more to tell before the command starts."""
+        raise AssertionError(message)
+
+    def _say(self, text: str) -> None:
+        speech.note(text)
 
     # ---- while it runs
 
@@ -192,6 +208,7 @@ class Holding:
                 case FromKeeper():
                     self._lose(_now(), "the process that kept it was killed")
                 case Signalled(number, by_terminal):
+                    self._told_to_end |= number in _ENDING
                     if not (by_terminal and self._reins.shared_group):
                         self._warden.tell(orders.FORWARD, number)
                 case other:
@@ -260,8 +277,8 @@ class Holding:
     def _release(self) -> None:
         """Let the keeper let go, and don't wait for a volume that hangs: a lease that is not
         given back ends with its ttl."""
-        self._keeper.tell(orders.RELEASE)
-        self._keeper_done.wait(_RELEASE_SECONDS if self._in_time else _STUCK_SECONDS)
+        self._keeper.tell(orders.RELEASE, int(self._leave_draft))
+        self._keeper_done.wait(self.release_seconds if self._in_time else _STUCK_SECONDS)
         self._keeper.kill()
         _bury_all()
 

@@ -36,6 +36,12 @@ class Wish:
     shared: bool
     timeout: float | None
     reason: str
+    draft: bool = False
+    """Hold one path in order to publish what the command writes to a draft of it."""
+    resume: bool = False
+    """Begin with the draft of a builder that died."""
+    watched: bool = False
+    """A person looks at the terminal: say how the wait goes on every second."""
 
 
 def serve(wish: Wish, warden: int, orders_from: int, reports_to: int) -> NoReturn:
@@ -46,14 +52,21 @@ def serve(wish: Wish, warden: int, orders_from: int, reports_to: int) -> NoRetur
         os.setpgid(0, 0)
         processes.rename("lease-keeper")
         processes.let_go_of_streams()
-        _Keeper(wish, warden, orders_from, reports).run()
+        kind: type[Keeper] = Keeper
+        if wish.draft:
+            from .builder import Builder
+
+            kind = Builder
+        kind(wish, warden, orders_from, reports).run()
     except BaseException as error:  # noqa: BLE001 - hold tells the person
         reports.send(Message(orders.REFUSED, text=packed(error)))
     finally:
         os._exit(0)
 
 
-class _Keeper:
+class Keeper:
+    """Keeps one lease."""
+
     def __init__(self, wish: Wish, warden: int, orders_from: int, reports: Sender) -> None:
         # Imported in this process alone: hold and the warden stay small.
         from volumelease import volume_lease
@@ -61,12 +74,14 @@ class _Keeper:
         from volumelease.leases.volumes import Surroundings, Volumes
         from volumelease.model import Client
 
+        self._wish = wish
         self._here = this_process()
         self._warden = this_process(warden)
         self._orders = orders_from
         self._reports = reports
         self._heard = threading.Event()
         self._let_go = threading.Event()
+        self._order = Message(orders.RELEASE)
         self._alone = False
         self._granted = False
         self._volumes = Volumes(Surroundings.of_this_process()._replace(report=self._note))
@@ -82,16 +97,29 @@ class _Keeper:
 
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
+        lease = self._acquire()
+        if lease is not None:
+            self._hold(lease)
+
+    def _acquire(self) -> Lease | None:
+        """The lease, or None if there is nothing to hold it for."""
         lease = self._wanted.__enter__()
         self._granted = True
+        return lease
+
+    def _hold(self, lease: Lease) -> None:
         volume = self._volumes.find(lease.paths[0])[0]
         timing = self._volumes.session(volume).session.timing
         # Half of the time that is sure to pass between our last moment and another's first.
         grace = (timing.margin - timing.tolerance + timing.cache) / 2
         self._reports.send(Message(orders.GRACE, at=grace))
         if self._keep(lease, timing.ttl / 2):
-            self._volumes.close()
-            self._reports.send(Message(orders.RELEASED))
+            self._give_back(lease)
+
+    def _give_back(self, lease: Lease) -> None:
+        del lease  # with the session all that it holds is free
+        self._volumes.close()
+        self._reports.send(Message(orders.RELEASED))
 
     def _listen(self) -> None:
         while True:
@@ -106,7 +134,11 @@ class _Keeper:
             if message is None:
                 self._alone = True
                 return
-            self._let_go.set()
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        self._order = message
+        self._let_go.set()
 
     def _keep(self, lease: Lease, patience: float) -> bool:
         """Report deadlines. Returns whether the lease is to be given back: not when it is lost."""

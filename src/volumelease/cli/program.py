@@ -28,19 +28,22 @@ _COMMANDS: Final = (
     "init",
     "uninstall",
     "hold",
+    "populate",
+    "adopt",
     "status",
     "history",
     "break",
+    "gc",
     "doctor",
     "verify",
     "completion",
 )
-_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "completion"}
-"""Those that touch the volume; ``hold`` has processes of its own for that."""
+_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "populate", "completion"}
+"""Those that touch the volume; ``hold`` and ``populate`` have processes of its own for that."""
 
 
-_MODULES: Final = {"break": "breaking"}
-"""Where a command is called like a word of the language."""
+_MODULES: Final = {"break": "breaking", "gc": "clearing"}
+"""Where a command is called like a word, or a module, of the language."""
 
 
 class _Commands(click.Group):

@@ -135,6 +135,12 @@ class Reader:
             self._identity, replica.table, replica.next_index, replica.segment, replica.garbage
         )
 
+    @property
+    def replica(self) -> Replica:
+        """What ``look`` read; there must have been one."""
+        assert self._replica is not None
+        return self._replica
+
     def replay(self, witness: Witness) -> tuple[Identity, Replay]:
         """Tell ``witness`` all that is left of the log. Errors: as of ``look``."""
         self._identity = self._read_identity()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from . import speech
+from . import space, speech
 from .parameters import PathText
 from .speech import one_line, say, seconds
 
@@ -112,6 +112,7 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
             }
             for holder, position in waiters(place, picture)
         ],
+        "space": space.document(place, picture),
         "enforcement": "none",
         "violations_24h": 0,
     }
@@ -143,7 +144,7 @@ def mode(holder: Holder) -> str:
 
 def lines(place: Place, picture: Picture) -> list[str]:
     """Plain text for a pipe: one lease a line."""
-    found = [headline(place, picture), *troubles(place, picture)]
+    found = [headline(place, picture), *troubles(place, picture), *space.lines(place, picture)]
     held, waiting = holders(place, picture), waiters(place, picture)
     for holder in held:
         found.append(

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from volumelease.errors import LeaseError
 
-from . import history, status
+from . import history, space, status
 from .speech import moment, one_line, seconds
 from .status import age
 
@@ -45,6 +45,7 @@ def watch_status(place: Place, reader: Reader) -> None:
 def _status(place: Place, picture: Picture) -> Group:
     parts: list[Text | Table] = [Text(status.headline(place, picture), style="bold")]
     parts += [Text(line, style="yellow") for line in status.troubles(place, picture)]
+    parts += [Text(line) for line in space.lines(place, picture)]
     holders = status.holders(place, picture)
     if holders:
         held = _table("held", "mode", "for", "by", "token", "reason")

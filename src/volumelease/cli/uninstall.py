@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from .parameters import PathText
+from .returning import give_back, returns
 from .speech import Problem, note, one_line, say
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _LOOK_SECONDS: Final = 0.25
 def command(directory: str, yes: bool) -> int:
     """Remove everything of volumelease from DIR. Your own files stay.
 
+    Published directories become real ones again, at their public places. Replaced versions and
+    drafts go; what would be lost besides is refused by name.
+
     Only from a volume that nobody uses: it watches for one ttl whether any session still beats.
 
     Limit: a worker that starts while it is removed makes the volume anew.
@@ -41,9 +45,13 @@ def command(directory: str, yes: bool) -> int:
     control = f"{real}/{_CONTROL}"
     if os.path.lexists(f"{control}/identity"):
         _refuse_used(real)
+    back = patiently(lambda: returns(real), directory)
     if not yes and not click.confirm(f"Remove it from {one_line(directory)}?", err=True):
         note("nothing was removed")
         return 1
+    for one in back:
+        give_back(one)
+        say(f"{one_line(one.place)} is a real directory again")
     _remove(control)
     say(f"{one_line(directory)} is no volume any more; its own files were left alone")
     return 0
@@ -57,7 +65,7 @@ def _examine(directory: str) -> str:
     control = f"{real}/{_CONTROL}"
     if not os.path.isdir(control) or os.path.islink(control):
         raise _nothing_there(directory, control)
-    _refuse_published(directory, control)
+    returns(real)
     return real
 
 
@@ -72,17 +80,6 @@ def _nothing_there(directory: str, control: str) -> LeaseError:
     return VolumeNotFound(
         f"{directory} is no volume", advice="Nothing is to be done", path=directory
     )
-
-
-def _refuse_published(directory: str, control: str) -> None:
-    """Published directories are the users' own: they live in ``versions`` behind a link."""
-    for name in os.listdir(control):
-        versions = f"{control}/{name}/versions"
-        if os.path.isdir(versions) and not os.path.islink(versions) and os.listdir(versions):
-            raise Problem(
-                f"{directory} has published directories, which live in {versions}",
-                advice="Replace each public link by the directory it points to, then try again",
-            )
 
 
 def _require_person(directory: str) -> None:
@@ -102,12 +99,21 @@ def _refuse_used(real: str) -> None:
 
     reader = Reader(real)
     picture = reader.look()
+    _refuse_unapplied(real, picture)
     suspects = _unproven(picture)
     if not suspects:
         return
     names = ", ".join(_who(session) for session in list(suspects.values())[:3])
     note(f"watching for {picture.identity.ttl + 1:g} s whether {names} still beats")
     _watch(reader, real, picture.identity, suspects)
+
+
+def _refuse_unapplied(real: str, picture: Picture) -> None:
+    for one in picture.table.pending.values():
+        raise Problem(
+            f"{one.target.path} was published and is not visible yet",
+            advice=f"volumelease hold {real}/{one.target.path} -- true makes it visible",
+        )
 
 
 def _unproven(picture: Picture) -> dict[str, Session]:

@@ -24,7 +24,7 @@ import select
 import signal
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from . import orders, processes
@@ -76,6 +76,7 @@ class _Warden:
         self._terms = terms
         self._orders = orders_from
         self._reports = reports_to
+        self._draft = ""
         self._alone = False
         self._command = 0
         self._refusal = -1
@@ -137,6 +138,8 @@ class _Warden:
     def _obey(self, message: Message) -> None:
         if message.kind == orders.GRACE:
             self._grace = message.at
+        elif message.kind == orders.DRAFT:
+            self._draft = message.text
         elif message.kind == orders.RUN:
             self._deadline = message.at
             self._start(message)
@@ -170,6 +173,11 @@ class _Warden:
         environment = dict(os.environ)
         environment["VOLUMELEASE_TOKEN"] = str(message.number)
         environment["VOLUMELEASE_PATHS"] = message.text
+        terms = self._terms
+        if self._draft:
+            environment["VOLUMELEASE_DRAFT"] = self._draft
+            words = [word.replace("{}", self._draft) for word in terms.command]
+            terms = replace(terms, command=tuple(words))
         parent = os.getpid()
         try:
             self._command = os.fork()
@@ -178,7 +186,7 @@ class _Warden:
             orders.write(self._reports, Message(orders.GONE, at=_now()))
             return
         if self._command == 0:
-            _become(self._terms, environment, parent, tell_refusal)
+            _become(terms, environment, parent, tell_refusal)
         os.close(tell_refusal)
         self._refusal = refusal
         self._empty = False

@@ -56,7 +56,7 @@ class Files:
             effects.ReadFile: _read_file,
             effects.LookAt: _look_at,
             effects.SyncTree: lambda effect: trees.sync(effect.path),
-            effects.Measure: lambda effect: trees.measure(effect.path),
+            effects.Measure: lambda effect: trees.measure(effect.path, effect.seconds),
             effects.CopyTree: lambda effect: trees.copy(effect.source, effect.target),
             effects.RemoveTree: lambda effect: trees.remove(effect.path, effect.seconds),
             effects.ProveDeath: self._prove_death,

@@ -5,6 +5,7 @@ Each is one effect, because nothing decides between two files of a draft: it is 
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
@@ -26,28 +27,45 @@ def sync(path: str) -> Contents:
     """
     files = size = 0
     astray: list[str] = []
+    outward: list[str] = []
+    entries = 0
     for entry, mode in _walk(path):
+        entries += entry.rpartition("/")[0] == path
         if stat.S_ISLNK(mode):
-            if os.readlink(entry).startswith((path + "/", os.path.realpath(path) + "/")):
+            leads = os.readlink(entry)
+            if leads.startswith((path + "/", os.path.realpath(path) + "/")):
                 astray.append(entry)
+            elif _leads_out(entry, leads, path):
+                outward.append(entry)
         elif stat.S_ISREG(mode):
             size += _sync_one(entry)
             files += 1
         elif stat.S_ISDIR(mode):
             _sync_one(entry)
-    return Contents(files, size, tuple(astray))
+    return Contents(files, size, tuple(astray), tuple(outward), entries)
 
 
-def measure(path: str) -> Contents:
-    """How many files a tree has, and their sizes together; what vanishes meanwhile is left out.
-    Errors: ``OSError`` for the tree itself."""
+def _leads_out(link: str, leads: str, top: str) -> bool:
+    """Whether a relative link leaves the tree, by its words alone."""
+    if leads.startswith("/"):
+        return False
+    there = os.path.normpath(f"{os.path.dirname(link)}/{leads}")
+    return there != top and not there.startswith(top + "/")
+
+
+def measure(path: str, seconds: float = math.inf) -> Contents:
+    """How many files a tree has, and their sizes together, as far as ``seconds`` allow; what
+    vanishes meanwhile is left out. Errors: ``OSError`` for the tree itself."""
     files = size = 0
     todo = [path]
+    until = time.monotonic() + seconds
     while todo:
         folder = todo.pop()
         try:
             with os.scandir(folder) as found:
                 for entry in found:
+                    if time.monotonic() > until:
+                        return Contents(files, size, complete=False)
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
                     elif entry.is_file(follow_symlinks=False):

@@ -128,11 +128,12 @@ def in_words(ahead: tuple[Holder, ...]) -> str:
     names = ", ".join(path or "the whole volume" for path in first.paths[:3])
     more = f" and {len(ahead) - 1} more ahead" if len(ahead) > 1 else ""
     reason = f", {first.reason!r}" if first.reason else ""
-    since = _clock_time(first.since)
+    since = clock_time(first.since)
     return f"{names} is {verb} {mode} by {first} since {since} (token {first.token}{reason}){more}"
 
 
-def _clock_time(wall: float) -> str:
+def clock_time(wall: float) -> str:
+    """The time of day of somebody's wall clock, to be shown."""
     days, seconds = divmod(int(wall), 86_400)
     del days
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d} UTC"

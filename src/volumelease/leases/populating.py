@@ -16,6 +16,7 @@ from volumelease.model import Claim
 from volumelease.paths.resolve import CONTROL, text_of
 
 from .asking import volume_lease
+from .flows import clock_time
 from .order import AnyPath
 from .staging import Stage
 
@@ -62,15 +63,15 @@ def populate(
     root, where = chosen.find(path)
     target = Claim(where.display, where.key)
     result = Path(text_of(path))
-    if _is_published(path):
+    if is_published(path):
         return result
     say = report or chosen.surroundings.report
     wanted = volume_lease(
         path, timeout=timeout, reason=reason or "populate", volumes=volumes, on_lost="raise"
     )
-    with _reporting(chosen, root, target, str(result), say) as stop, wanted as lease:
+    with reporting(chosen, root, target, str(result), say) as stop, wanted as lease:
         stop.set()
-        if not _is_published(path):
+        if not is_published(path):
             stage = Stage(lease, path, resume=resume)
             with stage as draft:
                 if stage.resumed:
@@ -85,7 +86,7 @@ def _of_this_process() -> Volumes:
     return of_this_process()
 
 
-def _is_published(path: AnyPath) -> bool:
+def is_published(path: AnyPath) -> bool:
     """Errors: ``PathInvalid`` for a directory that nobody published."""
     text = text_of(path)
     try:
@@ -110,15 +111,21 @@ def _is_published(path: AnyPath) -> bool:
 
 
 @contextmanager
-def _reporting(
-    volumes: Volumes, root: VolumeRoot, target: Claim, shown: str, say: Callable[[str], None]
+def reporting(
+    volumes: Volumes,
+    root: VolumeRoot,
+    target: Claim,
+    shown: str,
+    say: Callable[[str], None],
+    every: float | None = None,
 ) -> Iterator[threading.Event]:
-    """While the block waits, say now and then who builds and how far it is."""
+    """While the block waits, say now and then (or ``every`` so many seconds) who builds and how
+    far it is."""
     stop = threading.Event()
     started = time.monotonic()
 
     def tell() -> None:
-        pause = FIRST_REPORT_SECONDS
+        pause = every or FIRST_REPORT_SECONDS
         while not stop.wait(pause):
             asked = time.monotonic()
             with suppress(LeaseError, OSError):
@@ -126,7 +133,7 @@ def _reporting(
                 if line and not stop.is_set():
                     say(f"waiting for {shown} for {time.monotonic() - started:.0f} s: {line}")
             # Measuring a large tree must stay a small part of what the volume has to do.
-            pause = max(REPORT_SECONDS, 20 * (time.monotonic() - asked))
+            pause = max(every or REPORT_SECONDS, 20 * (time.monotonic() - asked))
 
     threading.Thread(target=tell, name="volumelease-progress", daemon=True).start()
     try:
@@ -143,9 +150,11 @@ def _progress(volumes: Volumes, root: VolumeRoot, target: Claim) -> str:
     contents = hosted.run(hosted.session.publishing.drafts.under_way(target))
     if builder is None:
         return ""
+    since = clock_time(builder.since)
     if contents is None:
-        return f"{builder} has it"
-    return f"{builder} builds it, {_amount(contents.bytes)} in {contents.files} files so far"
+        return f"{builder} has it since {since}"
+    so_far = f"{_amount(contents.bytes)} in {contents.files} files so far"
+    return f"{builder} builds it since {since}, {so_far}"
 
 
 def _amount(size: float) -> str:

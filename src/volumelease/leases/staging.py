@@ -28,7 +28,8 @@ class Stage:
         self._lease = lease
         self._path = path
         self._resume = resume
-        self._draft: Draft | None = None
+        self.draft: Draft | None = None
+        """While it is being written."""
         self.resumed = False
         """Whether the draft holds what a dead writer left."""
 
@@ -36,7 +37,7 @@ class Stage:
         target = _target(self._lease, self._path)
         prepared = self._lease._ask(Prepare(self._lease.token, target, self._resume))
         assert isinstance(prepared, Prepared)
-        self._draft, self.resumed = prepared.draft, prepared.resumed
+        self.draft, self.resumed = prepared.draft, prepared.resumed
         return Path(prepared.draft.path)
 
     def __exit__(
@@ -45,7 +46,7 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        draft, self._draft = self._draft, None
+        draft, self.draft = self.draft, None
         if draft is None:
             return
         if error is not None:
@@ -72,7 +73,7 @@ class Stage:
         await aside(self._lease._terms.crew, lambda: self.__exit__(kind, error, trace))
 
     def _discard(self) -> None:
-        draft, self._draft = self._draft, None
+        draft, self.draft = self.draft, None
         if draft is not None:
             discard(self._lease, draft)
 
@@ -216,7 +217,7 @@ def open_draft(lease: Lease, path: AnyPath, mode: str, options: dict[str, Any]) 
         raise ValueError(f"mode={mode!r}: 'wb' or 'w', for a file is published whole")
     stage = Stage(lease, path)
     place = stage.__enter__()
-    draft = stage._draft
+    draft = stage.draft
     assert draft is not None
     try:
         file: IO[Any] = open(place, mode.replace("w", "x"), **options)  # noqa: SIM115

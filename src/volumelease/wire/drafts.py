@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from volumelease.core.records import SessionFacts
-from volumelease.model import Claim
+from volumelease.model import Claim, Client
 
 from .entries import INLINE_BYTES, decode_claims, decode_facts, encode_claims, encode_facts
 from .fields import Malformed, decode_object, encode, take, take_number
@@ -14,13 +14,15 @@ from .fields import Malformed, decode_object, encode, take, take_number
 class DraftOwner(NamedTuple):
     """Who writes a draft. ``target`` is None where its name is too long for a symlink: then
     nobody can resume it. ``since`` (seconds since the epoch, the writer's clock) is shown to
-    people and never compared."""
+    people and never compared. ``client``: the process that writes, where it is not the
+    session's."""
 
     session: str
     facts: SessionFacts
     target: Claim | None
     resumable: bool
     since: float
+    client: Client | None = None
 
 
 def encode_owner(owner: DraftOwner) -> str:
@@ -30,6 +32,8 @@ def encode_owner(owner: DraftOwner) -> str:
         "r": owner.resumable,
         "w": owner.since,
     }
+    if owner.client is not None:
+        fields["c"] = [owner.client.pid, owner.client.start_time]
     text = encode({**fields, "to": encode_claims((owner.target,) if owner.target else ())})
     return text if len(text) <= INLINE_BYTES else encode({**fields, "r": False, "to": []})
 
@@ -39,12 +43,16 @@ def decode_owner(text: str) -> DraftOwner | None:
     try:
         source = decode_object(text)
         target = decode_claims(source, "to")[0] if take(source, "to", list) else None
+        client = take(source, "c", list, [])
+        if client and (len(client) != 2 or not all(type(part) is int for part in client)):
+            return None
         return DraftOwner(
             session=take(source, "s", str),
             facts=decode_facts(take(source, "f", dict)),
             target=target,
             resumable=take(source, "r", bool),
             since=take_number(source, "w"),
+            client=Client(*client) if client else None,
         )
     except Malformed:
         return None

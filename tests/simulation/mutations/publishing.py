@@ -74,9 +74,9 @@ def shown_before_decided() -> Patches:
 
     def hasty(self: Publishing, draft: Draft) -> Steps[Answer]:
         sealed = yield from self.drafts.seal(draft)
-        source = f"{self._layout.base}/{sealed.source}"
+        source = f"{self.layout.base}/{sealed.source}"
         with suppress(OSError):
-            yield Rename(source, self._layout.public(draft.target.path))
+            yield Rename(source, self.layout.public(draft.target.path))
         return (yield from publish(self, draft))
 
     return [(Publishing, "publish", hasty)]

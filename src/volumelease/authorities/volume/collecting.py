@@ -30,7 +30,7 @@ what is in it."""
 RESUMABLE_SECONDS: Final = 24 * 3600.0
 """How long a dead writer's draft waits for somebody to resume it."""
 
-_DEAD: Final = ".dead."
+DEAD: Final = ".dead."
 
 
 class Collector:
@@ -52,10 +52,10 @@ class Collector:
             return
         # After the listings: whoever has something there opened its session before.
         yield from self._replica.catch_up()
-        for unique in sorted({_unique(name) for name in stage}):
+        for unique in sorted({name_of(name) for name in stage}):
             if self._nobodys(unique):
                 yield from self._clear_stage(unique, stage, until)
-        for unique in sorted({_unique(name) for name in versions}):
+        for unique in sorted({name_of(name) for name in versions}):
             may_go = yield from self._may_go(unique, versions)
             if may_go:
                 yield from self._clear(self._layout.version(unique), until)
@@ -93,7 +93,7 @@ class Collector:
         owner = decode_owner(text)
         if owner is None or not owner.resumable:
             return True
-        mark = f"{unique}{_DEAD}{self._boot_id}"
+        mark = f"{unique}{DEAD}{self._boot_id}"
         return (yield from self._old("stage", mark, names, RESUMABLE_SECONDS))
 
     # ---- versions
@@ -171,5 +171,6 @@ class Collector:
                     yield Unlink(f"{self._layout.folder(folder)}/{name}")
 
 
-def _unique(name: str) -> str:
+def name_of(name: str) -> str:
+    """The draft or version that a name in ``stage`` or ``versions`` is of."""
     return name.partition(".")[0]

@@ -5,8 +5,9 @@ what it wrote itself. Beside it lies whose it is (``<unique>.owner``).
 
 A file is published by renaming the draft itself. A directory moves to ``versions/<unique>`` first,
 and what is renamed is a symlink to it, made once: whoever does the rename again can't make
-another. Beside a version lie its public name (``.public``), and as long as it was never public
-``.draft``: what has neither a mark nor an owner any more is nobody's and is kept.
+another. Beside a version lie its public name (``.public``), as long as it was never public
+``.draft``, and while a directory is turned into one ``.adopted`` (``adopting``): what has neither
+a mark nor an owner any more is nobody's and is kept.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ GONE: Final = ".gone"
 PUBLIC: Final = ".public"
 DRAFT: Final = ".draft"
 REPLACED: Final = ".replaced."
+ADOPTED: Final = ".adopted"
 WAS: Final = ".was"
 """A second name of what is, or was, public: its inode must live as long as somebody may be on the
 way through it. A reader on another host asks the server for the name first and for the inode then;
@@ -106,8 +108,15 @@ class Drafts:
         yield from self.refuse_shape(target)
         unique = self._name_for(question)
         stage = self._layout.stage(unique)
+        holding = self._replica.table.holdings.get(question.token)
+        since = round(self._clock.wall(), 3)
         owner = DraftOwner(
-            self._name, self._facts, target, question.resume, round(self._clock.wall(), 3)
+            self._name,
+            self._facts,
+            target,
+            question.resume,
+            since,
+            holding.client if holding is not None else None,
         )
         yield from make(self._root, Symlink(encode_owner(owner), stage + OWNER))
         resumed = question.resume and (yield from self._take_over(target, stage))
@@ -182,8 +191,7 @@ class Drafts:
             taken = stage + TAKEN
             if not (yield from move(self._root, left, taken)):
                 continue  # another session took it, or swept it away
-            dead: bool = yield ProveDeath(owner.facts.process)
-            if dead:
+            if (yield from self._all_dead(owner)):
                 yield from move(self._root, taken, stage)
             else:
                 try:
@@ -196,6 +204,15 @@ class Drafts:
                 yield Unlink(left + OWNER)
             return True
         return False
+
+    def _all_dead(self, owner: DraftOwner) -> Steps[bool]:
+        """Whether nothing that wrote this draft can write any more."""
+        session = owner.facts.process
+        dead: bool = yield ProveDeath(session)
+        if dead and owner.client is not None:
+            pid, start_time = owner.client
+            dead = yield ProveDeath(session._replace(pid=pid, start_time=start_time))
+        return dead
 
     def _left_behind(self, target: Claim) -> Steps[list[tuple[str, DraftOwner]]]:
         """Resumable drafts of that target whose session is over, the newest first."""

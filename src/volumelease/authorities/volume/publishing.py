@@ -58,10 +58,10 @@ class Publishing:
         self.collector = Collector(name, replica, clock, self._boot_id)
         self._replica = replica
         self._committer = committer
-        self._layout: Layout = replica.layout
+        self.layout: Layout = replica.layout
         self._root = replica.layout.root
         self._clock = clock
-        self._loss_of = loss_of
+        self.loss_of = loss_of
         self._visible: set[str] = set()
         """Drafts whose rename this session saw succeed."""
 
@@ -71,24 +71,29 @@ class Publishing:
         Errors: ``PublishFailed`` when the place can't take it, ``AuthorityUnreachable`` when it
         is unknown or decided and not visible yet, and those of ``Drafts.seal``.
         """
-        loss = self._loss_of(draft.token)
+        loss = self.loss_of(draft.token)
         if loss:
             return Lost(loss)
         try:
             sealed = yield from self.drafts.seal(draft)
         except LeaseError:
             # Of a session that is over, others have cleared away what it wrote.
-            loss = self._loss_of(draft.token)
+            loss = self.loss_of(draft.token)
             if loss:
                 return Lost(loss)
             raise
+        return (yield from self.decide(draft, sealed.source))
+
+    def decide(self, draft: Draft, source: str) -> Steps[Answer]:
+        """Have the rename of ``source`` (below the control directory) decided, and do it. Errors:
+        as ``publish``."""
         yield from self.settle([draft.target.key])
-        record = records.Publish(draft.token, sealed.source, draft.target)
+        record = records.Publish(draft.token, source, draft.target)
         done = yield from self._committer.commit(lambda: record)
         assert done is not None
         if done.void:
             void = done.outcome.void if done.outcome is not None else "the lease is not live"
-            return Lost(self._loss_of(draft.token) or void)
+            return Lost(self.loss_of(draft.token) or void)
         try:
             yield from self.settle([draft.target.key])
         except SessionOver:
@@ -99,14 +104,14 @@ class Publishing:
                 )
         if draft.unique in self._visible:
             self._visible.discard(draft.unique)
-        elif (yield from is_there(self._root, self._layout.audit(draft.unique))):
+        elif (yield from is_there(self._root, self.layout.audit(draft.unique))):
             raise self._failed(draft)
         return Ended()
 
     def _failed(self, draft: Draft) -> PublishFailed:
-        place = self._layout.public(draft.target.path)
-        version = self._layout.version(draft.unique)
-        kept = self._layout.audit(draft.unique)
+        place = self.layout.public(draft.target.path)
+        version = self.layout.version(draft.unique)
+        kept = self.layout.audit(draft.unique)
         return PublishFailed(
             f"{place} could not be replaced: a directory stands there, or the one above it is gone",
             advice=f"The draft is kept: {kept} (of a directory: {version}). Make room, and publish "
@@ -151,8 +156,8 @@ class Publishing:
 
     def _make_visible(self, one: Pending) -> Steps[str]:
         """Rename the draft to its public name. Returns why it failed for good, or ""."""
-        source, place = f"{self._layout.base}/{one.source}", self._layout.public(one.target.path)
-        kept = self._layout.audit(unique_of(one.source))
+        source, place = f"{self.layout.base}/{one.source}", self.layout.public(one.target.path)
+        kept = self.layout.audit(unique_of(one.source))
         before = yield from self._keep_what_is_public(one, place)
         trouble: OSError | None = None
         for number in range(TRIES):
@@ -189,7 +194,7 @@ class Publishing:
             if error.errno not in MISSING or not (yield from is_there(self._root, kept)):
                 return ""
         if source.endswith(LINK):  # what was not published and is reported is kept
-            yield from unlink(self._root, self._layout.version(kept.rpartition("/")[2]) + DRAFT)
+            yield from unlink(self._root, self.layout.version(kept.rpartition("/")[2]) + DRAFT)
         return f"the place could not take it: {trouble.strerror}"
 
     def _replaced(self, one: Pending, before: str) -> Steps[None]:
@@ -198,9 +203,9 @@ class Publishing:
         before may go when its readers had time."""
         unique = unique_of(one.source)
         if one.source.endswith(LINK):
-            yield from unlink(self._root, self._layout.version(unique) + DRAFT)
+            yield from unlink(self._root, self.layout.version(unique) + DRAFT)
         if before and before != unique:
-            mark = f"{self._layout.version(before)}{REPLACED}{self._boot_id}"
+            mark = f"{self.layout.version(before)}{REPLACED}{self._boot_id}"
             with suppress(OSError):
                 yield Symlink(repr(self._clock.boottime()), mark)
 
@@ -212,10 +217,21 @@ class Publishing:
             target: str = yield ReadLink(place)
         except OSError as error:
             if error.errno == errno.EINVAL:  # no symlink
-                kept = self._layout.version(unique_of(one.source)) + OLD
+                kept = self.layout.version(unique_of(one.source)) + OLD
                 with suppress(OSError):
                     yield Symlink(repr(self._clock.boottime()), f"{kept}{REPLACED}{self._boot_id}")
                     yield HardLink(place, kept + WAS)
             return ""
+        return self._version_of(target)
+
+    def version_at(self, place: str) -> Steps[str]:
+        """The version that is public there, "" for anything else."""
+        try:
+            target: str = yield ReadLink(place)
+        except OSError:
+            return ""
+        return self._version_of(target)
+
+    def _version_of(self, target: str) -> str:
         folder, _, unique = target.rpartition("/versions/")
-        return unique if folder.endswith(f"{CONTROL}/{self._layout.identity_id}") else ""
+        return unique if folder.endswith(f"{CONTROL}/{self.layout.identity_id}") else ""

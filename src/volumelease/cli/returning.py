@@ -1,0 +1,102 @@
+"""Published versions back at their public places, as real directories, before a volume is no more.
+
+For a volume that nobody uses. The public link becomes the mark ``<unique>.leaving`` beside the
+version, then the version takes its place: whoever was interrupted in between goes on from the mark.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from .speech import Problem
+
+_LEAVING: Final = ".leaving"
+_PUBLIC: Final = ".public"
+_DRAFT: Final = ".draft"
+_ADOPTED: Final = ".adopted"
+_REPLACED: Final = ".replaced."
+
+
+class Return(NamedTuple):
+    """A version and where it belongs. ``link``: its public link is still there."""
+
+    version: str
+    place: str
+    link: bool
+
+
+def returns(root: str) -> list[Return]:
+    """What has to go back. Errors: ``Problem`` for whatever would be lost: a version that no link
+    leads to and that was not replaced, a draft that was kept because its publish failed."""
+    found: list[Return] = []
+    for folder in _folders(root, "versions"):
+        names = set(os.listdir(folder))
+        for name in sorted(names):
+            if "." not in name and _belongs(folder, name, names):
+                found.append(_return(root, folder, name, names))
+    for folder in _folders(root, "audit"):
+        for name in os.listdir(folder):
+            if not name.endswith(".json"):
+                raise Problem(
+                    f"{folder}/{name} was kept because it could not be published",
+                    advice="Move it to where it belongs, or delete it, then try again",
+                )
+    return found
+
+
+def give_back(one: Return) -> None:
+    """Errors: ``OSError``; then it can be done again."""
+    if one.link:
+        os.rename(one.place, one.version + _LEAVING)
+    os.rename(one.version, one.place)
+
+
+def _folders(root: str, kind: str) -> Iterator[str]:
+    """Of every identity that the volume ever had."""
+    control = f"{root}/.volumelease"
+    for name in sorted(os.listdir(control)):
+        folder = f"{control}/{name}/{kind}"
+        if os.path.isdir(folder) and not os.path.islink(folder):
+            yield folder
+
+
+def _belongs(folder: str, unique: str, names: set[str]) -> bool:
+    """Whether somebody may want to have it: not what nobody ever saw, or what was replaced."""
+    if unique + _LEAVING in names or _is_public(folder, unique):
+        return True
+    if unique + _DRAFT in names or any(name.startswith(unique + _REPLACED) for name in names):
+        return False
+    return not (unique + _ADOPTED in names and not os.listdir(f"{folder}/{unique}"))
+
+
+def _is_public(folder: str, unique: str) -> bool:
+    place = _place(folder, unique)
+    return bool(place) and _leads_to(place, f"{folder}/{unique}")
+
+
+def _place(folder: str, unique: str) -> str:
+    root = folder.rpartition("/.volumelease/")[0]
+    try:
+        return f"{root}/{os.readlink(f'{folder}/{unique}{_PUBLIC}')}"
+    except OSError:
+        return ""
+
+
+def _leads_to(link: str, version: str) -> bool:
+    return os.path.islink(link) and os.path.realpath(link) == os.path.realpath(version)
+
+
+def _return(root: str, folder: str, unique: str, names: set[str]) -> Return:
+    version, place = f"{folder}/{unique}", _place(folder, unique)
+    if place and unique + _LEAVING not in names and _leads_to(place, version):
+        return Return(version, place, link=True)
+    if place and unique + _LEAVING in names and not os.path.lexists(place):
+        return Return(version, place, link=False)
+    belongs = f", which belongs at {place}" if place else ""
+    raise Problem(
+        f"no public link leads to the version {version}{belongs}: it would be lost",
+        advice="Move it to where it belongs, or delete it, then try again (volumelease gc "
+        f"{root} lists such versions)",
+    )
