@@ -43,6 +43,7 @@ class Fleet:
         self.checkers = [checker(self) for checker in checkers]
         self.crashes: list[tuple[str, BaseException]] = []
         self.state_lost_at = -1e9
+        self.deletions = 0
         self._processes = 0
         self._trouble = Trouble(self)
 
@@ -148,4 +149,5 @@ class Fleet:
 
     def delete_control(self) -> None:
         self.server.delete_tree(CONTROL)
+        self.deletions += 1
         self.ready = False  # a person says of a NEW volume that nobody holds anything on it
