@@ -47,7 +47,7 @@ class Fleet:
         self.checkers = [checker(self) for checker in checkers]
         self.crashes: list[tuple[str, BaseException]] = []
         self.state_lost_at = -1e9
-        self.deleted = False
+        self.deletions = 0
         self._processes = 0
         self._trouble = Trouble(self)
 
@@ -156,6 +156,6 @@ class Fleet:
         self.tell("state_lost")
 
     def delete_control(self) -> None:
-        self.deleted = True
         self.server.delete_tree(CONTROL)
+        self.deletions += 1
         self.ready = False  # a person says of a NEW volume that nobody holds anything on it

@@ -58,6 +58,9 @@ class WatchedSession(Session):
 
     fleet: Fleet
     worker: Worker
+    log = ""
+    """Names the log it reads. A founder that was at it when the control directory was deleted can
+    make a log anew under the same identity."""
 
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         super().entry_applied(index, entry, outcome)
@@ -68,5 +71,6 @@ class WatchedSession(Session):
 
     def table_loaded(self) -> None:
         super().table_loaded()
+        self.log = f"{self.identity.id}/{self.fleet.deletions}"
         for checker in self.fleet.checkers:
             checker.loaded(self)

@@ -35,7 +35,7 @@ class OneLog(Checker):
             return
         if not self.fleet.counts(session):
             return
-        identity = session.identity.id
+        identity = session.log
         known = self._entries.setdefault((identity, index), entry)
         if known != entry or type(known.body) is not type(entry.body):
             raise self.violation(f"index {index} is {known} for one and {entry} for another")
@@ -52,7 +52,7 @@ class OneLog(Checker):
 
     def _compare(self, session: WatchedSession, next_index: int) -> None:
         digest = digest_of(session.replica.table)
-        known = self._digests.setdefault((session.identity.id, next_index), digest)
+        known = self._digests.setdefault((session.log, next_index), digest)
         if known != digest:
             raise self.violation(f"two tables differ before index {next_index}")
 

@@ -95,7 +95,7 @@ class Publishes(Checker):
 
     def read(self, worker: Worker, place: str, whole: bool) -> None:
         """A reader opened what it found at that public name a moment before."""
-        if not (whole or self._blind or self.fleet.deleted):
+        if not (whole or self._blind or self.fleet.deletions):
             raise self.violation(f"{worker.process.name} found {place} and could not read it whole")
 
     def finished(self) -> None:
@@ -113,7 +113,7 @@ class Publishes(Checker):
 
     def _see(self, place: str) -> int:
         """The index of the publish that is visible there, -1 for none."""
-        if self._blind or self.fleet.deleted:
+        if self._blind or self.fleet.deletions:
             return 1 << 62
         unique = self._unique_at(place)
         if unique == TORN:

@@ -116,7 +116,7 @@ class Queue(Checker):
         before, self._known[session.name] = self._known.get(session.name, -1), index
         if self.fleet.world.now < self._blind_until or not self.fleet.counts(session):
             return
-        identity, table = session.identity.id, session.replica.table
+        identity, table = session.log, session.replica.table
         newest, model = self._models.get(identity, (-1, None))
         if model is None or before > newest:  # it began with somebody who had to catch up
             self._models[identity] = (index, _Model(table))

@@ -23,12 +23,12 @@ class Tokens(Checker):
     def granted(self, held: Held) -> None:
         if self._excused() or not held.believed():  # it may have been stopped, and lost, meanwhile
             return
-        identity = held.session.identity.id
+        identity = held.session.log
         if (identity, held.token) in self._tokens:
             raise self.violation(f"{held}: that token was granted before")
         self._tokens.add((identity, held.token))
         for earlier in self._granted:
-            same_log = earlier.session.identity.id == identity
+            same_log = earlier.session.log == identity
             if same_log and earlier.token > held.token and self._met(earlier, held):
                 raise self.violation(f"{held} after {earlier}")
         self._granted.append(held)

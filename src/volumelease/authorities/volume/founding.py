@@ -7,6 +7,7 @@ log. Of several founders one wins; the others remove what they prepared.
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from volumelease.core.records import FORMAT_VERSION
@@ -86,15 +87,7 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
     if existing is not None:
         return existing, False
     layout = Layout(root, founding.id)
-    yield from _insist(root, MakeDirectory(layout.control))
-    yield from _insist(root, MakeDirectory(layout.base))
-    for folder in FOLDERS:
-        yield from _insist(root, MakeDirectory(layout.folder(folder)))
-    first = layout.segment(FIRST_SEGMENT)
-    yield from _insist(root, MakeDirectory(first))
-    table = Table(grace=not founding.ready)
-    for number, target in enumerate(snapshots.encode_snapshot(table, 0)):
-        yield from _insist(root, Symlink(target, f"{first}/s{number}"))
+    yield from _prepare(layout, ready=founding.ready)
     identity = Identity(
         FORMAT_VERSION, founding.id, "volume", founding.ttl, round(founding.created, 3)
     )
@@ -113,7 +106,35 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
         raise _refusal(root, trouble or OSError(errno.EIO, "the identity can't be read back"))
     if elected.id != founding.id:
         yield from remove_tree(layout.base)
-    return elected, elected.id == founding.id
+        return elected, False
+    yield from _complete(layout, ready=founding.ready)
+    return elected, True
+
+
+def _complete(layout: Layout, *, ready: bool) -> Steps[None]:
+    """Make again what was lost of it before the election: a master that crashed may have
+    forgotten some. If nothing is left of the first segment, somebody may have deleted a log that
+    was in use already: then the new one starts in grace."""
+    found = False
+    for name in ("s0", "s1"):
+        with suppress(OSError):
+            yield ReadLink(f"{layout.segment(FIRST_SEGMENT)}/{name}")
+            found = True
+    yield from _prepare(layout, ready=ready and found)
+
+
+def _prepare(layout: Layout, *, ready: bool) -> Steps[None]:
+    """Make everything that an identity needs, as far as it isn't there."""
+    root = layout.root
+    yield from _insist(root, MakeDirectory(layout.control))
+    yield from _insist(root, MakeDirectory(layout.base))
+    for folder in FOLDERS:
+        yield from _insist(root, MakeDirectory(layout.folder(folder)))
+    first = layout.segment(FIRST_SEGMENT)
+    yield from _insist(root, MakeDirectory(first))
+    table = Table(grace=not ready)
+    for number, target in enumerate(snapshots.encode_snapshot(table, 0)):
+        yield from _insist(root, Symlink(target, f"{first}/s{number}"))
 
 
 def remove_tree(folder: str) -> Steps[None]:
