@@ -244,22 +244,7 @@ class Volumes:
                     advice="Upgrade volumelease here",
                     root=root.root,
                 )
-            layout, settings = Layout(root.real_root, identity.id), self.surroundings.settings
-            hosted = HostedSession(
-                identity=identity,
-                layout=layout,
-                facts=self._facts(),
-                clock=self.surroundings.clock,
-                performer=self.surroundings.performer,
-                report=self.surroundings.report,
-                retention_seconds=self.surroundings.retention_seconds,
-                bells=Bells(
-                    layout,
-                    self.surroundings.process.boot_id,
-                    settings.redis_url,
-                    self.surroundings.bells,
-                ),
-            )
+            hosted = self._hosted(Layout(root.real_root, identity.id), identity)
             self._identities[root.real_root] = identity
             known = self._live(root)
             if known is not None:
@@ -272,6 +257,20 @@ class Volumes:
                 self.close()
                 self._refuse_when_closed()
             return hosted
+
+    def _hosted(self, layout: Layout, identity: Identity) -> HostedSession:
+        given = self.surroundings
+        boot_id, redis_url = given.process.boot_id, given.settings.redis_url
+        return HostedSession(
+            identity=identity,
+            layout=layout,
+            facts=self._facts(),
+            clock=given.clock,
+            performer=given.performer,
+            report=given.report,
+            retention_seconds=given.retention_seconds,
+            bells=Bells(layout, boot_id, redis_url, given.bells),
+        )
 
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""

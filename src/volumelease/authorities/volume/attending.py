@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from volumelease.clock import Clock
+from volumelease.core.liveness import Timing
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
 from volumelease.errors import LeaseError, LogDamaged
 
@@ -84,7 +85,7 @@ class Attendance:
         clock: Clock,
         bell: Bell | None,
         alive: Callable[[], bool],
-        trouble_seconds: float,
+        timing: Timing,
     ) -> None:
         self._requests = requests
         self._replica = replica
@@ -92,7 +93,7 @@ class Attendance:
         self._clock = clock
         self._bell = bell
         self._alive = alive
-        self._trouble_seconds = trouble_seconds
+        self._trouble_seconds = timing.beat_interval / 4
 
     def attend(self) -> Steps[None]:
         """Until nothing waits or the session is over. Errors: ``LogDamaged``."""

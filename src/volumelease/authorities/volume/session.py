@@ -74,13 +74,7 @@ class Session:
         )
         self._bell = bell
         self.attendance = Attendance(
-            self.requests,
-            self.replica,
-            self.membership,
-            clock,
-            bell,
-            self.alive,
-            self.timing.beat_interval / 4,
+            self.requests, self.replica, self.membership, clock, bell, self.alive, self.timing
         )
         self._counter = 0
         self._opened = False
