@@ -33,7 +33,7 @@ def run(folders: list[Path], where: str, target: Path | None, rounds: int) -> bo
         shares = {}
         for kind in kinds:  # one after the other: eight waiting processes of each would be too many
             with fleet() as workers:
-                team = players(workers, places, kind, HOLD_SECONDS, redis)
+                team = players(workers, places, kind, (HOLD_SECONDS, 0.0), redis)
                 turns(team, 1)
                 time.sleep(SETTLE_SECONDS)
                 turns(team, TURNS)

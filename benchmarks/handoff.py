@@ -1,7 +1,7 @@
 """How long is it from the end of one holder to the beginning of the next, on another host?
 
-Two processes, one a host, take turns at one path; each keeps it for 30 ms, so that the other
-waits for certain. A peer that polls pays for its pause, one that is pushed for its server.
+Two processes, one a host, take turns at one path. Each keeps it until the other waits for certain,
+and then stays away for a while: else a peer without a queue would mostly hand over to itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from tests.bed.redis import RedisServer, missing_redis
 from tests.volume.fleet import Fleet, Worker, fleet, make_volume
@@ -17,8 +18,9 @@ from tests.volume.fleet import Fleet, Worker, fleet, make_volume
 from .measure import Goal, Samples, report
 from .players import MODULE, OURS, PEERS_ON_FILES, PEERS_ON_REDIS
 
-HOLD_SECONDS = 0.03
-TURNS = 6
+HOLD_SECONDS = 0.2
+AWAY_SECONDS = 0.15
+TURNS = 4
 SHORT = {"volumelease, redis bell", *PEERS_ON_REDIS}
 
 
@@ -31,7 +33,10 @@ def run(folders: list[Path], where: str, target: Path | None, rounds: int) -> bo
         make_volume(folders[0], ttl=15.0)
         (folders[0] / "baton").mkdir()
         workers = stack.enter_context(fleet())
-        pairs = {kind: players(workers, folders, kind, HOLD_SECONDS, redis) for kind in kinds}
+        pairs = {
+            kind: players(workers, folders, kind, (HOLD_SECONDS, AWAY_SECONDS), redis)
+            for kind in kinds
+        }
         results = {kind: Samples(kind) for kind in kinds}
         for number in range(rounds + 1):
             for kind in kinds if number % 2 else reversed(kinds):
@@ -55,12 +60,21 @@ def open_redis(stack: ExitStack) -> str | None:
 
 
 def players(
-    workers: Fleet, folders: Sequence[Path], kind: str, hold: float, redis: str | None
+    workers: Fleet,
+    folders: Sequence[Path],
+    kind: str,
+    times: tuple[float, float],
+    redis: str | None,
 ) -> list[Worker]:
-    started = [
-        workers.start("relay", module=MODULE, folder=folder, kind=kind, hold=hold, redis=redis)
-        for folder in folders
-    ]
+    """Started and ready; ``times``: for how long each holds, and stays away between turns."""
+    facts: dict[str, Any] = {
+        "module": MODULE,
+        "kind": kind,
+        "hold": times[0],
+        "away": times[1],
+        "redis": redis,
+    }
+    started = [workers.start("relay", folder=folder, **facts) for folder in folders]
     for worker in started:
         worker.wait_for("ready", 60)
     return started

@@ -6,6 +6,7 @@ Each says one JSON object a line and does what a line of its input tells it; see
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -55,13 +56,13 @@ def taker(kind: str, folder: str, redis_url: str | None) -> Taker:
     client = redis.Redis.from_url(redis_url)
     if kind == "redis-py Lock":
         return lambda: client.lock("baton", timeout=60)
-    import redis_lock
-
+    redis_lock = importlib.import_module("redis_lock")  # it ships no types
     return lambda: redis_lock.Lock(client, "baton-redis-lock", expire=60)
 
 
-def relay(folder: str, kind: str, hold: float, redis: str | None = None) -> None:
-    """As many turns as each line of the input says; tells when each began and ended."""
+def relay(folder: str, kind: str, hold: float, away: float, redis: str | None = None) -> None:
+    """As many turns as each line of the input says, ``away`` seconds apart; tells when each was
+    asked for, began and ended."""
     take = taker(kind, folder, redis)
     say(ready=True)
     for line in sys.stdin:
@@ -72,6 +73,7 @@ def relay(folder: str, kind: str, hold: float, redis: str | None = None) -> None
                 begun = now()
                 time.sleep(hold)
                 spans.append((asked, begun, now()))
+            time.sleep(away)
         say(spans=spans)
 
 

@@ -354,9 +354,10 @@ MUTANTS: Final = (
         "draft-not-made-anew",
         "an elected draft that was forgotten is made anew by who needs it",
         forgetting.draft_not_made_anew,
-        ("forget",),
-        300,
-        busy=True,
+        ("forget", "kill"),
+        600,
+        workers=4,
+        rare=True,
     ),
 )
 

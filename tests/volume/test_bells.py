@@ -20,7 +20,6 @@ pytestmark = pytest.mark.bed
 POLL_SECONDS: Final = 0.5
 """The longest poll interval under a bell."""
 
-USUAL_SYMLINK_SECONDS: Final = 0.0002
 
 
 def hand_offs(mounts: list[Path], turns: int, **facts: Any) -> list[float]:
@@ -47,40 +46,19 @@ def hand_offs(mounts: list[Path], turns: int, **facts: Any) -> list[float]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("bells", "goal"),
-    [("", 0.025), ("fcntl", 0.003), ("redis", 0.002)],
-    ids=["poll", "fcntl", "redis"],
-)
-def test_a_hand_off_between_two_hosts_takes_milliseconds(
-    shared_mounts: list[Path], redis_server: RedisServer, bells: str, goal: float
+@pytest.mark.parametrize("bells", ["fcntl", "redis"])
+def test_a_bell_hands_over_far_sooner_than_polling(
+    shared_mounts: list[Path], redis_server: RedisServer, bells: str
 ) -> None:
-    """The goals are for a machine on which a symlink takes a fifth of a millisecond; on one that is
-    slower, or busy with something else, they grow with it."""
+    """The goals in milliseconds are judged by ``python -m benchmarks handoff``."""
     make_volume(shared_mounts[0], ttl=15)
-    rounds: list[tuple[float, float]] = []
-    while not rounds or (min(late for late, _ in rounds) > 0 and len(rounds) < 6):
-        before = bare_symlink(shared_mounts[0])
-        found = hand_offs(shared_mounts, 60, bells=bells, redis=redis_server.url)
+    medians = {}
+    for kind in ("", bells):
+        found = hand_offs(shared_mounts, 60, bells=kind, redis=redis_server.url)
         assert len(found) > 60
-        speed = max(1.0, min(before, bare_symlink(shared_mounts[0])) / USUAL_SYMLINK_SECONDS)
-        median = statistics.median(found)
-        rounds.append((median - goal * speed, median))
-        print(f"{bells or 'poll'}: p50 {median * 1000:.2f} ms, a symlink {speed:.1f} x the usual")
-    assert min(late for late, _ in rounds) <= 0
-
-
-def bare_symlink(mount: Path) -> float:
-    """Seconds, the median of some."""
-    folder = mount / f"bare-{time.monotonic_ns()}"
-    folder.mkdir()
-    taken = []
-    for number in range(50):
-        time.sleep(0.01)  # as a hand-off finds it: nobody has just used the mount
-        started = time.perf_counter()
-        (folder / str(number)).symlink_to("x" * 150)
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+        medians[kind] = statistics.median(found)
+        print(f"{kind or 'poll'}: p50 {medians[kind] * 1000:.2f} ms")
+    assert medians[bells] < medians[""] / 2
 
 
 @pytest.mark.timeout(120)

@@ -2,7 +2,7 @@
 listens for the bell in between.
 
 A waiter costs the server less than 50 operations a second, whatever the queue and the bell are:
-without a bell it reads the log every 24 ms; with one it soon looks only twice a second, because
+without a bell it reads the log every 26 ms; with one it soon looks only twice a second, because
 whoever grants rings. A ring that is lost costs that half second and nothing else.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from volumelease.clock import Clock
+from volumelease.core.liveness import Timing
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
 from volumelease.errors import LeaseError, LogDamaged
 
@@ -21,9 +22,9 @@ from .replica import Replica
 from .requests import Requests
 
 FIRST_POLL_SECONDS: Final = 0.002
-POLL_SECONDS: Final = 0.024
+POLL_SECONDS: Final = 0.026
 ARMED_POLL_SECONDS: Final = 0.5
-CALLS_A_SECOND: Final = 46.0
+CALLS_A_SECOND: Final = 43.0
 """Reads and looks together; what is left is for trying whether there is a bell."""
 
 IN_VAIN_SECONDS: Final = 0.2
@@ -84,7 +85,7 @@ class Attendance:
         clock: Clock,
         bell: Bell | None,
         alive: Callable[[], bool],
-        trouble_seconds: float,
+        timing: Timing,
     ) -> None:
         self._requests = requests
         self._replica = replica
@@ -92,7 +93,7 @@ class Attendance:
         self._clock = clock
         self._bell = bell
         self._alive = alive
-        self._trouble_seconds = trouble_seconds
+        self._trouble_seconds = timing.beat_interval / 4
 
     def attend(self) -> Steps[None]:
         """Until nothing waits or the session is over. Errors: ``LogDamaged``."""

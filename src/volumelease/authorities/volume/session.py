@@ -101,7 +101,7 @@ class Session:
             self._clock,
             self._bell,
             self.alive,
-            self.timing.beat_interval / 4,
+            self.timing,
         )
 
     # ---- what the replica and the pulse say
