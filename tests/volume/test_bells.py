@@ -21,7 +21,6 @@ POLL_SECONDS: Final = 0.5
 """The longest poll interval under a bell."""
 
 
-
 def hand_offs(mounts: list[Path], turns: int, **facts: Any) -> list[float]:
     """Seconds from the end of each turn to the beginning of the next on the other host."""
     with fleet() as workers:
