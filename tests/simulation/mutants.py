@@ -346,9 +346,10 @@ MUTANTS: Final = (
         "settled-at-once",
         "a segment is settled when its election can't be forgotten any more",
         forgetting.settled_at_once,
-        ("forget", "slow", "stop", "kill"),
+        ("forget", "late"),
         300,
         busy=True,
+        workers=4,
     ),
     Mutant(
         "draft-not-made-anew",
