@@ -34,7 +34,8 @@ class Turn(Protocol):
     def free(self) -> bool:
         """Take it if nobody has it; never waits."""
 
-    def leave(self) -> None: ...
+    def leave(self) -> None:
+        """Let the next one in. Does no harm where it was not had."""
 
 
 class Heard(NamedTuple):

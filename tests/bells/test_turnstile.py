@@ -66,3 +66,20 @@ def test_who_waited_in_vain_is_let_in_only_when_it_is_free_again(
 
 def test_without_a_lock_file_nobody_takes_turns(tmp_path: Path) -> None:
     assert not Turnstile(LockFile(str(tmp_path / "locks"), BOOT)).enter(LONG)
+
+
+def test_to_leave_without_having_it_does_no_harm(tmp_path: Path, file: LockFile) -> None:
+    """Whoever is interrupted on the way in does not know whether it is in."""
+    turnstile = Turnstile(file)
+    turnstile.leave()
+    with Neighbour(tmp_path / "locks", BOOT) as other:
+        other(f"file.take({TURNSTILE_BYTE})")
+        assert not turnstile.enter(0.01)
+        turnstile.leave()
+        other(f"file.drop({TURNSTILE_BYTE})")
+        assert free(turnstile)
+    assert turnstile.enter(0)
+    turnstile.leave()
+    turnstile.leave()
+    assert free(turnstile)
+    assert turnstile.enter(0)

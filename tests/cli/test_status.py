@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.bed.redis import RedisServer
 from volumelease.authorities.volume.layout import FIRST_SEGMENT
 
 from .conftest import picture_of
@@ -34,6 +35,7 @@ def test_json_has_the_promised_form(volume: Path) -> None:
         eventually(lambda: picture_of(volume).holders())
         with Running("hold", volume / "a/x", "--", "true"):
             eventually(lambda: picture_of(volume).waiters())
+            eventually(lambda: document(volume)["bell"] != "poll")
             found = document(volume)
             (session,) = {s for s, f in picture_of(volume).table.sessions.items() if f.facts.worker}
         warden = holder.child("lease-warden")
@@ -42,8 +44,7 @@ def test_json_has_the_promised_form(volume: Path) -> None:
     assert found["volume"]["id"] == identity.id
     assert found["volume"]["root"] == str(volume)
     assert set(found["volume"]) == {"id", "root", "fstype", "source"}
-    assert found["authority"] == "volume"
-    assert found["bell"] in ("fcntl", "poll")  # poll where locks are local
+    assert (found["authority"], found["bell"]) == ("volume", "fcntl")
     assert (found["enforcement"], found["violations_24h"]) == ("none", 0)
     (lease,) = found["leases"]
     assert 0 <= lease.pop("held_seconds") < 20
@@ -65,6 +66,14 @@ def test_json_has_the_promised_form(volume: Path) -> None:
     assert set(waiting) == {"paths", "mode", "session", "position"}
     assert (waiting["paths"], waiting["mode"]) == ([f"{volume}/a/x"], "exclusive")
     assert waiting["position"] == 1
+
+
+def test_it_names_the_bell_that_answers(volume: Path, redis_server: RedisServer) -> None:
+    assert document(volume)["bell"] == "poll", "nobody is there"
+    configured = {"VOLUMELEASE_REDIS_URL": redis_server.url}
+    assert document(volume, env=configured)["bell"] == "redis"
+    redis_server.kill()
+    assert document(volume, env=configured)["bell"] == "poll"
 
 
 def test_a_clock_of_another_host_that_is_ahead_gives_no_negative_age(volume: Path) -> None:

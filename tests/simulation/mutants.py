@@ -45,7 +45,7 @@ MUTANTS: Final = (
         "turnstile-without-a-bound",
         "nobody waits long for the turnstile",
         courtesies.turnstile_without_a_bound,
-        ("kill",),
+        ("kill", "interrupt"),
         busy=True,
     ),
     Mutant(

@@ -54,8 +54,13 @@ class Turnstile:
         return self._settle(_ABANDONED)
 
     def leave(self) -> None:
-        """Never blocks: the helper lets go."""
+        """Never blocks: the helper lets go. Who does not have it any more, or not yet, only stops
+        wanting it."""
         with self._lock:
+            if self._state == _WANTED:
+                self._state = _ABANDONED
+            if self._state != _HELD:
+                return
             self._state = _LEAVING
         self._help()
 

@@ -260,7 +260,11 @@ class Committer:
         if turnstile is None or attempt.passed or attempt.misses < HERD_MISSES:
             return False
         seconds = 0.0 if self._turnstile_stuck else TURNSTILE_SECONDS
-        attempt.passed = yield EnterTurn(turnstile, seconds)
+        try:
+            attempt.passed = yield EnterTurn(turnstile, seconds)
+        except BaseException:  # interrupted, perhaps right after it was had
+            turnstile.leave()
+            raise
         if attempt.passed:
             self._turnstile_stuck = False
             return False
