@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Final
 
+from .daemons import started
 from .ears import Ear
 from .lockfile import BELL_SEATS, LockFile, byte_of
 
@@ -40,7 +41,6 @@ class ByteBell:
         self._ear = ear
         self._rings = threading.Event()
         self._closed = False
-        self._started = False
         self._lock = threading.Lock()
         self._blocked: set[int] = set()
         """Bytes a thread of ours blocks for."""
@@ -52,8 +52,7 @@ class ByteBell:
 
     def start(self) -> None:
         """Take this session's byte, in a thread of its own: the first lease waits for no lock."""
-        self._started = True
-        threading.Thread(target=self._serve, name="volumelease-ring", daemon=True).start()
+        started("volumelease-ring", self._serve)
 
     def ring(self) -> None:
         self._rings.set()
@@ -104,9 +103,8 @@ class ByteBell:
                 if self._free.get(byte, (0.0, 0.0))[0] > now or len(self._threads) >= BELL_SEATS:
                     continue
                 self._threads.add(byte)
-            threading.Thread(
-                target=self._block, args=(byte,), name="volumelease-bell", daemon=True
-            ).start()
+            if not started("volumelease-bell", self._block, byte):
+                self._threads.discard(byte)
 
     def armed(self, ahead: tuple[str, ...]) -> bool:
         """Whether a ring of each of ``ahead`` would be heard now."""

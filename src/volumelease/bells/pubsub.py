@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from .daemons import started
 from .ears import Ear
 
 CONNECT_SECONDS: Final = 2.0
@@ -55,7 +56,7 @@ class RedisBell:
     # ---- ringing
 
     def start(self) -> None:
-        threading.Thread(target=self._serve, name="volumelease-publish", daemon=True).start()
+        started("volumelease-publish", self._serve)
 
     def ring(self, sessions: frozenset[str]) -> None:
         if sessions:
@@ -98,8 +99,7 @@ class RedisBell:
     def arm(self) -> None:
         """Subscribe, from the first time on that this session waits."""
         if not self._listening:
-            self._listening = True
-            threading.Thread(target=self._listen, name="volumelease-hear", daemon=True).start()
+            self._listening = started("volumelease-hear", self._listen)
 
     @property
     def armed(self) -> bool:

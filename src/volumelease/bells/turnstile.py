@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from .daemons import started
 from .lockfile import BELL_SEATS, TURNSTILE_BYTE, TURNSTILE_SEATS, LockFile
 
 _IDLE: Final = "idle"
@@ -85,8 +86,7 @@ class Turnstile:
 
     def _help(self) -> None:
         if not self._started:
-            self._started = True
-            threading.Thread(target=self._serve, name="volumelease-turn", daemon=True).start()
+            self._started = started("volumelease-turn", self._serve)
         self._work.release()
 
     def _serve(self) -> None:
