@@ -317,9 +317,10 @@ MUTANTS: Final = (
         "newest-segment-trusted",
         "whoever comes new starts from a segment that can't be forgotten",
         segmentation.newest_segment_trusted,
-        ("forget", "slow", "stop", "kill"),
+        ("forget", "late"),
         200,
         busy=True,
+        workers=4,
     ),
     Mutant(
         "mark-not-checked",
