@@ -91,6 +91,7 @@ def test_a_waiter_costs_the_server_less_than_fifty_operations_a_second(
         assert waiter.finish() == 0
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(180)
 def test_trouble_of_redis_costs_nobody_a_lease_nor_more_than_a_poll(
     shared_mounts: list[Path], redis_server: RedisServer
@@ -140,6 +141,7 @@ def make_trouble(redis: RedisServer) -> None:
     redis.resume()
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("same", [False, True], ids=["200-paths", "one-path"])
 def test_two_hundred_starters_at_once_are_all_served(shared_mounts: list[Path], same: bool) -> None:
