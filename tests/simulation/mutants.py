@@ -318,9 +318,10 @@ MUTANTS: Final = (
         "whoever comes new starts from a segment that can't be forgotten",
         segmentation.newest_segment_trusted,
         ("forget", "late"),
-        200,
+        900,
         busy=True,
         workers=4,
+        rare=True,
     ),
     Mutant(
         "mark-not-checked",
