@@ -159,9 +159,10 @@ def check_snapshot(layout: Layout, name: str, directory: Directory, table: Table
     Errors: ``LogDamaged`` if the segment begins with another table: two workers whose tables
     differ would each grant what the other holds.
     """
+    # Before the first call: other flows of this session go on meanwhile and change the table.
+    wanted = snapshots.encode_snapshot(table, number_of(name))
     found, text = yield from read_place(layout, "s0", directory)
     header = snapshots.decode_header(text) if found and text else None
-    wanted = snapshots.encode_snapshot(table, number_of(name))
     digest = snapshots.Header(wanted[0]).digest
     if found and (header is None or header.digest != digest):
         raise LogDamaged(
