@@ -125,6 +125,8 @@ def take(mount: str, path: str, hold: float = 3600.0, **options: Any) -> None:
 
 def relay(mount: str, turns: int, hold: float, bells: str, redis: str | None = None) -> None:
     """Take the same lease again and again; say when each turn began and ended."""
+    import random
+
     mine = with_redis(redis, bells=bells_of(bells))
     os.makedirs(f"{mount}/baton", exist_ok=True)  # what is leased usually exists
     with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
@@ -134,7 +136,7 @@ def relay(mount: str, turns: int, hold: float, bells: str, redis: str | None = N
     for _ in range(turns):
         with volume_lease(f"{mount}/baton", volumes=mine):
             begun = time.clock_gettime(time.CLOCK_BOOTTIME)
-            time.sleep(hold)
+            time.sleep(hold * random.uniform(1.0, 1.5))  # else it keeps step with a poller
             spans.append((begun, time.clock_gettime(time.CLOCK_BOOTTIME)))
     (hosted,) = mine._sessions.values()
     say(spans=spans, kind=hosted.belfry.kind(()) if hosted.belfry else "poll")
