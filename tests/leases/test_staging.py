@@ -15,8 +15,9 @@ import pytest
 from tests.leases.test_volume_lease import found, hosted
 from volumelease import LeaseLost, LeaseViolation, PathInvalid, PublishFailed, VolumeNotFound
 from volumelease.core.records import Release
+from volumelease.effects import Rename, Symlink
 from volumelease.leases.asking import volume_lease
-from volumelease.leases.volumes import Volumes
+from volumelease.leases.volumes import Surroundings, Volumes
 
 
 @pytest.fixture
@@ -402,3 +403,68 @@ def test_a_task_that_is_cancelled_while_its_draft_is_prepared_leaves_nothing(
 
     asyncio.run(write())
     assert leftovers(tmp_path) == []
+
+
+# ---- after the decision
+
+
+class _Trouble:
+    """Performs effects, and interrupts the writer once, at the call after the n-th."""
+
+    def __init__(self, inner: Any, wanted: type[Any]) -> None:
+        self.inner = inner
+        self.wanted = wanted
+        self.armed = False
+
+    def perform(self, effect: Any) -> Any:
+        answer = self.inner.perform(effect)
+        if self.armed and isinstance(effect, self.wanted):
+            public = isinstance(effect, Rename) and effect.target.endswith("/m")
+            record = isinstance(effect, Symlink) and '"k":"publish"' in effect.target
+            if public or record:
+                self.armed = False
+                raise KeyboardInterrupt
+        return answer
+
+
+@pytest.mark.parametrize("wanted", [Symlink, Rename], ids=["decided", "renamed"])
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_who_is_interrupted_after_the_decision_leaves_the_draft_to_the_log(
+    tmp_path: Path, wanted: type[Any], kind: str
+) -> None:
+    trouble = _Trouble(Surroundings.of_this_process().performer, wanted)
+    volumes = found(tmp_path, performer=trouble)
+    place = tmp_path / "m"
+    with (
+        pytest.raises(KeyboardInterrupt),
+        volume_lease(place, volumes=volumes) as lease,
+        lease.stage() as draft,
+    ):
+        if kind == "directory":
+            draft.mkdir()
+            (draft / "w").write_text("whole")
+        else:
+            draft.write_text("whole")
+        trouble.armed = True
+    assert (place / "w" if kind == "directory" else place).read_text() == "whole"
+    volumes.close()
+
+
+def test_a_draft_that_the_place_could_not_take_is_kept(volumes: Volumes, tmp_path: Path) -> None:
+    place = tmp_path / "m"
+    with volume_lease(place, volumes=volumes) as lease:
+        session = hosted(volumes).session
+        settle = session.publishing.settle
+
+        def in_the_way(keys: Any) -> Any:
+            """Somebody who asked for no lease makes a directory right after the decision."""
+            if session.replica.table.pending and not place.exists():
+                place.mkdir()
+                (place / "precious").write_text("x")
+            return (yield from settle(keys))
+
+        session.publishing.settle = in_the_way
+        with pytest.raises(PublishFailed) as failed, lease.stage() as draft:
+            draft.write_text("whole")
+        assert Path(failed.value.facts["kept"]).read_text() == "whole"
+        assert (place / "precious").read_text() == "x"

@@ -362,6 +362,12 @@ MUTANTS: Final = (
         workers=4,
         rare=True,
     ),
+    Mutant(
+        "decided-and-discarded",
+        "a draft whose publish may be decided is not discarded, whatever its writer was told",
+        publishing.decided_and_discarded,
+        ("lost", "slow"),
+    ),
 )
 
 

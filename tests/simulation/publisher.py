@@ -6,6 +6,7 @@ reader can tell one publish from another, and a whole one from a torn one.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.core.conflicts import covers
@@ -17,6 +18,7 @@ from volumelease.model import (
     Discard,
     Draft,
     Ended,
+    Lost,
     Prepare,
     Prepared,
     Publish,
@@ -67,9 +69,19 @@ def _publish(worker: Worker, held: Held, place: str) -> Script:
         answer: Answer = yield from _ask(worker, held, Publish(draft))
     except (LeaseError, OSError, KeyboardInterrupt) as error:
         worker.fleet.world.note(worker.process.name, f"publish of {place}: {error!r}")
+        yield from _discard(worker, held, draft)
         return
+    if isinstance(answer, Lost):
+        yield from _discard(worker, held, draft)
     if isinstance(answer, Ended):
         worker.fleet.tell("published", held, place, draft.unique)
+
+
+def _discard(worker: Worker, held: Held, draft: Draft | None) -> Script:
+    """As the library does after every error, whatever was decided before it."""
+    if draft is not None and held.session.alive():
+        with suppress(LeaseError, KeyboardInterrupt):
+            yield from _ask(worker, held, Discard(draft))
 
 
 def _write(draft: Draft, pause: float) -> Script:

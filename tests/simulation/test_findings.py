@@ -34,6 +34,13 @@ DRAFT_MARK_LEFT: Final = [Case(1123)]
 """The mark that a version was never public could not be taken away when it became public; so it
 was cleared away as a draft of a dead writer. Mutant: draft-mark-left."""
 
+DISCARDED_WHEN_PUBLIC: Final = [
+    Case(8, ("lost", "slow")),
+    Case(198, ("error", "late")),
+]
+"""A writer that got an error after its publish was decided discarded the draft, as after every
+error, and with it what was public or about to be. Mutant: decided-and-discarded."""
+
 GHOST_OPENED: Final = [Case(162, long=True)]
 """A session read an entry, its host lost the volume while it went on, a master forgot that entry,
 and seconds later the session opened as if it had read the log just then."""
@@ -57,6 +64,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *BEAT_DIED,
         *ANSWERED_TO_NOBODY,
         *DRAFT_MARK_LEFT,
+        *DISCARDED_WHEN_PUBLIC,
         *GHOST_OPENED,
         *CLOSING_PLACES_FILLED,
         *GRANTED_WHEN_LOST,

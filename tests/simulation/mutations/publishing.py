@@ -134,3 +134,10 @@ def draft_mark_left() -> Patches:
 
     careful = Collector._may_go
     return [(publishing, "unlink", once), (Collector, "_may_go", may_go)]
+
+
+def decided_and_discarded() -> Patches:
+    def discard(self: Publishing, draft: Draft, back_to: str = "") -> Steps[None]:
+        yield from self.drafts.discard(draft, back_to)
+
+    return [(Publishing, "discard", discard)]

@@ -62,8 +62,10 @@ class Publishing:
         self._root = replica.layout.root
         self._clock = clock
         self.loss_of = loss_of
+        self._tried: set[str] = set()
+        """Own drafts whose publish is, or may yet be, decided: they are the log's from then on."""
         self._visible: set[str] = set()
-        """Drafts whose rename this session saw succeed."""
+        """Those of them whose rename this session saw succeed."""
 
     def publish(self, draft: Draft) -> Steps[Answer]:
         """Make a draft visible. ``Lost`` if the lease was not live: then nothing changed.
@@ -89,9 +91,11 @@ class Publishing:
         as ``publish``."""
         yield from self.settle([draft.target.key])
         record = records.Publish(draft.token, source, draft.target)
+        self._tried.add(draft.unique)
         done = yield from self._committer.commit(lambda: record)
         assert done is not None
         if done.void:
+            self._tried.discard(draft.unique)
             void = done.outcome.void if done.outcome is not None else "the lease is not live"
             return Lost(self.loss_of(draft.token) or void)
         try:
@@ -107,6 +111,14 @@ class Publishing:
         elif (yield from is_there(self._root, self.layout.audit(draft.unique))):
             raise self._failed(draft)
         return Ended()
+
+    def discard(self, draft: Draft, back_to: str = "") -> Steps[None]:
+        """Remove a draft, or move it ``back_to`` where it came from, unless its publish was tried
+        and is not known to be void. Whatever error its writer saw, such a draft may be public, or
+        become it: an interrupted record can land later. If it never lands, the draft is cleared
+        away when this session is over. Errors: none."""
+        if draft.unique not in self._tried:
+            yield from self.drafts.discard(draft, back_to)
 
     def _failed(self, draft: Draft) -> PublishFailed:
         place = self.layout.public(draft.target.path)
@@ -166,7 +178,8 @@ class Publishing:
             except OSError as error:
                 trouble = error
             else:
-                self._visible.add(unique_of(one.source))
+                if unique_of(one.source) in self._tried:
+                    self._visible.add(unique_of(one.source))
                 yield from self._replaced(one, before)
                 return ""
             if not (yield from is_there(self._root, source)):

@@ -8,7 +8,7 @@ from typing import assert_never
 from volumelease.authorities import answers
 from volumelease.core import records
 from volumelease.effects import Steps
-from volumelease.errors import VolumeFull, VolumeUnsuitable
+from volumelease.errors import LeaseError, VolumeFull, VolumeUnsuitable
 from volumelease.model import (
     Acquire,
     Answer,
@@ -106,7 +106,7 @@ class Requests:
             case Publish(draft):
                 return (yield from self._publishing.publish(draft))
             case Discard(draft, back_to):
-                yield from self._publishing.drafts.discard(draft, back_to)
+                yield from self._publishing.discard(draft, back_to)
                 return Ended()
             case other:
                 assert_never(other)
@@ -206,5 +206,13 @@ class Requests:
     def give_back_unwanted(self) -> Steps[None]:
         """Cancel requests of ours that landed after whoever asked had given up."""
         mine = set(self._replica.table.tokens_of(self._name))
+        trouble: LeaseError | None = None
         for token in sorted(mine - self.wanted.keys() - self._committer.unclaimed()):
-            yield from self._end(records.Cancel(token), token)
+            try:
+                yield from self._end(records.Cancel(token), token)
+            except SessionOver:
+                raise
+            except LeaseError as error:  # of one path; the others must not wait for it
+                trouble = error
+        if trouble is not None:
+            raise trouble

@@ -293,6 +293,7 @@ class Session:
     def _chores(self) -> Steps[None]:
         with suppress(LeaseError):  # the next beat says whether the session is in danger
             yield from self.requests.give_back_unwanted()
+        with suppress(LeaseError):
             yield from self.membership.chores()
             self._beats += 1
             if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
