@@ -134,6 +134,11 @@ class Mount:
         self._execute(call, call.answer)
 
     def _execute(self, call: Call, then: Done) -> None:
+        down = self._server.down_until - self._world.now
+        if down > 0:
+            later = down + 0.01 * self._world.random.random()
+            self._world.after(later, lambda: self._execute_when_up(call, then))
+            return
         try:
             value = call.operation()
         except OSError as error:
@@ -148,6 +153,12 @@ class Mount:
             self._world.after(delay, lambda: self._reply(then, value, trouble))
         else:
             then(value, trouble)
+
+    def _execute_when_up(self, call: Call, then: Done) -> None:
+        if self.cut:
+            self._stranded.append(lambda: self._execute(call, then))
+        else:
+            self._execute(call, then)
 
     def _reply(self, then: Done, value: Any, trouble: OSError | None) -> None:
         if self.cut:

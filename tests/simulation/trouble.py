@@ -13,7 +13,7 @@ from volumelease.wire.entries import encode_entry
 from volumelease.wire.snapshots import Header
 
 from .mount import Mount
-from .volume import Node
+from .volume import RESTART_SECONDS, Node
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -163,7 +163,10 @@ class Trouble:
         self._world.after(self._length(), space)
 
     def _forget(self) -> None:
-        count = self._fleet.server.forget(self._world.random.random())
+        random, server = self._world.random, self._fleet.server
+        count = server.forget(random.random())
+        longer = random.choice((0.02, 0.3, 1.0)) * random.random()
+        server.down_until = self._world.now + RESTART_SECONDS + longer
         self._world.note("world", f"the master forgets {count} operations")
         self._fleet.lose_state()
 

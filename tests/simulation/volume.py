@@ -21,6 +21,9 @@ Kind = Literal["directory", "link", "file"]
 JOURNAL_SECONDS: Final = 1.5
 """A master that crashes forgets at most this much."""
 
+RESTART_SECONDS: Final = 0.06
+"""A master that crashed answers nothing for at least this long."""
+
 
 def failure(number: int) -> OSError:
     return OSError(number, os.strerror(number))
@@ -51,6 +54,7 @@ class Server:
         self.root = self.node("directory")
         self.free_inodes: int | None = None
         """How many more can be created; None: any number."""
+        self.down_until = -1.0
         self.remembers = True
         """Whether operations need no undoing (spares the journal where nobody forgets)."""
 

@@ -188,15 +188,15 @@ def test_a_long_record_goes_with_the_segment_that_names_it(volume: Volume) -> No
 
 
 def test_a_draft_is_deleted_only_when_its_election_is_settled(volume: Volume) -> None:
-    for name in ("2-aa", "3-bb"):
+    for name in ("2-aa", "3-bb", "3-cc", "4-dd"):
         (volume.drafts / name).mkdir()
         (volume.drafts / name / "s0").symlink_to("header")
     cleaning = volume.cleaning("alive")
     volume.sweep(cleaning)
-    assert len(list(volume.drafts.iterdir())) == 2
+    assert len(list(volume.drafts.iterdir())) == 4
     volume.replica.trail.settled = "3-cc"
     volume.sweep(cleaning)
-    assert [path.name for path in volume.drafts.iterdir()] == ["3-bb"]
+    assert sorted(path.name for path in volume.drafts.iterdir()) == ["3-cc", "4-dd"]
 
 
 def test_what_is_not_ours_is_left_alone(volume: Volume) -> None:

@@ -131,12 +131,36 @@ def test_who_built_on_it_finds_out_though_its_own_last_entry_stands(layout: Layo
 
 def test_what_was_found_in_place_is_not_read_again_but_for_the_last(layout: Layout) -> None:
     reader = Reader(layout, "a")
-    reader.elect()
-    reader.elect()
+    for _ in range(2 * ENTRIES):
+        reader.clock.now += 1.0
+        reader.elect() if reader.replica.place == CLOSING else reader.write(records.Cancel(0))
+    assert len(reader.replica.trail.steps()) == 2 * ENTRIES
     assert not reader.difference
-    assert len(reader.replica.trail._steps) == 8
+    assert len(reader.replica.trail.steps()) == 4
+    reader.clock.now += 1.0
     reader.write(OPEN)
-    assert len(reader.replica.trail._steps) == 9
+    assert len(reader.replica.trail.steps()) == 5
+
+
+def test_of_entries_without_a_pause_the_last_are_read_again(layout: Layout) -> None:
+    """While a master starts again no call is answered, so it crashed after the last of them."""
+    reader = Reader(layout, "a")
+    for _ in range(3):
+        reader.elect()
+        reader.clock.now += 1.0
+    assert [step.place for step in reader.replica.trail.steps()] == [5, 6, 7, 8] * 3
+
+
+def test_what_was_known_before_a_pause_is_missed_though_much_came_after(layout: Layout) -> None:
+    reader, other = Reader(layout, "a"), Reader(layout, "other")
+    forgotten = reader.write(OPEN)
+    reader.clock.now += 1.0
+    reader.elect()
+    reader.elect()
+    forgotten.unlink()
+    assert "entry 0 of the log is gone" in reader.difference
+    other.write(OPEN)
+    assert "entry 0 of the log is not the one" in reader.difference
 
 
 @pytest.mark.parametrize("what_is_left", ["nothing", "the header", "all but the header"])

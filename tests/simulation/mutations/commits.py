@@ -119,7 +119,7 @@ def apply_without_reading() -> Patches:
                     entry = Entry(self._author, attempt.number, attempt.wall, body)
                     mark = self._replica.mark
                     assert mark is not None
-                    self._replica.apply(index, mark, entry, "assumed")
+                    self._replica.apply(index, mark, entry, "assumed", self._clock.boottime())
                     return
                 trouble = error
 

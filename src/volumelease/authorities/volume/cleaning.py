@@ -164,11 +164,13 @@ class Cleaning:
         return True
 
     def _remove_lost_drafts(self) -> Steps[None]:
-        """Drafts for segments below the settled one lost their election, for ever."""
-        settled = number_of(self._replica.trail.settled)
+        """Drafts up to the settled segment lost their election, for ever."""
+        settled = self._replica.trail.settled
         names: list[str] = yield ListDirectory(self._layout.folder("drafts"))
-        for name in names:
-            if number_of(name.removesuffix(_DOOMED)) < settled and self._in_time():
+        for name in sorted(names):
+            draft = name.removesuffix(_DOOMED)
+            lost = draft != settled and 0 <= number_of(draft) <= number_of(settled)
+            if lost and self._in_time():
                 yield from self._remove_draft(name)
 
     def _remove_draft(self, draft: str) -> Steps[None]:

@@ -207,9 +207,9 @@ class Committer:
         slow = self._clock.boottime() - started > SLOW_SECONDS
         if trouble is None and not slow:
             if "\\u" in text:  # as every reader reads it: two escapes can come back as one letter
-                replica.apply(index, mark, entries.decode_entry(text), target)
+                replica.apply(index, mark, entries.decode_entry(text), target, started)
             else:
-                replica.apply(index, mark, entry, target)
+                replica.apply(index, mark, entry, target, started)
             return
         self.misses += 1
         yield from self._settle(index, attempt, trouble, slow)

@@ -223,9 +223,11 @@ class _Teller(Replica):
     def table_loaded(self) -> None:
         self._replay.began(self.next_index, self.table)
 
-    def apply(self, index: int, mark: int, entry: Entry | None, target: str | None) -> None:
+    def apply(
+        self, index: int, mark: int, entry: Entry | None, target: str | None, asked_at: float
+    ) -> None:
         segment, fresh = self.segment, index == self.next_index
-        super().apply(index, mark, entry, target)
+        super().apply(index, mark, entry, target, asked_at)
         if not fresh or self._heard == index:
             return
         closing = index % SEGMENT_ENTRIES >= CLOSING_ENTRIES

@@ -32,7 +32,7 @@ from volumelease.wire import entries, marks
 from . import ground
 from .ground import GONE, READ_TRIES, RETRY_SECONDS, LogForgotten
 from .layout import Layout, number_of
-from .trail import Trail
+from .trail import Step, Trail
 
 TRUST_SECONDS: Final = 5.0
 """How long an open segment directory is used before its path is looked up again, and how long an
@@ -102,9 +102,10 @@ class Replica:
             index, name, directory = self.next_index, self.name, self.directory
             if directory is None:
                 continue
+            asked_at = self._clock.boottime()
             found, target = yield from self._read(str(self.place), directory)
             if found:
-                yield from self._take(index, target, name)
+                yield from self._take(index, target, name, asked_at)
             elif index == self.next_index and name == self.name:
                 return
 
@@ -201,11 +202,11 @@ class Replica:
         except OSError:
             return
         while self.name == name and self.mark is not None:
-            index = self.next_index
+            index, asked_at = self.next_index, self._clock.boottime()
             found, target = yield from self._read(str(self.place), directory)
             if not found:
                 return
-            yield from self._take(index, target, name)
+            yield from self._take(index, target, name, asked_at)
 
     def _read(self, name: str, directory: Directory) -> Steps[tuple[bool, str | None]]:
         """An answer that took long is asked for again: the master may have crashed since, and a
@@ -220,7 +221,7 @@ class Replica:
             if self._clock.boottime() - asked_at < TRUST_SECONDS:
                 return answer
 
-    def _take(self, index: int, target: str | None, name: str) -> Steps[None]:
+    def _take(self, index: int, target: str | None, name: str, asked_at: float) -> Steps[None]:
         """``name`` is the segment it was read in: another flow may have left that since."""
         entry: Entry | None = None
         mark = self.mark
@@ -234,7 +235,7 @@ class Replica:
             elif text is not None and len(target) <= entries.INLINE_BYTES:
                 entry = entries.decode_entry(text)
             # else: its author had read another history, which a crashed master forgot
-        self.apply(index, mark, entry, target)
+        self.apply(index, mark, entry, target, asked_at)
 
     def _read_record(self, index: int, name: str) -> Steps[str]:
         trouble = "its content is not what its name says"
@@ -257,20 +258,23 @@ class Replica:
 
     # ---- applying
 
-    def apply(self, index: int, mark: int, entry: Entry | None, target: str | None) -> None:
+    def apply(
+        self, index: int, mark: int, entry: Entry | None, target: str | None, asked_at: float
+    ) -> None:
         """Apply the entry of ``index``, unless another flow did so before. ``mark`` tells the
-        history that the entry follows: this replica may know another one by now."""
+        history that the entry follows: this replica may know another one by now. ``asked_at`` is
+        when the call that brought it was made (boottime)."""
         if index != self.next_index or self._torn or mark != self.mark:
             return
         # A signal handler may raise anywhere in here (Ctrl-C): a table left half changed is
         # thrown away and read anew.
         self._torn = True
+        self.trail.add(Step(index, self.name, self.place, target or ""), asked_at)
         self._apply(index, entry, mark, target or "")
         self._torn = False
 
     def _apply(self, index: int, entry: Entry | None, mark: int, target: str) -> None:
         place = self.place
-        self.trail.add(index, self.name, place, target)
         self.mark = marks.follow(mark, target)
         if entry is None:
             self.garbage += 1

@@ -79,7 +79,6 @@ class Session:
         self._counter = 0
         self._beats = 0
         self._opened = False
-        self._proven = False
 
     def _join(self, unique: Callable[[], str], retention_seconds: float) -> Membership:
         name, replica, committer, clock = self.name, self.replica, self.committer, self._clock
@@ -228,7 +227,6 @@ class Session:
             started = self._clock.monotonic()
             counted = yield from self.beat()
             if counted:
-                yield from self._prove()
                 yield from self._chores()
             pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
             yield Sleep(max(0.05, pause - (self._clock.monotonic() - started)))
@@ -237,18 +235,15 @@ class Session:
     def beat(self) -> Steps[bool]:
         """One heartbeat. Returns whether it counts.
 
-        It counts from when it was sent, and only if its write, the identity and the tail of the
-        log were all read before the previous deadline, and the beat before it was proven.
+        It counts from when it was sent, and only if its write, the identity, the last entries we
+        knew and the tail of the log were all read before the previous deadline.
         """
         self.pulse.sending(self._clock.read())
         self._counter += 1
         written = True
         try:
             written = yield from self._write_counter()
-            verdict = yield from survival.still_the_same_log(
-                self.replica, self.identity.id, proven=self._proven
-            )
-            self._proven = True
+            verdict = yield from survival.still_the_same_log(self.replica, self.identity.id)
         except OSError:
             return False
         except LogDamaged as error:
@@ -263,19 +258,6 @@ class Session:
         if not counted:
             self._wake(None)
         return counted
-
-    def _prove(self) -> Steps[None]:
-        """Look again at what was read and written since the last time. On a busy log that takes
-        as long as reading it did, so a beat counts before; but the next one not without it."""
-        self._proven = False
-        try:
-            difference = yield from self.replica.trail.difference()
-        except (OSError, LeaseError):
-            return
-        self._proven = True
-        if difference:
-            self.pulse.lose(difference)
-            self._wake(None)
 
     def _write_counter(self) -> Steps[bool]:
         """Returns whether it was written. A file that somebody removed is made again, for the

@@ -16,9 +16,8 @@ from .layout import Layout
 from .replica import Replica
 
 
-def still_the_same_log(replica: Replica, identity_id: str, *, proven: bool = False) -> Steps[str]:
-    """Why the log is not the one this session knew, or "". Reads the tail as well. ``proven``:
-    what was read before need not be looked at again now.
+def still_the_same_log(replica: Replica, identity_id: str) -> Steps[str]:
+    """Why the log is not the one this session knew, or "". Reads the tail as well.
 
     Errors: ``OSError`` and ``AuthorityUnreachable`` when the volume does not answer: no verdict.
     """
@@ -31,7 +30,7 @@ def still_the_same_log(replica: Replica, identity_id: str, *, proven: bool = Fal
     identity = decode_identity(text)
     if identity is None or identity.id != identity_id:
         return "the volume has another identity now"
-    difference = "" if proven else (yield from replica.trail.difference())
+    difference = yield from replica.trail.difference()
     if not difference:
         yield from replica.skip_ahead()
         yield from replica.catch_up()

@@ -24,9 +24,13 @@ FORGET_SECONDS: Final = 10.0
 """What is older than this, a crashing master does not forget. MooseFS writes its change log from
 a thread of its own, right away; the rest is for a slow disk."""
 
-KEPT: Final = 8
-"""How many of the last places are looked at again though all were found in place since: what was
-forgotten can land once more, when the mount sent it twice, but not that many in a row."""
+QUICK_SECONDS: Final = 0.05
+"""From the call that brought one entry to the answer that brought the next: within this, no
+master crashes and starts again."""
+
+KEPT: Final = 4
+"""How many entries before a pause are looked at: what was forgotten can land once more, when the
+mount sent it twice, but not that many in a row."""
 
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
@@ -50,13 +54,22 @@ class Trail:
         starts from the truth."""
         self._layout = layout
         self._clock = clock
-        self._steps: deque[Step] = deque()
+        self._runs: deque[deque[Step]] = deque()
+        self._asked_at = float("-inf")
         self._entered: deque[tuple[str, float]] = deque()
         self._stood_at = float("-inf")
         self._started_from = ""
 
-    def add(self, index: int, segment: str, place: int, target: str) -> None:
-        self._steps.append(Step(index, segment, place, target))
+    def add(self, step: Step, asked_at: float) -> None:
+        """Note an entry, just learnt by a call that was made at ``asked_at`` (boottime)."""
+        if self._clock.boottime() - self._asked_at > QUICK_SECONDS or not self._runs:
+            self._runs.append(deque(maxlen=KEPT))
+        self._runs[-1].append(step)
+        self._asked_at = asked_at
+
+    def steps(self) -> list[Step]:
+        """What ``difference`` would look at."""
+        return [step for run in self._runs for step in run]
 
     def enter(self, segment: str) -> None:
         """This worker found ``segment`` elected, in place and whole."""
@@ -79,7 +92,7 @@ class Trail:
 
     def start(self, segment: str) -> None:
         """This worker starts from ``segment``, which is settled."""
-        self._steps.clear()
+        self._runs.clear()
         self._entered.clear()
         self._entered.append((segment, float("-inf")))
 
@@ -89,7 +102,7 @@ class Trail:
         Errors: ``OSError``, ``AuthorityUnreachable``: the volume does not answer, no verdict.
         """
         now = self._clock.boottime()
-        steps = list(self._steps)
+        steps = self.steps()
         for segment, some in groupby(steps, key=attrgetter("segment")):
             why = yield from self._segment_differs(segment, list(some))
             if why:
@@ -117,10 +130,9 @@ class Trail:
     def _found_in_place(self, steps: list[Step], now: float) -> None:
         """All that was known at ``now`` stands. So nothing can come to be forgotten that was
         known ``FORGET_SECONDS`` before."""
-        if len(steps) > KEPT:
-            cut = steps[-KEPT].at
-            while self._steps and self._steps[0].at < cut:
-                self._steps.popleft()
+        cut = steps[-KEPT:][0].at if steps else 0
+        while self._runs and self._runs[0][-1].at < cut:
+            self._runs.popleft()
         self._stood_at = now
         self.judge()
 
