@@ -345,6 +345,15 @@ MUTANTS: Final = (
         200,
     ),
     Mutant(
+        "void-entries-counted",
+        "a beat looks at the last entries that count, and at the void ones among them",
+        forgetting.void_entries_counted,
+        ("forget", "late"),
+        300,
+        busy=True,
+        workers=4,
+    ),
+    Mutant(
         "settled-at-once",
         "a segment is settled when its election can't be forgotten any more",
         forgetting.settled_at_once,

@@ -49,6 +49,17 @@ CLOSING_PLACES_FILLED: Final = [Case(12415, long=True), Case(15157, long=True)]
 """Each worker that had read another part of what was forgotten elected a segment of its own; no
 place was left in which the log could be closed."""
 
+HIDDEN_BY_VOID_ENTRIES: Final = [Case(57, ("forget", "late", "kill"))]
+"""The last entry that counted was forgotten, and a beat saw only the void ones after it, which
+stood since an earlier crash. Mutant: void-entries-counted."""
+
+CAME_BACK_EMPTY: Final = [
+    Case(293, ("forget", "late", "kill")),
+    Case(636, ("lost", "late"), long=True),
+]
+"""A killed founder's late ``mkdir`` made the first segment's directory anew after it was retired.
+Nothing after it was retired from then on."""
+
 GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
 """A bug of the checker: a process was stopped over its grant, and returned it when it was lost."""
 
@@ -67,6 +78,8 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *DISCARDED_WHEN_PUBLIC,
         *GHOST_OPENED,
         *CLOSING_PLACES_FILLED,
+        *HIDDEN_BY_VOID_ENTRIES,
+        *CAME_BACK_EMPTY,
         *GRANTED_WHEN_LOST,
     ],
     ids=lambda case: case.command(),

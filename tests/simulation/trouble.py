@@ -165,10 +165,12 @@ class Trouble:
     def _forget(self) -> None:
         random, server = self._world.random, self._fleet.server
         count = server.forget(random.random())
-        longer = random.choice((0.02, 0.3, 1.0)) * random.random()
+        longer = random.choice((0.0, 0.0, 0.02, 1.0)) * random.random()
         server.down_until = self._world.now + RESTART_SECONDS + longer
         self._world.note("world", f"the master forgets {count} operations")
         self._fleet.lose_state()
+        if random.random() < 0.4:  # it crashes again soon after it came back
+            self._world.after(RESTART_SECONDS + longer + 0.5 * random.random(), self._forget)
 
     def _delete(self) -> None:
         self._world.note("world", "the control directory is deleted")

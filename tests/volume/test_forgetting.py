@@ -163,6 +163,36 @@ def test_what_was_known_before_a_pause_is_missed_though_much_came_after(layout: 
     assert "entry 0 of the log is not the one" in reader.difference
 
 
+def test_void_entries_after_the_last_that_counts_do_not_hide_it(layout: Layout) -> None:
+    """They may be older than it: written by who knew what an earlier crash forgot."""
+    author, reader = Reader(layout, "a"), Reader(layout, "b")
+    forgotten = author.write(OPEN)
+    for place in range(1, 7):
+        (forgotten.parent / str(place)).symlink_to("of another history")
+    reader.read()
+    assert reader.replica.place == 7
+    assert not reader.difference
+    forgotten.unlink()
+    assert "entry 0 of the log is gone" in reader.difference
+
+
+@pytest.mark.parametrize("read_before", [0, 3])
+def test_a_segment_that_came_back_empty_is_not_the_log(layout: Layout, read_before: int) -> None:
+    """A killed founder's ``mkdir`` arrived after its segment was retired."""
+    reader, author = Reader(layout, "a"), Reader(layout, "b")
+    for _ in range(read_before):
+        author.write(records.Cancel(0))
+    reader.read()
+    author.elect()
+    first = Path(layout.segment(FIRST_SEGMENT))
+    first.rename(layout.retired(FIRST_SEGMENT))
+    first.mkdir()
+    reader.clock.now += 10.0
+    reader.read()
+    assert reader.replica.name == author.replica.name
+    assert reader.replica.mark == author.replica.mark
+
+
 @pytest.mark.parametrize("what_is_left", ["nothing", "the header", "all but the header"])
 def test_an_elected_draft_that_was_forgotten_is_made_anew(
     layout: Layout, what_is_left: str

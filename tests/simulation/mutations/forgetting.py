@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from volumelease.authorities.volume import ground
+from volumelease.authorities.volume import ground, trail
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.trail import Step, Trail
 from volumelease.core.table import Table
@@ -36,10 +36,17 @@ def last_entry_alone() -> Patches:
     difference = Trail.difference
 
     def careless(self: Trail) -> Steps[str]:
-        self._runs = deque([deque(self.steps()[-1:])])
+        self._runs = deque([self.steps()[-1:]])
         return (yield from difference(self))
 
     return [(Trail, "difference", careless)]
+
+
+def void_entries_counted() -> Patches:
+    def last(steps: list[Step]) -> list[Step]:
+        return steps[-trail.KEPT :]
+
+    return [(trail, "_last_of", last)]
 
 
 def settled_at_once() -> Patches:

@@ -27,15 +27,13 @@ from volumelease.effects import (
 from volumelease.wire import entries, marks
 
 from .committer import SLOW_SECONDS
-from .layout import Layout, number_of
+from .layout import DOOMED, Layout, number_of
 from .replica import TRUST_SECONDS, Replica
 
 DEFAULT_RETENTION_SECONDS: Final = 600.0
 LEAST_RETENTION_SECONDS: Final = TRUST_SECONDS + SLOW_SECONDS + 2.0
 """A directory may be used for ``TRUST_SECONDS`` after it was looked up, by a call of up to
 ``SLOW_SECONDS``, and looked up through an entry cached for a second."""
-
-_DOOMED: Final = ".gone-"
 
 
 class Cleaning:
@@ -93,22 +91,20 @@ class Cleaning:
         for name in sorted(filter(_is_segment, listing), key=_number_and_name):
             if not self._in_time():
                 return
-            segment, doomed, sweeper = name.partition(_DOOMED)
+            segment, doomed, sweeper = name.partition(DOOMED)
             if not doomed:
                 young = young or not (yield from self._old_enough(segment))
             left = sweeper != self._name and sweeper in self._replica.table.sessions
             if not (left if doomed else young) and (yield from self._win(name, segment)):
-                yield from self._delete(f"{segment}{_DOOMED}{self._name}", records)
+                yield from self._delete(self._layout.doomed(segment, self._name), records)
 
     def _win(self, name: str, segment: str) -> Steps[bool]:
         """Whether this session is the one that deletes it."""
-        if name == f"{segment}{_DOOMED}{self._name}":
+        doomed = self._layout.doomed(segment, self._name)
+        if self._layout.retired(name) == doomed:
             return True
         try:
-            yield Rename(
-                self._layout.retired(name),
-                self._layout.retired(f"{segment}{_DOOMED}{self._name}"),
-            )
+            yield Rename(self._layout.retired(name), doomed)
         except OSError:
             return False  # another session was faster
         return True
@@ -132,9 +128,8 @@ class Cleaning:
             return False
         return self._clock.boottime() - seen_at >= self._retention
 
-    def _delete(self, doomed: str, records: bool) -> Steps[None]:
+    def _delete(self, folder: str, records: bool) -> Steps[None]:
         """The places go first and the marks last, so that a deletion can end anywhere."""
-        folder = self._layout.retired(doomed)
         try:
             if records and not (yield from self._remove_records(folder)):
                 return
@@ -168,7 +163,7 @@ class Cleaning:
         settled = self._replica.trail.settled
         names: list[str] = yield ListDirectory(self._layout.folder("drafts"))
         for name in sorted(names):
-            draft = name.removesuffix(_DOOMED)
+            draft = name.removesuffix(DOOMED)
             lost = draft != settled and 0 <= number_of(draft) <= number_of(settled)
             if lost and self._in_time():
                 yield from self._remove_draft(name)
@@ -177,7 +172,7 @@ class Cleaning:
         """Renamed away first: its old path may still lead this mount, for a second, to the live
         segment that the draft became, and then entries of the log would be deleted. A rename is
         decided by the server, where a draft that became a segment is no longer there."""
-        doomed = draft if draft.endswith(_DOOMED) else draft + _DOOMED
+        doomed = draft if draft.endswith(DOOMED) else draft + DOOMED
         try:
             if doomed != draft:
                 yield Rename(self._layout.draft(draft), self._layout.draft(doomed))
@@ -197,7 +192,7 @@ def _number_and_name(name: str) -> tuple[int, str]:
 def _is_segment(name: str) -> bool:
     """Whether it is a retired segment, and not the mark of when one was first seen."""
     segment, dot, _ = name.partition(".")
-    return number_of(segment) >= 0 and (not dot or name.startswith(segment + _DOOMED))
+    return number_of(segment) >= 0 and (not dot or name.startswith(segment + DOOMED))
 
 
 def _unlink(path: str) -> Steps[None]:

@@ -24,6 +24,7 @@ from .layout import FIRST_SEGMENT, SETTLED, Layout, number_of
 READ_TRIES: Final = 5
 RETRY_SECONDS: Final = 0.05
 GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
+ALREADY: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY})
 
 
 class LogForgotten(LogDamaged):

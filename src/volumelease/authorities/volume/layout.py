@@ -39,6 +39,10 @@ def number_of(name: str) -> int:
     return int(name.partition("-")[0]) if _SEGMENT_NAME.match(name) else -1
 
 
+DOOMED: Final = ".gone-"
+"""In the name of a directory that is being deleted."""
+
+
 class Layout:
     """The paths of one identity. It is in every path, so that a log made anew never takes a
     commit that was meant for the old one.
@@ -66,6 +70,10 @@ class Layout:
 
     def retired(self, name: str) -> str:
         return f"{self.base}/retired/{name}"
+
+    def doomed(self, segment: str, session: str) -> str:
+        """A retired segment while that session deletes it."""
+        return self.retired(f"{segment}{DOOMED}{session}")
 
     def draft(self, name: str) -> str:
         return f"{self.base}/drafts/{name}"

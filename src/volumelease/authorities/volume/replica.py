@@ -30,7 +30,7 @@ from volumelease.errors import AuthorityUnreachable, LogDamaged
 from volumelease.wire import entries, marks
 
 from . import ground
-from .ground import GONE, READ_TRIES, RETRY_SECONDS, LogForgotten
+from .ground import ALREADY, GONE, READ_TRIES, RETRY_SECONDS, LogForgotten
 from .layout import Layout, number_of
 from .trail import Step, Trail
 
@@ -73,6 +73,8 @@ class Replica:
         self._listener = listener
         self._opened_at = 0.0
         self._first = 0
+        self._last: str | None = None
+        """The entry before ``next_index``, if that is in this segment."""
         self._loaded = False
         self._torn = False
 
@@ -136,8 +138,21 @@ class Replica:
                 continue
             if name == self.name and self.mark is None:
                 yield from self._begin_segment(name, directory)
+            elif not (yield from self._is_known(directory)) and name == self.name:
+                tries += 1
+                yield from self._find_segment(name, tries)
+                continue
             if name == self.name and self.mark is not None:
                 self.directory, self._opened_at = directory, now
+
+    def _is_known(self, directory: Directory) -> Steps[bool]:
+        """Whether that directory holds what was read last. A killed founder's late ``mkdir`` can
+        bring the first segment back, empty, after it was retired: every place of it is free, and
+        nobody reads what is committed there."""
+        place, last = self.place, self._last
+        before = str(place - 1) if place else "s0"
+        found, target = yield from ground.read_place(self.layout, before, directory)
+        return found and (not place or target == last)
 
     def _begin_segment(self, name: str, directory: Directory) -> Steps[None]:
         """The log led here: the segment must begin with the table that it led to."""
@@ -165,7 +180,7 @@ class Replica:
         try:
             yield Rename(self.layout.draft(name), self.layout.segment(name))
         except OSError as error:
-            if error.errno not in GONE | {errno.EEXIST, errno.ENOTEMPTY}:
+            if error.errno not in GONE | ALREADY:
                 raise self._trouble("move the elected segment in place", error) from error
         else:
             return
@@ -269,13 +284,14 @@ class Replica:
         # A signal handler may raise anywhere in here (Ctrl-C): a table left half changed is
         # thrown away and read anew.
         self._torn = True
-        self.trail.add(Step(index, self.name, self.place, target or ""), asked_at)
+        self.trail.add(Step(index, self.name, self.place, target or "", entry is None), asked_at)
         self._apply(index, entry, mark, target or "")
         self._torn = False
 
     def _apply(self, index: int, entry: Entry | None, mark: int, target: str) -> None:
         place = self.place
         self.mark = marks.follow(mark, target)
+        self._last = target or None
         if entry is None:
             self.garbage += 1
         elif isinstance(entry.body, records.Next):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from volumelease.clock import Clock
@@ -34,7 +35,7 @@ from volumelease.errors import AuthorityUnreachable, VolumeFull
 from volumelease.wire import entries, marks, snapshots
 
 from . import ground
-from .ground import GONE
+from .ground import ALREADY, GONE
 from .layout import FIRST_SEGMENT, SEEN, SETTLED, Layout, number_of
 from .replica import Replica
 from .trail import FORGET_SECONDS
@@ -237,8 +238,15 @@ class Segments:
             try:
                 yield Rename(self._layout.segment(name), self._layout.retired(name))
             except OSError as error:
-                if error.errno not in GONE:
+                if error.errno in ALREADY:
+                    yield from self._end_again(name)
+                elif error.errno not in GONE:
                     return  # in ascending order, or not at all
+
+    def _end_again(self, name: str) -> Steps[None]:
+        """It was retired before, and a late call of a killed founder made its directory anew."""
+        with suppress(OSError):
+            yield Rename(self._layout.segment(name), self._layout.doomed(name, self._author))
 
     # ---- the reserve
 

@@ -29,8 +29,9 @@ QUICK_SECONDS: Final = 0.05
 master crashes and starts again."""
 
 KEPT: Final = 4
-"""How many entries before a pause are looked at: what was forgotten can land once more, when the
-mount sent it twice, but not that many in a row."""
+"""How many entries before a pause are looked at, and the void ones among them: what was forgotten
+can land once more, when the mount sent it twice, but not that many in a row. Void ones don't
+count: they may stand since an earlier crash, and tell nothing of the entries before them."""
 
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
@@ -43,6 +44,8 @@ class Step(NamedTuple):
     segment: str
     place: int
     target: str
+    void: bool
+    """Its author had read another history."""
 
 
 class Trail:
@@ -54,7 +57,7 @@ class Trail:
         starts from the truth."""
         self._layout = layout
         self._clock = clock
-        self._runs: deque[deque[Step]] = deque()
+        self._runs: deque[list[Step]] = deque()
         self._asked_at = float("-inf")
         self._entered: deque[tuple[str, float]] = deque()
         self._stood_at = float("-inf")
@@ -63,8 +66,8 @@ class Trail:
     def add(self, step: Step, asked_at: float) -> None:
         """Note an entry, just learnt by a call that was made at ``asked_at`` (boottime)."""
         if self._clock.boottime() - self._asked_at > QUICK_SECONDS or not self._runs:
-            self._runs.append(deque(maxlen=KEPT))
-        self._runs[-1].append(step)
+            self._runs.append([])
+        self._runs[-1] = _last_of([*self._runs[-1], step])
         self._asked_at = asked_at
 
     def steps(self) -> list[Step]:
@@ -130,7 +133,7 @@ class Trail:
     def _found_in_place(self, steps: list[Step], now: float) -> None:
         """All that was known at ``now`` stands. So nothing can come to be forgotten that was
         known ``FORGET_SECONDS`` before."""
-        cut = steps[-KEPT:][0].at if steps else 0
+        cut = _last_of(steps)[0].at if steps else 0
         while self._runs and self._runs[0][-1].at < cut:
             self._runs.popleft()
         self._stood_at = now
@@ -142,6 +145,16 @@ class Trail:
         while any(at <= cut for _, at in self._entered):
             self.settled = self._entered.popleft()[0]
             self._started_from = self._started_from or self.settled
+
+
+def _last_of(steps: list[Step]) -> list[Step]:
+    """The last ``KEPT`` that are not void, and all after the first of them."""
+    first = len(steps)
+    valid = 0
+    while first and valid < KEPT:
+        first -= 1
+        valid += not steps[first].void
+    return steps[first:]
 
 
 def _compare(steps: list[Step], directory: Directory) -> Steps[str]:
