@@ -28,7 +28,8 @@ def contenders(folder: Path) -> dict[str, Callable[[], Any]]:
         directory.mkdir(parents=True)
     volumes = Volumes(Surroundings.of_this_process())
     volumes.found(locate(str(volume), explicit=str(volume)), ready=True, ttl=15.0)
-    (volume / "data" / "model").mkdir()
+    model = volume / "data" / "model"
+    model.mkdir()
 
     numbers = itertools.count()
     content = "x" * 150
@@ -39,7 +40,7 @@ def contenders(folder: Path) -> dict[str, Callable[[], Any]]:
         os.symlink(content, bare / f"{number}b")
 
     def lease() -> None:
-        with volume_lease(volume / "data" / "model", volumes=volumes):
+        with volume_lease(model, volumes=volumes):
             pass
 
     file_lock = filelock.FileLock(peers / "file.lock")

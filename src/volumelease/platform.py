@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from volumelease.errors import LeaseError, VolumeUnsuitable
 from volumelease.leases.asking import volume_lease
-from volumelease.leases.volumes import of_this_process
+from volumelease.leases.process import of_this_process
 
 _JOIN_SECONDS: Final = 30.0
 """As the SDK: a volume that hangs must not keep a worker from ending."""

@@ -393,7 +393,7 @@ def test_an_exit_while_a_lease_is_held_is_no_loss(tmp_path: Path) -> None:
         """
         import sys, time
         from volumelease import volume_lease
-        from volumelease.leases.volumes import of_this_process
+        from volumelease.leases.process import of_this_process
         lease = volume_lease(sys.argv[1] + "/a", on_lost="signal").__enter__()
         lease.on_lost(lambda lease: print("lost", flush=True))
         of_this_process().close()  # as at exit

@@ -20,7 +20,7 @@ from volumelease import (
     VolumeNotFound,
     volume_lease,
 )
-from volumelease.leases.volumes import exchange
+from volumelease.leases.process import exchange
 from volumelease.settings import Settings
 from volumelease.testing import LeaseSeen, ManualClock, MemoryVolume
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from volumelease.wire.entries import (
     reference_to_name,
     referenced_file,
 )
+from volumelease.wire.fields import encode
 
 T = TypeVar("T")
 
@@ -341,3 +343,14 @@ def digits_limited_to(digits: int) -> Iterator[None]:
 def test_the_verdict_does_not_depend_on_the_encoding_of_file_names(encoding: str) -> None:
     for raw in (CLOSE.replace('"a"', '"é"'), CLOSE.replace("}", ',"é":1}')):
         assert decode_entry(raw.encode().decode(encoding, "surrogateescape")) is None
+
+
+def test_the_prepared_encoder_writes_what_the_standard_one_writes() -> None:
+    standard = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+    for value in (
+        {"k": "request", "w": 1.5, "p": [["a/\udc80", "é"]], "x": True, "n": 10**15},
+        {"k": "", "r": '"\\\n\x7f', "none": None, "nested": {"p": [1, 2.25]}},
+    ):
+        assert encode(value) == standard.encode(value)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        encode({"w": float("nan")})

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from volumelease import Lease, LeaseError, LeaseLost, volume_lease
 from volumelease.host import ProcessFacts, provably_dead, this_process
-from volumelease.leases.volumes import of_this_process
+from volumelease.leases.process import of_this_process
 
 _HOLD_SECONDS: Final = (0.10, 0.20)
 _LOOK_SECONDS: Final = 0.02

@@ -8,17 +8,19 @@ leases: each node counts what lies on it and below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 _Tokens = dict[int, int]
 """Token -> how many claims of that request; in ascending order of tokens."""
 
 
-def ancestors(key: str) -> Iterator[str]:
+def ancestors(key: str) -> tuple[str, ...]:
     """The proper ancestors of ``key``, nearest first, ending with ``""`` (the whole volume)."""
+    found = []
     while key:
         key = key.rpartition("/")[0]
-        yield key
+        found.append(key)
+    return tuple(found)
 
 
 def overlaps(one: str, other: str) -> bool:
@@ -42,9 +44,6 @@ class _Node:
         self.below_exclusive: _Tokens = {}
         self.below_shared: _Tokens = {}
 
-    def empty(self) -> bool:
-        return not (self.exclusive or self.shared or self.below_exclusive or self.below_shared)
-
 
 class ConflictIndex:
     """All claims of all requests, granted or waiting, by path."""
@@ -57,31 +56,49 @@ class ConflictIndex:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    # Every worker does all of this for every entry of the log, so nothing in here makes
+    # a call that it can do without.
+
     def add(self, token: int, keys: Iterable[str], exclusive: bool) -> None:
+        nodes = self._nodes
         for key in keys:
-            node = self._node(key)
+            node = nodes.get(key)
+            if node is None:
+                node = nodes[key] = _Node()
             _insert(node.exclusive if exclusive else node.shared, token)
             for above in ancestors(key):
-                node = self._node(above)
+                node = nodes.get(above)
+                if node is None:
+                    node = nodes[above] = _Node()
                 _insert(node.below_exclusive if exclusive else node.below_shared, token)
 
     def remove(self, token: int, keys: Iterable[str], exclusive: bool) -> None:
         for key in keys:
             node = self._nodes[key]
-            _withdraw(node.exclusive if exclusive else node.shared, token)
-            self._prune(key, node)
+            self._withdraw(key, node, node.exclusive if exclusive else node.shared, token)
             for above in ancestors(key):
                 node = self._nodes[above]
-                _withdraw(node.below_exclusive if exclusive else node.below_shared, token)
-                self._prune(above, node)
+                tokens = node.below_exclusive if exclusive else node.below_shared
+                self._withdraw(above, node, tokens, token)
+
+    def _withdraw(self, key: str, node: _Node, tokens: _Tokens, token: int) -> None:
+        claims = tokens[token]
+        if claims > 1:
+            tokens[token] = claims - 1
+            return
+        del tokens[token]
+        if not (node.exclusive or node.shared or node.below_exclusive or node.below_shared):
+            del self._nodes[key]
 
     def blocked(self, token: int, keys: Iterable[str], exclusive: bool) -> bool:
         """Whether any older request is in the way of this one."""
-        return any(
-            next(iter(tokens)) < token
-            for key in keys
-            for tokens in self._in_the_way(key, exclusive)
-        )
+        for key in keys:
+            for tokens in self._in_the_way(key, exclusive):
+                for oldest in tokens:
+                    if oldest < token:
+                        return True
+                    break
+        return False
 
     def blockers(self, token: int, keys: Iterable[str], exclusive: bool) -> set[int]:
         """Every older request in the way of this one."""
@@ -96,57 +113,47 @@ class ConflictIndex:
 
     def affected(self, token: int, keys: Iterable[str], exclusive: bool) -> set[int]:
         """Every younger request that this one may have blocked."""
-        return {
-            other
-            for key in keys
-            for tokens in self._in_the_way(key, exclusive)
-            for other in tokens
-            if other > token
-        }
+        found: set[int] = set()
+        for key in keys:
+            for tokens in self._in_the_way(key, exclusive):
+                for other in tokens:
+                    if other > token:
+                        found.add(other)
+        return found
 
-    def _in_the_way(self, key: str, exclusive: bool) -> Iterator[_Tokens]:
-        node = self._nodes.get(key)
+    def _in_the_way(self, key: str, exclusive: bool) -> list[_Tokens]:
+        found = []
+        nodes = self._nodes
+        node = nodes.get(key)
         if node is not None:
             if node.exclusive:
-                yield node.exclusive
+                found.append(node.exclusive)
             if node.below_exclusive:
-                yield node.below_exclusive
+                found.append(node.below_exclusive)
             if exclusive and node.shared:
-                yield node.shared
+                found.append(node.shared)
             if exclusive and node.below_shared:
-                yield node.below_shared
+                found.append(node.below_shared)
         for above in ancestors(key):
-            node = self._nodes.get(above)
+            node = nodes.get(above)
             if node is not None:
                 if node.exclusive:
-                    yield node.exclusive
+                    found.append(node.exclusive)
                 if exclusive and node.shared:
-                    yield node.shared
-
-    def _node(self, key: str) -> _Node:
-        node = self._nodes.get(key)
-        if node is None:
-            node = self._nodes[key] = _Node()
-        return node
-
-    def _prune(self, key: str, node: _Node) -> None:
-        if node.empty():
-            del self._nodes[key]
+                    found.append(node.shared)
+        return found
 
 
 def _insert(tokens: _Tokens, token: int) -> None:
+    if not tokens:
+        tokens[token] = 1
+        return
     if token in tokens:
         tokens[token] += 1
         return
-    last = next(reversed(tokens), -1)
+    last = next(reversed(tokens))
     tokens[token] = 1
     if token < last:  # only a downgrade moves an old token: keep the order that blocked() needs
         ordered = sorted(tokens.items())
         tokens.clear()
         tokens.update(ordered)
-
-
-def _withdraw(tokens: _Tokens, token: int) -> None:
-    tokens[token] -= 1
-    if not tokens[token]:
-        del tokens[token]

@@ -17,6 +17,7 @@ Limit: the table has no clock. That a session stands still is judged by those wh
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final, NamedTuple, assert_never
 
 from volumelease.model import Claim, Client
@@ -29,6 +30,9 @@ RECENT_RECORDS: Final = 16
 """How many of its last records each session is remembered by, so that a writer whose answer was
 lost for long finds out from a snapshot whether its record landed. A session has at most a
 handful under way."""
+
+_KEY: Final = attrgetter("key")
+_TOKEN: Final = attrgetter("token")
 
 
 class Holding:
@@ -67,7 +71,7 @@ class Holding:
         self.session = session
         self.owner = owner
         self.claims = claims
-        self.keys = tuple(claim.key for claim in claims)
+        self.keys = tuple(map(_KEY, claims))
         self.exclusive = exclusive
         self.client = client
         self.reason = reason
@@ -278,7 +282,9 @@ class Table:
         for holding in ending:
             candidates |= self._index.affected(holding.token, holding.keys, holding.exclusive)
             self._remove(holding)
-        tokens = tuple(holding.token for holding in ending)
+        tokens = tuple(map(_TOKEN, ending))
+        if not candidates:
+            return Outcome(ended=tokens)
         left = sorted(candidates - set(tokens))
         granted = self._grant(left, wall)
         behind = tuple(token for token in left if token not in granted)

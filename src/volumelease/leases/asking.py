@@ -14,10 +14,7 @@ from .order import AnyPath, OnLost, Order
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from volumelease.drivers.threads import Errand
-
     from .blocks import Block
-    from .owners import Held, Owner
     from .volumes import Volumes
 
 P = ParamSpec("P")
@@ -78,26 +75,11 @@ class volume_lease:
         owner = volumes.owners.current()
         around = owner.around()  # of this thread, which may not be the one that does the work
         try:
-            block = volumes.within(
-                self._order.timeout,
-                lambda errand: self._enter(volumes, owner, around, errand),
-                undo=lambda block: block.lease.release(),
-            )
+            block = volumes.enter(self._order, owner, around)
         except AuthorityUnreachable:
             owner.forget_abandoned()
             raise
         return self._begun(block, block.begin)
-
-    def _enter(
-        self, volumes: Volumes, owner: Owner, around: tuple[Held, ...], errand: Errand | None
-    ) -> Block:
-        from volumelease.drivers.threads import run_flow
-
-        from .entering import enter
-        from .talking import Conversation
-
-        talk = Conversation(volumes.surroundings.clock, errand)
-        return run_flow(enter(self._order, volumes, owner, around, talk), talk)
 
     def __exit__(
         self,
@@ -136,16 +118,22 @@ class volume_lease:
 
     def _leave(self) -> Block:
         """What this owner entered last: one object may be used by several threads at once."""
-        owner = self._volumes().owners.current()
-        mine = [block for block in self._blocks if block.owner is owner]
-        last = mine[-1] if mine else self._blocks[-1]
-        self._blocks.remove(last)
+        blocks = self._blocks
+        if len(blocks) == 1:  # then it is this owner's; what others enter comes behind it
+            last = blocks[0]
+        else:
+            owner = self._volumes().owners.current()
+            mine = [block for block in blocks if block.owner is owner]
+            last = mine[-1] if mine else blocks[-1]
+        blocks.remove(last)
         return last
 
     def _volumes(self) -> Volumes:
-        from .volumes import of_this_process  # what it takes to run a session loads with the first
+        if self._given_volumes is not None:
+            return self._given_volumes
+        from .process import of_this_process  # what it takes to run a session loads with the first
 
-        return self._given_volumes or of_this_process()
+        return of_this_process()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: every call takes the lease for its own duration; of a coroutine

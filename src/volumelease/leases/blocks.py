@@ -45,7 +45,7 @@ class Block:
         """The end of the block, in a thread. Errors: ``LeaseLost``."""
         lease, terms = self.lease, self.lease._terms
         lost = self._stop()
-        if lease._end():
+        if lease._end(lost):
             if terms.timeout is None:
                 lease._perform(lease._ask_release)
             else:
@@ -62,7 +62,7 @@ class Block:
         lease = self.lease
         lost = self._stop()
         interrupted = self._interruption is not None and self._interruption.over(error)
-        if lease._end():
+        if lease._end(lost):
             await finish(lease._terms, lease._ask_release, error)
         self._judge(lost, error, interrupted=interrupted)
 

@@ -68,25 +68,27 @@ class _Entering:
         tails = volumes.tails()
         wanted: _Wanted = (yield Call(self._resolve)).value
         volume = volumes.name_of(wanted.root)
-        held = owner.covering(volume, wanted.claims, not order.shared)
-        if held is not None:
-            terms = self._terms(wanted)
-            lease: Lease | None = held.lease._share(wanted.shown, order.mode, terms)
-            if lease is not None:
-                return Block(lease, owner, None)
-        self._refuse_own(volume, wanted)
+        if owner.held:
+            held = owner.covering(volume, wanted.claims, not order.shared)
+            if held is not None:
+                terms = self._terms(wanted)
+                lease: Lease | None = held.lease._share(wanted.shown, order.mode, terms)
+                if lease is not None:
+                    return Block(lease, owner, None)
+            self._refuse_own(volume, wanted)
         self._refuse_what_waits_for_this(volume, wanted)
         lease, wanted = yield from self._until_kept(wanted, tails)
         return Block(lease, owner, Held(lease._terms.volume, wanted.claims, lease))
 
     def _until_kept(self, wanted: _Wanted, tails: dict[str, int]) -> Flow[tuple[Lease, _Wanted]]:
         volumes, order, talk = self._volumes, self._order, self._talk
-        started = talk.now()
+        now = started = talk.now()
         for _ in range(_TRIES):
             left = order.timeout
             if left:
-                left = max(0.0, left - (talk.now() - started))
-            granted = yield from self._ask(wanted, left)
+                left = max(0.0, left - (now - started))
+            granted = yield from self._ask(wanted, now, left)
+            now = talk.now()
             if granted is None:
                 continue  # nothing was held: a new session asks again
             hosted = talk.hosted
@@ -108,7 +110,7 @@ class _Entering:
             reason="unstable",
         )
 
-    def _ask(self, wanted: _Wanted, left: float | None) -> Flow[Granted | None]:
+    def _ask(self, wanted: _Wanted, now: float, left: float | None) -> Flow[Granted | None]:
         """The grant, or None if the session was lost before it."""
         order, volumes = self._order, self._volumes
         hosted = volumes.live(wanted.root)
@@ -122,7 +124,7 @@ class _Entering:
             reason=order.reason,
             client=order.client,
         )
-        got = yield from acquire(question, ", ".join(wanted.shown), self._talk.now(), left)
+        got = yield from acquire(question, ", ".join(wanted.shown), now, left)
         return got if isinstance(got, Granted) else None
 
     def _leads_there(self, wanted: _Wanted, granted: Granted) -> Flow[bool]:
@@ -146,7 +148,6 @@ class _Entering:
             claims=wanted.claims,
             asked=wanted.asked,
             volumes=volumes,
-            crew=volumes.crew(order.paths[0]),
             on_lost=order.on_lost,
             timeout=order.timeout,
         )

@@ -209,7 +209,7 @@ class HostedSession:
 
     def ask(self, question: Question) -> Answer:
         """Answer one question, in the calling thread. Errors: those of ``Session.ask``."""
-        answer: Answer = self.run(self.session.ask(question))
+        answer: Answer = self._monitor.run(self.session.ask(question))
         if isinstance(answer, Waiting):
             self._attend()
         return answer

@@ -33,10 +33,13 @@ class Terms(NamedTuple):
     asked: tuple[Claim, ...]
     """Where each path that was asked for led; the claims can be fewer and wider."""
     volumes: Volumes
-    crew: Crew
-    """Does what may block on the volume, for an event loop."""
     on_lost: OnLost
     timeout: float | None
+
+    @property
+    def crew(self) -> Crew:
+        """Does what may block on the volume, for an event loop."""
+        return self.volumes.crew_on(self.root)
 
 
 class _Done:
@@ -291,11 +294,10 @@ class Lease:
         and repeated by the heartbeat, and at the latest the ttl frees the paths; while borrowers
         are inside, they keep it.
         """
-        return self._perform(self._ask_release) if self._end() else _DONE
+        return self._perform(self._ask_release) if self._end(self.lost) else _DONE
 
-    def _end(self) -> bool:
+    def _end(self, lost: bool) -> bool:
         """This block ends. Returns whether the lease is to be released: it was the last one."""
-        lost = self.lost
         with self._lock:
             if self._released:
                 return False
@@ -309,7 +311,7 @@ class Lease:
             inside[self._mode] -= 1
             last = not sum(inside.values())
         # Of a lease that is being broken too: the next one need not wait until it is broken.
-        return last and not self._hosted.over and self._hosted.pid == os.getpid()
+        return last and not self._hosted.over
 
     def _ask_release(self) -> None:
         try:

@@ -74,7 +74,9 @@ class Owner:
     def enter(self, held: Held) -> None:
         """It has that lease now, and what it starts from here on knows so."""
         self.held.append(held)
-        around = tuple(pair for pair in _around.get() if not pair[1].lease.over)
+        around = _around.get()
+        if around:
+            around = tuple(pair for pair in around if not pair[1].lease.over)
         _around.set((*around, (self, held)))
 
     def leave(self, held: Held) -> None:

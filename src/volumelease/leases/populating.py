@@ -81,7 +81,7 @@ def populate(
 
 
 def _of_this_process() -> Volumes:
-    from .volumes import of_this_process
+    from .process import of_this_process
 
     return of_this_process()
 

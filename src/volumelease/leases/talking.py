@@ -21,7 +21,7 @@ class Hosted(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether a new session must take its place."""
+        """Whether a new session must take its place: it was lost, or is another process's."""
 
     def ask(self, question: Question) -> Answer: ...
 

@@ -32,7 +32,7 @@ def text_of(path: AnyPath) -> str:
     """The path as text, checked for what no file can be named. Bytes that are no text stay what
     they are (surrogateescape). Errors: ``PathInvalid``."""
     try:
-        text = os.fsdecode(path)
+        text = path if type(path) is str else os.fsdecode(path)
         size = len(text) if text.isascii() else len(os.fsencode(text))
     except (TypeError, UnicodeError) as error:
         raise _invalid(path, f"is no path: {error}", "Give a str, bytes or pathlib.Path") from None

@@ -16,6 +16,7 @@ from volumelease.errors import VolumeNotFound
 from volumelease.host import ProcessFacts
 from volumelease.leases import volumes as real
 from volumelease.leases.order import AnyPath, Mode
+from volumelease.leases.process import exchange
 from volumelease.model import Acquire, Claim, Granted, Release
 from volumelease.paths.canonical import VolumePath
 from volumelease.paths.locate import VolumeRoot
@@ -76,7 +77,7 @@ class MemoryVolume:
         self._before: Any = None
 
     def __enter__(self) -> MemoryVolume:
-        self._before = real.exchange(self.volumes)
+        self._before = exchange(self.volumes)
         return self
 
     def __exit__(
@@ -85,7 +86,7 @@ class MemoryVolume:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        real.exchange(self._before)
+        exchange(self._before)
         self.volumes.close()
 
     @property

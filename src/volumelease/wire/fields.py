@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -41,11 +41,27 @@ def _integer(text: str) -> int:
 _JSON: Final = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
 
 
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_WRITER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def _prepared() -> Callable[[Any, int], Iterable[str]]:
+    """What ``JSONEncoder.encode`` makes anew at every call, a third of its time; where the
+    interpreter has it."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return lambda value, _: _WRITER.iterencode(value)
+    text = json.encoder.encode_basestring_ascii
+    prepared: Callable[[Any, int], Iterable[str]] = make(
+        None, _WRITER.default, text, None, ":", ",", False, False, False
+    )
+    return prepared
+
+
+_ENCODE: Final = _prepared()
 
 
 def encode(value: dict[str, Any]) -> str:
-    return _ENCODE(value)
+    return "".join(_ENCODE(value, 0))
 
 
 def decode_object(text: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Breaking:
         return True
 
     def heard(self, entry: Entry, outcome: Outcome) -> None:
-        """What an entry did; called for every one."""
+        """What an entry did; called for every one that ended a lease."""
         for token in outcome.ended:
             if token in self.ends:
                 self.ends[token] = _how(entry.body)

@@ -162,18 +162,18 @@ class Committer:
     ) -> Steps[Committed | None]:
         replica = self._replica
         while True:
-            try:
-                if not replica.there():
-                    yield from replica.arrive()
-            except AuthorityUnreachable:
-                if not self._alive():
-                    raise
-                yield from self._pause(attempt)
-                continue
             done = self._awaited[attempt.number]
             if done is not None:
                 self.commits += 1
                 return done
+            if not replica.there():
+                try:
+                    yield from replica.arrive()
+                except AuthorityUnreachable:
+                    if not self._alive():
+                        raise
+                    yield from self._pause(attempt)
+                continue
             if replica.place >= CLOSING_ENTRIES:
                 yield from self._close_segment()
                 continue

@@ -154,7 +154,8 @@ class Publishing:
         yield from self.settle(keys)
 
     def unapplied(self, token: int) -> bool:
-        return any(one.token == token for one in self._replica.table.pending.values())
+        pending = self._replica.table.pending
+        return bool(pending) and any(one.token == token for one in pending.values())
 
     def _apply(self, one: Pending) -> Steps[None]:
         failure = yield from self._make_visible(one)

@@ -284,12 +284,12 @@ class Replica:
         # A signal handler may raise anywhere in here (Ctrl-C): a table left half changed is
         # thrown away and read anew.
         self._torn = True
-        self.trail.add(Step(index, self.name, self.place, target or "", entry is None), asked_at)
-        self._apply(index, entry, mark, target or "")
+        place, target = index - self._first, target or ""
+        self.trail.add(Step(index, self.name, place, target, entry is None), asked_at)
+        self._apply(index, place, entry, mark, target)
         self._torn = False
 
-    def _apply(self, index: int, entry: Entry | None, mark: int, target: str) -> None:
-        place = self.place
+    def _apply(self, index: int, place: int, entry: Entry | None, mark: int, target: str) -> None:
         self.mark = marks.follow(mark, target)
         self._last = target or None
         if entry is None:

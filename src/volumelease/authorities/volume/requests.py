@@ -76,21 +76,25 @@ class Requests:
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question. Errors: those of ``Committer.commit``, but a session that is
         lost answers ``Lost``."""
-        try:
-            return (yield from self._answer(question))
+        try:  # the most frequent first, and no generator more than they need
+            match question:
+                case Acquire():
+                    return (yield from self._acquire(question))
+                case Release(token):
+                    return (yield from self._let_go(records.Release(token), token))
+                case Cancel(token):
+                    return (yield from self._let_go(records.Cancel(token), token))
+                case Inspect(token):
+                    return (yield from self._usable(token))
+                case other:
+                    return (yield from self._answer(other))
         except SessionOver:
             return Lost(self._session_loss() or "the session is over")
 
-    def _answer(self, question: Question) -> Steps[Answer]:
+    def _answer(
+        self, question: Downgrade | GiveBack | Prepare | Publish | Discard
+    ) -> Steps[Answer]:
         match question:
-            case Acquire():
-                return (yield from self._acquire(question))
-            case Inspect(token):
-                return (yield from self._usable(token))
-            case Cancel(token):
-                return (yield from self._let_go(records.Cancel(token), token))
-            case Release(token):
-                return (yield from self._let_go(records.Release(token), token))
             case Downgrade(token):
                 return (yield from self._downgrade(token))
             case GiveBack(acquire):
@@ -120,7 +124,10 @@ class Requests:
             yield from self._let_go(records.Cancel(token), token)
         if not isinstance(standing, Granted):
             return standing
-        yield from self._publishing.settle(self._replica.table.holdings[token].keys)
+        table = self._replica.table
+        if not table.pending:
+            return standing
+        yield from self._publishing.settle(table.holdings[token].keys)
         return self._standing(token)
 
     def _standing(self, token: int) -> Answer:
@@ -137,35 +144,35 @@ class Requests:
 
     def _acquire(self, question: Acquire) -> Steps[Answer]:
         self._asking[id(question)] = True
+        body = answers.request_of(question)
         try:
-            return (yield from self._request(question))
+            if not question.wait:
+                yield from self._replica.catch_up()
+
+            def decide() -> records.Request | None:
+                if question.wait or answers.at_once(self._replica.table, question):
+                    return body
+                return None
+
+            done = yield from self._committer.commit(
+                decide, wanted=lambda: self._asking.get(id(question), False)
+            )
+            if done is None:
+                return answers.busy(self._replica.table, question)
+            if done.void:
+                return self._refused(question, done)
+            if self._asking[id(question)]:
+                self.wanted[done.at] = question
+            return (yield from self._usable(done.at))
         finally:
             del self._asking[id(question)]
 
-    def _request(self, question: Acquire) -> Steps[Answer]:
-        body = answers.request_of(question)
-        if not question.wait:
-            yield from self._replica.catch_up()
-
-        def decide() -> records.Request | None:
-            if question.wait or answers.at_once(self._replica.table, question):
-                return body
-            return None
-
-        done = yield from self._committer.commit(
-            decide, wanted=lambda: self._asking.get(id(question), False)
-        )
-        if done is None:
-            return answers.busy(self._replica.table, question)
-        if done.void:
-            loss = self._session_loss()
-            if loss:
-                return Lost(loss)
-            cycle = done.outcome.cycle if done.outcome is not None else ()
-            return answers.deadlocked(self._replica.table, question, cycle)
-        if self._asking[id(question)]:
-            self.wanted[done.at] = question
-        return (yield from self._usable(done.at))
+    def _refused(self, question: Acquire, done: Committed) -> Answer:
+        loss = self._session_loss()
+        if loss:
+            return Lost(loss)
+        cycle = done.outcome.cycle if done.outcome is not None else ()
+        return answers.deadlocked(self._replica.table, question, cycle)
 
     def _let_go(self, body: records.Cancel | records.Release, token: int) -> Steps[Answer]:
         self.wanted.pop(token, None)  # from now on it is unwanted: a beat gives it back too
@@ -188,7 +195,8 @@ class Requests:
 
         while True:
             try:
-                yield from self._publishing.settle_token(token)
+                if self._replica.table.pending:
+                    yield from self._publishing.settle_token(token)
             except (VolumeFull, VolumeUnsuitable):
                 impossible = True
             done = yield from self._committer.commit(decide, urgent=True)

@@ -108,11 +108,13 @@ class Session:
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         if entry.author == self.name:
             self.committer.landed(index, entry, outcome)
-            self._ring(outcome)
+            if self._bell is not None and (outcome.granted or outcome.behind):
+                self._ring(self._bell, outcome)
         if self._opened and self.name not in self.replica.table.sessions:
             self.pulse.lose("another session saw no beat of this one and ended it")
             self._wake(None)
-        self.breaking.heard(entry, outcome)
+        if outcome.ended:
+            self.breaking.heard(entry, outcome)
         for token in (*outcome.granted, *outcome.ended):
             if token in self.requests.wanted:
                 self._wake(token)
@@ -124,14 +126,15 @@ class Session:
             if token in self.requests.wanted:
                 self._wake(token)
 
-    def _ring(self, outcome: Outcome) -> None:
+    def _ring(self, bell: Bell, outcome: Outcome) -> None:
         """Our own commit let somebody else go ahead: only then is anybody rung for."""
-        if self._bell is None or not (outcome.granted or outcome.behind):
-            return
         holdings = self.replica.table.holdings
-        granted = frozenset(holdings[token].session for token in outcome.granted) - {self.name}
+        granted = set()
+        for token in outcome.granted:
+            if holdings[token].session != self.name:
+                granted.add(holdings[token].session)
         if granted or any(holdings[token].session != self.name for token in outcome.behind):
-            self._bell.ring(granted)
+            bell.ring(frozenset(granted))
 
     def table_loaded(self) -> None:
         self.committer.loaded()

@@ -33,6 +33,9 @@ KEPT: Final = 4
 can land once more, when the mount sent it twice, but not that many in a row. Void ones don't
 count: they may stand since an earlier crash, and tell nothing of the entries before them."""
 
+_LONGEST_RUN: Final = 64
+"""Entries that are noted before those that don't matter are dropped."""
+
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
 
@@ -67,12 +70,15 @@ class Trail:
         """Note an entry, just learnt by a call that was made at ``asked_at`` (boottime)."""
         if self._clock.boottime() - self._asked_at > QUICK_SECONDS or not self._runs:
             self._runs.append([])
-        self._runs[-1] = _last_of([*self._runs[-1], step])
+        run = self._runs[-1]
+        run.append(step)
+        if len(run) > _LONGEST_RUN:
+            self._runs[-1] = _last_of(run)
         self._asked_at = asked_at
 
     def steps(self) -> list[Step]:
         """What ``difference`` would look at."""
-        return [step for run in self._runs for step in run]
+        return [step for run in self._runs for step in _last_of(run)]
 
     def enter(self, segment: str) -> None:
         """This worker found ``segment`` elected, in place and whole."""
