@@ -54,6 +54,10 @@ class Bell(Protocol):
         """This session committed a grant to ``sessions``, or (empty) ended a request that others
         wait behind."""
 
+    def announce(self, sessions: frozenset[str]) -> None:
+        """This session waits behind those. Who knows of it before it lets go need not find out
+        by a commit that fails."""
+
     def nudge(self) -> None:
         """Make this session's own listener return: what it listens for has changed."""
 

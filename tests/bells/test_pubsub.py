@@ -159,3 +159,14 @@ def test_an_address_of_sentinels_is_read() -> None:
     assert [(place["host"], place["port"]) for place in places] == [("one", 26380), ("two", 26379)]
     assert pool.connection_kwargs["db"] == 3
     assert pool.connection_kwargs["password"] == "pass/word"
+
+
+def test_who_is_waited_for_is_told_and_not_woken(redis_server: RedisServer, make: Make) -> None:
+    waiter, _ = make(redis_server.url, WAITER)
+    holder, ear = make(redis_server.url, RINGER)
+    listening(holder, ear)
+    told = threading.Event()
+    holder.on_awaited = told.set
+    waiter.announce(frozenset({RINGER}))
+    assert told.wait(LONG)
+    assert not ear.wait(0)

@@ -505,3 +505,23 @@ def test_sessions_that_are_short_settle_and_retire_segments_all_the_same(
                 pass
         volumes.close()
     assert any((home / "retired").iterdir())
+
+
+def test_a_holder_that_is_waited_for_reads_of_it_before_it_lets_go(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    """Or its release would first be tried where the request of the waiter stands."""
+    other = found(tmp_path)
+    with volume_lease(tmp_path / "a", volumes=volumes):
+        session, misses = hosted(volumes).session, hosted(volumes).session.committer.misses
+        with pytest.raises(LeaseTimeout):
+            volume_lease(tmp_path / "a", timeout=0.05, volumes=other).__enter__()
+        behind = hosted(other).session.replica.next_index
+        assert session.replica.next_index < behind
+        hosted(volumes).belfry.on_awaited()
+        deadline = time.monotonic() + 5
+        while session.replica.next_index < behind and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert session.replica.next_index == behind
+    assert session.committer.misses == misses
+    other.close()

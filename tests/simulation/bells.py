@@ -50,6 +50,9 @@ class Bell:
     def ring(self, sessions: frozenset[str]) -> None:
         self._belfry.ring(self.session, sessions)
 
+    def announce(self, sessions: frozenset[str]) -> None:
+        """Makes somebody read the log a little sooner, at a moment that chance finds anyway."""
+
     def nudge(self) -> None:
         self._nudged = True
         self._wake()

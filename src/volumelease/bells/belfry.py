@@ -34,8 +34,11 @@ class Belfry:
         self._report = report
         self._told = False
         self._told_of_redis = float("-inf")
+        self.on_awaited: Callable[[], None] = lambda: None
+        """Told when another session waits behind this one, if a bell can say so. Must not block."""
         if redis is not None:
             redis.on_change = self._redis_changed
+            redis.on_awaited = self._awaited
 
     def start(self) -> None:
         for bell in (self._bytes, self._redis):
@@ -52,6 +55,10 @@ class Belfry:
             self._bytes.ring()
         if self._redis is not None:
             self._redis.ring(sessions)
+
+    def announce(self, sessions: frozenset[str]) -> None:
+        if self._redis is not None:
+            self._redis.announce(sessions)
 
     def nudge(self) -> None:
         self._ear.nudge()
@@ -75,6 +82,9 @@ class Belfry:
         if self._bytes is not None and self._bytes.armed(ahead):
             return "fcntl"
         return "poll"
+
+    def _awaited(self) -> None:
+        self.on_awaited()
 
     def _redis_changed(self, up: bool, why: str) -> None:
         """A Redis that comes and goes all the time is told of once a minute."""

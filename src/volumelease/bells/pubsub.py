@@ -28,6 +28,9 @@ LAST_BACK_OFF_SECONDS: Final = 5.0
 START_SECONDS: Final = 0.05
 """Importing redis-py takes a tenth of a second of the interpreter: not while a session opens."""
 
+_AWAITED: Final = "+"
+"""Before the name of a session that is waited for, and that was granted nothing."""
+
 MOST_NAMES: Final = 64
 """Sessions named in one message."""
 
@@ -52,6 +55,8 @@ class RedisBell:
         self._listening = False
         self.on_change: Callable[[bool, str], None] = lambda up, why: None
         """Told when the subscription comes and goes, and why; in its thread."""
+        self.on_awaited: Callable[[], None] = lambda: None
+        """Told when another session waits behind this one; in the same thread."""
 
     # ---- ringing
 
@@ -63,6 +68,10 @@ class RedisBell:
             with self._lock:
                 self._pending |= sessions
             self._work.set()
+
+    def announce(self, sessions: frozenset[str]) -> None:
+        """Tell those who listen that this session waits behind them."""
+        self.ring(frozenset(_AWAITED + session for session in sessions))
 
     def close(self) -> None:
         self._closed.set()
@@ -152,8 +161,11 @@ class RedisBell:
         elif message["type"] == "message":
             data = message["data"]
             text = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
-            if self._session in text.split(" "):
+            names = text.split(" ")
+            if self._session in names:
                 self._ear.hear()
+            if _AWAITED + self._session in names:
+                self.on_awaited()
 
 
 def _closed(client: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from .talking import Conversation
 
 _GIVE_BACK_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 0.02
 
 
 class HostedSession:
@@ -58,6 +60,7 @@ class HostedSession:
         self._room = WaitingRoom()
         self._monitor = Monitor(performer)
         self._attending = False
+        self._looking = False
         self._news = threading.Event()
         self._on_change: list[Callable[[], None]] = []
         name = os.urandom(8).hex()
@@ -84,6 +87,7 @@ class HostedSession:
         self._start(self._keep, "volumelease-beat")
         self._start(self._watch, "volumelease-watch")
         if self.belfry is not None:
+            self.belfry.on_awaited = self._look_soon
             self.belfry.start()
 
     def close(self, seconds: float = _GIVE_BACK_SECONDS) -> None:
@@ -191,6 +195,19 @@ class HostedSession:
             self.session.pulse.lose(f"waiting failed: {error!r}")
             self._report(f"volumelease: waiting failed: {error!r}")
             self._wake(None)
+
+    def _look_soon(self) -> None:
+        """Somebody waits behind this session: it reads that now, and not when it lets go."""
+        if not self._looking:
+            self._looking = True
+            self._start(self._look, "volumelease-look")
+
+    def _look(self) -> None:
+        try:
+            self._monitor.run(self.session.look())
+        finally:
+            time.sleep(_LOOK_AGAIN_SECONDS)  # a herd announces itself one by one
+            self._looking = False
 
     def who_holds(self, claim: Claim) -> Holder | None:
         """The oldest lease that an exclusive one on ``claim`` would wait for."""

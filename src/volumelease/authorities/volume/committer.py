@@ -225,8 +225,11 @@ class Committer:
         in_vain = False
         if trouble is not None and trouble.errno == errno.EEXIST:
             in_vain = yield from self._queue_up(attempt)
+        # The first time it was mostly one other entry, such as that of who waits for this release:
+        # then the next index is free, and trying it costs no more than asking whether it is.
+        first = trouble is not None and trouble.errno == errno.EEXIST and attempt.misses == 1
         try:
-            yield from replica.catch_up()
+            yield from replica.catch_up(index if first else None)
             self._turnstile_stuck |= in_vain and replica.next_index <= index + 1
         except AuthorityUnreachable:
             yield from self._pause(attempt)

@@ -93,13 +93,13 @@ class Replica:
 
     # ---- reading
 
-    def catch_up(self) -> Steps[None]:
-        """Apply every entry there is.
+    def catch_up(self, beyond: int | None = None) -> Steps[None]:
+        """Apply every entry there is; with ``beyond``, no more when one after that index is next.
 
         Errors: ``AuthorityUnreachable`` when the volume does not answer properly,
         ``LogDamaged``.
         """
-        while True:
+        while beyond is None or self.next_index <= beyond:
             yield from self.arrive()
             index, name, directory = self.next_index, self.name, self.directory
             if directory is None:

@@ -19,7 +19,7 @@ from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
-from volumelease.model import Answer, Lost, Question, Waiting
+from volumelease.model import Acquire, Answer, Lost, Question, Waiting
 from volumelease.wire.identity import Identity
 
 from . import survival
@@ -174,7 +174,21 @@ class Session:
             return Lost(str(error))
         if self._bell is not None and isinstance(answer, Waiting):
             self._bell.nudge()  # whoever attends already listens for another one's sake
+            if isinstance(question, Acquire):
+                self._announce(self._bell, answer.token)
         return answer
+
+    def _announce(self, bell: Bell, token: int) -> None:
+        table = self.replica.table
+        holding = table.holdings.get(token)
+        if holding is not None:
+            ahead = {other.session for other in table.blockers(holding)}
+            bell.announce(frozenset(ahead - {self.name}))
+
+    def look(self) -> Steps[None]:
+        """Read what others committed. Errors: none; what is wrong, the next beat finds."""
+        with suppress(LeaseError):
+            yield from self.replica.catch_up()
 
     # ---- life
 
