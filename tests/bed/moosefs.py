@@ -168,6 +168,11 @@ class MooseFsBed:
         """Crash the master: it may forget the last commits that it acknowledged."""
         self._servers.kill_master()
 
+    def forget_from(self, text: str) -> int:
+        """After ``kill_master``: the master forgets all from the first operation that mentions
+        ``text`` on. Limit: the mounts of this bed may show what was forgotten for an hour."""
+        return self._servers.forget_from(text)
+
     def pause_master(self) -> None:
         """SIGSTOP to the master: connections stay, nobody gets an answer."""
         self._servers.pause_master()

@@ -140,6 +140,17 @@ class Servers:
         self._master.wait()
         self._master, self._paused = None, False
 
+    def forget_from(self, text: str) -> int:
+        """While the master is dead: cut its change log before the first operation that mentions
+        ``text``, as if the power had failed before that was on the disk. Returns how many
+        operations were forgotten."""
+        log = self._directory / "master" / "changelog.0.mfs"
+        lines = log.read_text().splitlines(keepends=True)
+        found = (number for number, line in enumerate(lines) if text in line)
+        first = next(found, len(lines))
+        log.write_text("".join(lines[:first]))
+        return len(lines) - first
+
     def pause_master(self) -> None:
         if self._master is not None:
             self._master.send_signal(signal.SIGSTOP)

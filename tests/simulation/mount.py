@@ -29,6 +29,9 @@ Place = Callable[[], tuple[Node, str]]
 LONGEST_FLIGHT_SECONDS: Final = 75.0
 """Measured: an operation landed this long after its process was killed."""
 
+LINK_CACHE_SECONDS: Final = 15.0
+"""MooseFS remembers the target of a symlink for an hour; less here, so that a run has an end."""
+
 _READS: Final = (effects.ReadLink, effects.ReadCounter, effects.ReadFile, effects.ListDirectory)
 
 
@@ -74,6 +77,7 @@ class Mount:
         self._name = name
         self._directories: dict[str, tuple[Node, float]] = {}
         self._counters: dict[str, tuple[int, float]] = {}
+        self._links: dict[int, tuple[str, float]] = {}
         self._stranded: list[Callable[[], None]] = []
         self.cut = False
         self.calm = True
@@ -239,6 +243,24 @@ class Mount:
         for land in stranded:
             land()
 
+    # ---- what this mount knows by the number of an inode, whatever became of that
+
+    def _linked(self, node: Node) -> None:
+        if not self._server.remembers:
+            self._links[node.number] = node.target, self._world.now
+
+    def _target(self, node: Node) -> str:
+        """Read with its attributes, as ``drivers.files`` does; those come from the server."""
+        if self._server.remembers:
+            return node.target
+        now = self._world.now
+        known, since = self._links.get(node.number, ("", -LINK_CACHE_SECONDS))
+        if now - since >= LINK_CACHE_SECONDS:
+            known, _ = self._links[node.number] = node.target, now
+        if len(known) != len(node.target):
+            raise failure(errno.ESTALE)
+        return known
+
     # ---- what each effect is
 
     def _operation(self, effect: effects.Effect) -> Operation:
@@ -247,10 +269,10 @@ class Mount:
         match effect:
             case effects.Symlink(target, name, at):
                 place = self._place(name, at)
-                return lambda: self._nothing(server.symlink(*place(), target))
+                return lambda: self._linked(server.symlink(*place(), target))
             case effects.ReadLink(name, at):
                 place = self._place(name, at)
-                return lambda: server.read_link(*place())
+                return lambda: self._target(server.symlink_at(*place()))
             case effects.OpenDirectory(path):
                 find = self._directory(path)
                 return lambda: OpenedDirectory(find())

@@ -345,6 +345,13 @@ MUTANTS: Final = (
         200,
     ),
     Mutant(
+        "lengths-not-told",
+        "a target that a mount remembers is found out by its length",
+        forgetting.lengths_not_told,
+        ("forget",),
+        300,
+    ),
+    Mutant(
         "void-entries-counted",
         "a beat looks at the last entries that count, and at the void ones among them",
         forgetting.void_entries_counted,

@@ -77,11 +77,11 @@ class Server:
 
     # ---- reading
 
-    def read_link(self, parent: Node, name: str) -> str:
+    def symlink_at(self, parent: Node, name: str) -> Node:
         node = self._existing(parent, name)
         if node.kind != "link":
             raise failure(errno.EINVAL)
-        return node.target
+        return node
 
     def names(self, node: Node) -> list[str]:
         if node.gone:
@@ -143,7 +143,7 @@ class Server:
         self._pay(1)
         node = self.node(kind)
         parent.entries[name] = node
-        self._remember(lambda: self._forget_entry(parent, name, node))
+        self._remember(lambda: self._forget_node(parent, name, node))
         return node
 
     def set_counter(self, parent: Node, name: str, counter: int) -> None:
@@ -254,6 +254,10 @@ class Server:
     def _forget_entry(self, parent: Node, name: str, node: Node) -> None:
         node.gone = node.kind == "directory"
         parent.entries.pop(name, None)
+
+    def _forget_node(self, parent: Node, name: str, node: Node) -> None:
+        self._forget_entry(parent, name, node)
+        self._inodes = node.number - 1  # the next one gets its number
 
     def forget(self, seconds: float) -> int:
         """Undo what happened in the last ``seconds``. Returns how many operations it were."""

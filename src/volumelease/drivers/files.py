@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -72,6 +73,10 @@ class Files:
         return self._here is not None and host.provably_dead(effect.process, self._here)
 
 
+_LINK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FORGOTTEN: Final = "this mount shows what a crashed server forgot; mount the volume anew"
+
+
 def _symlink(effect: effects.Symlink) -> None:
     at: Any = effect.at
     if at is None:
@@ -81,10 +86,25 @@ def _symlink(effect: effects.Symlink) -> None:
 
 
 def _read_link(effect: effects.ReadLink) -> str:
+    """The target, if it is as long as the server says that this symlink is: what the mount knows
+    by the number of an inode can be that of one which a crashed server forgot.
+
+    One look-up for both: the attributes come with it. Limit: a server that tells no length
+    (0, as /proc does) is believed. Errors: ``ESTALE`` for a target of another time.
+    """
     at: Any = effect.at
-    if at is None:
-        return os.readlink(effect.name)
-    return os.readlink(effect.name, dir_fd=at.number)
+    where = None if at is None else at.number
+    descriptor = os.open(effect.name, _LINK, dir_fd=where)
+    try:
+        known = os.fstat(descriptor)
+        if not stat.S_ISLNK(known.st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), effect.name)
+        target = os.readlink("", dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+    if known.st_size and known.st_size != len(os.fsencode(target)):
+        raise OSError(errno.ESTALE, _FORGOTTEN, effect.name)
+    return target
 
 
 def _create_file(effect: effects.CreateFile) -> None:

@@ -14,10 +14,10 @@ from volumelease.host import ProcessFacts
 from volumelease.model import Claim, Client
 
 from .fields import Malformed, decode_object, encode, no_bool, take, take_index, take_number
+from .widths import LONGEST_BYTES
 
-INLINE_BYTES: Final = 1000
-"""A longer record goes to a file that the entry names: XFS beneath some servers refuses a
-symlink target of 1,024 bytes."""
+INLINE_BYTES: Final = LONGEST_BYTES
+"""A longer record goes to a file that the entry names."""
 
 _REFERENCE: Final = "@"
 

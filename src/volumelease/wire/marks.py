@@ -13,6 +13,8 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
+from .widths import widen
+
 MARK_LETTERS: Final = 8
 
 
@@ -30,9 +32,9 @@ def follow(mark: int, target: str) -> int:
 
 def seal(mark: int, text: str) -> str:
     """What is written at a place whose mark is ``mark``."""
-    return f"{mark:08x}{text}"
+    return widen(f"{mark:08x}{text}", mark)
 
 
 def unseal(mark: int, target: str) -> str | None:
     """The text that ``target`` carries, or None if its author had read another history."""
-    return target[MARK_LETTERS:] if target[:MARK_LETTERS] == f"{mark:08x}" else None
+    return target[MARK_LETTERS:].rstrip(" ") if target[:MARK_LETTERS] == f"{mark:08x}" else None

@@ -37,6 +37,7 @@ from .fields import (
     take_number,
     take_objects,
 )
+from .widths import widen
 
 CHUNK_BYTES: Final = 900
 _LARGEST_TABLE_BYTES: Final = 256 * 1024 * 1024
@@ -69,7 +70,7 @@ def encode_snapshot(table: Table, segment: int) -> list[str]:
         "chunks": len(chunks),
         "digest": hashlib.sha256(text).hexdigest(),
     }
-    return [encode(header), *chunks]
+    return [widen(encode(header)), *chunks]
 
 
 class Header:

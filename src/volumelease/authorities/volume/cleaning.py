@@ -153,7 +153,7 @@ class Cleaning:
                 target: str = yield ReadLink(str(place), directory)
             except OSError:
                 continue
-            name = entries.referenced_file(target[marks.MARK_LETTERS :])
+            name = entries.referenced_file(target[marks.MARK_LETTERS :].rstrip(" "))
             if name is not None:
                 yield from _unlink(self._layout.record(name))
         return True

@@ -1,0 +1,60 @@
+"""What the driver does to files, where it does more than one system call."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from volumelease.drivers.files import Files
+from volumelease.effects import Directory, OpenDirectory, ReadLink
+
+Read = Callable[[str], Any]
+
+
+@pytest.fixture(params=["by its path", "in an open directory"])
+def read(request: pytest.FixtureRequest, tmp_path: Path) -> Read:
+    files = Files()
+
+    def by_path(name: str) -> Any:
+        return files.perform(ReadLink(f"{tmp_path}/{name}"))
+
+    def in_directory(name: str) -> Any:
+        directory: Directory = files.perform(OpenDirectory(str(tmp_path)))
+        return files.perform(ReadLink(name, directory))
+
+    return by_path if request.param == "by its path" else in_directory
+
+
+@pytest.mark.parametrize("target", ["x", "x" * 1000, "with spaces  ", "é", "\udc80"])
+def test_a_link_is_read_wherever_it_leads(read: Read, tmp_path: Path, target: str) -> None:
+    (tmp_path / "link").symlink_to(target)
+    assert read("link") == target
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "nothing"])
+def test_what_is_no_link_is_told_from_what_is_not_there(
+    read: Read, tmp_path: Path, what: str
+) -> None:
+    if what == "file":
+        (tmp_path / "name").touch()
+    elif what == "directory":
+        (tmp_path / "name").mkdir()
+    with pytest.raises(OSError, match="name") as failed:
+        read("name")
+    assert failed.value.errno == (errno.ENOENT if what == "nothing" else errno.EINVAL)
+
+
+def test_a_target_of_another_length_than_the_server_says_is_not_believed(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mount answers that remembers what a crashed server forgot."""
+    (tmp_path / "link").symlink_to("what is there now")
+    monkeypatch.setattr(os, "readlink", lambda *place, **at: "what was there before")
+    with pytest.raises(OSError, match="mount the volume anew") as failed:
+        read("link")
+    assert failed.value.errno == errno.ESTALE
