@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from volumelease import effects
+from volumelease.authorities.volume.layout import SETTLED
 
 from .setup import Setup
 from .volume import Node, Server, failure
@@ -82,6 +83,8 @@ class Mount:
         self.cut = False
         self.calm = True
         """No faults are added to calls while calm; what is under way still lands."""
+        self.turning: Callable[[bool], None] | None = None
+        """Told when a call sets out that ends a segment (False) or says that one is settled."""
         self._fates = self._weigh(setup)
 
     def _weigh(self, setup: Setup) -> list[tuple[float, Callable[[Call], None]]]:
@@ -109,6 +112,10 @@ class Mount:
             if cached is not None and self._world.now - cached[1] < self._setup.cache_seconds:
                 done(cached[0], None)
                 return
+        if self.turning is not None and isinstance(effect, effects.Symlink):
+            settles = effect.name.endswith("/" + SETTLED)
+            if settles or '"k":"next"' in effect.target:
+                self.turning(settles)
         process.flying += 1
         call = Call(process, type(effect).__name__, self._operation(effect), done)
         if self.cut:

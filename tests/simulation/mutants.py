@@ -252,7 +252,8 @@ MUTANTS: Final = (
         "draft-named-by-its-token",
         "a draft has a name of its own, not its lease's",
         publishing.draft_named_by_its_token,
-        ("resend", "late"),
+        ("resend", "late", "interrupt"),
+        busy=True,
     ),
     Mutant(
         "released-unapplied",
@@ -382,7 +383,7 @@ MUTANTS: Final = (
         "decided-and-discarded",
         "a draft whose publish may be decided is not discarded, whatever its writer was told",
         publishing.decided_and_discarded,
-        ("lost", "slow"),
+        ("lost", "interrupt"),
     ),
 )
 

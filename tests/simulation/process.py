@@ -129,21 +129,23 @@ class Host:
 
 
 class Thread:
-    """One protocol or script under way. ``interrupt`` throws into it at its next effect, not
-    before its first: who is interrupted before a call has not made it."""
+    """One protocol or script under way. ``interrupt`` throws into it after so many more effects,
+    not before its first: who is interrupted before a call has not made it."""
 
-    __slots__ = ("ended", "interruption", "name", "over", "process", "script", "started")
+    __slots__ = ("effects_left", "ended", "interruption", "name", "over", "process", "script")
 
     def __init__(self, process: Process, name: str, script: Script, ended: Ended) -> None:
         self.process = process
         self.name = name
         self.script = script
         self.ended = ended
-        self.over = self.started = False
+        self.over = False
         self.interruption: BaseException | None = None
+        self.effects_left = 0
 
-    def interrupt(self, error: BaseException) -> None:
+    def interrupt(self, error: BaseException, after_effects: int) -> None:
         self.interruption = error
+        self.effects_left = after_effects
 
 
 class Process:
@@ -191,9 +193,10 @@ class Process:
         if self._stops:
             self._parked.append(lambda: self._step(thread, value, error))
             return
-        if thread.interruption is not None and thread.started:
-            error, thread.interruption = thread.interruption, None
-        thread.started = True
+        if thread.interruption is not None:
+            thread.effects_left -= 1
+            if thread.effects_left < 0:
+                error, thread.interruption = thread.interruption, None
         try:
             effect = thread.script.send(value) if error is None else thread.script.throw(error)
         except StopIteration as finished:

@@ -60,6 +60,10 @@ CAME_BACK_EMPTY: Final = [
 """A killed founder's late ``mkdir`` made the first segment's directory anew after it was retired.
 Nothing after it was retired from then on."""
 
+FOUNDED_AFTER_A_DELETION: Final = [Case(1208)]
+"""A founder was elected, and slow to complete what it had made; meanwhile somebody deleted it all,
+and another was elected. The first made its own log anew, granted at once and used it for a beat."""
+
 GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
 """A bug of the checker: a process was stopped over its grant, and returned it when it was lost."""
 
@@ -80,6 +84,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *CLOSING_PLACES_FILLED,
         *HIDDEN_BY_VOID_ENTRIES,
         *CAME_BACK_EMPTY,
+        *FOUNDED_AFTER_A_DELETION,
         *GRANTED_WHEN_LOST,
     ],
     ids=lambda case: case.command(),

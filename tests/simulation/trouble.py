@@ -13,7 +13,7 @@ from volumelease.wire.entries import encode_entry
 from volumelease.wire.snapshots import Header
 
 from .mount import Mount
-from .volume import RESTART_SECONDS, Node
+from .volume import JOURNAL_SECONDS, RESTART_SECONDS, Node
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ class Trouble:
         self._fleet = fleet
         self._world = fleet.world
         self._over = False
-        self._ends: list[Callable[[], None]] = []
+        self._turns = 0.2
+        self._elected_at = -1e9
 
     def begin(self) -> None:
         fleet, setup = self._fleet, self._fleet.setup
         for host in fleet.hosts:
             host.mount.calm = False
+            host.mount.turning = self._turning if setup.strength("forget") > 0 else None
         fleet.interruptions = 0.04 * setup.strength("interrupt")
         happenings: dict[str, tuple[Callable[[], None], float]] = {
             "kill": (self._kill, 5.0),
@@ -92,6 +94,8 @@ class Trouble:
             world.after(0.003 * world.random.random(), lambda: self._kill_worker(worker))
         elif world.chance(0.2 * strength("stop")):
             worker.process.stop_for(self._length())
+        elif world.chance(0.2 * strength("interrupt")):
+            worker.interrupt_publish()
 
     def _kill(self) -> None:
         worker = self._somebody()
@@ -162,9 +166,30 @@ class Trouble:
 
         self._world.after(self._length(), space)
 
+    def _turning(self, settles: bool) -> None:
+        """The worst moments for a master to crash: on the way of an election, whose draft it
+        forgets; right after one, which it forgets while the draft stays; and when the newest
+        segment is said to be settled, which it forgets that it was elected."""
+        world, random = self._world, self._world.random
+        elected_at, self._elected_at = self._elected_at, self._elected_at if settles else world.now
+        if self._over or not world.chance(self._turns):
+            return
+        self._turns /= 2  # who forgot must have the time to go on before it happens again
+        soon, seconds = 0.0, 0.02 * random.random()
+        if settles:
+            seconds += world.now - elected_at
+        elif random.random() < 0.5:
+            soon = 0.005 * random.random()
+            seconds = soon + 0.01 * random.random()
+        world.after(soon, self._unless_over(lambda: self._crash(min(seconds, JOURNAL_SECONDS))))
+
     def _forget(self) -> None:
+        self._crash(self._world.random.random())
+
+    def _crash(self, seconds: float) -> None:
+        """The master forgets what it did in the last ``seconds``."""
         random, server = self._world.random, self._fleet.server
-        count = server.forget(random.random())
+        count = server.forget(seconds)
         longer = random.choice((0.0, 0.0, 0.02, 1.0)) * random.random()
         server.down_until = self._world.now + RESTART_SECONDS + longer
         self._world.note("world", f"the master forgets {count} operations")

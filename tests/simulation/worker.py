@@ -28,6 +28,7 @@ from volumelease.model import (
     Flow,
     GiveBack,
     Granted,
+    Publish,
     Question,
     Release,
     Resumed,
@@ -40,7 +41,7 @@ from volumelease.wire.identity import Identity
 from . import publisher
 from .bells import Turnstile
 from .held import Held, WatchedSession, Wish
-from .process import Bell, News, Process, Script, Turn
+from .process import Bell, News, Process, Script, Thread, Turn
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -75,6 +76,7 @@ class Worker:
         self.finale_done = False
         self._bell = Bell()
         self._attended: set[str] = set()
+        self._publishing: Thread | None = None
         process.on_resume = self._resumed
 
     # ---- life
@@ -297,7 +299,9 @@ class Worker:
 
         thread = self.process.start("ask", self._answer(session, question), over)
         if self.fleet.world.chance(self.fleet.interruptions):
-            thread.interrupt(KeyboardInterrupt())
+            thread.interrupt(KeyboardInterrupt(), self.fleet.world.random.choice((1, 1, 3, 10)))
+        if isinstance(question, Publish):
+            self._publishing = thread
         if seconds is None:
             while not errand.over:
                 yield News(errand.bell, lambda: errand.over, 1e6)
@@ -308,6 +312,12 @@ class Worker:
         if errand.error is not None:
             raise errand.error
         return errand.answer
+
+    def interrupt_publish(self) -> None:
+        """Its publish is decided: the worst moment to give up on it."""
+        if self._publishing is not None:
+            effects = self.fleet.world.random.choice((0, 1, 3, 6))
+            self._publishing.interrupt(KeyboardInterrupt(), effects)
 
     def _answer(self, session: WatchedSession, question: Question) -> Steps[Answer]:
         return session.ask(question)

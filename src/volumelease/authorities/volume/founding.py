@@ -104,11 +104,25 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
         yield Sleep(_PAUSE_SECONDS)
     if elected is None:
         raise _refusal(root, trouble or OSError(errno.EIO, "the identity can't be read back"))
+    if elected.id == founding.id:
+        yield from _complete(layout, ready=founding.ready)
+        elected = yield from _still_elected(root)
     if elected.id != founding.id:
         yield from remove_tree(layout.base)
         return elected, False
-    yield from _complete(layout, ready=founding.ready)
     return elected, True
+
+
+def _still_elected(root: str) -> Steps[Identity]:
+    """Whose volume it is once everything was completed. Meanwhile somebody may have deleted it all,
+    and another founder been elected: what was completed then is a log that grants at once, of
+    which nobody else knows."""
+    identity = yield from read_identity(root)
+    if identity is None:
+        raise AuthorityUnreachable(
+            f"somebody deleted {root}/{CONTROL} while it was made", root=root, seconds=0.0
+        )
+    return identity
 
 
 def _complete(layout: Layout, *, ready: bool) -> Steps[None]:
