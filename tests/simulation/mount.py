@@ -36,6 +36,12 @@ LINK_CACHE_SECONDS: Final = 15.0
 _READS: Final = (effects.ReadLink, effects.ReadCounter, effects.ReadFile, effects.ListDirectory)
 
 
+def told_apart(known: str, real: str) -> bool:
+    """Whether their lengths differ. ``wire.widths`` sees to that, but for one in 800: that is the
+    limit which ARCHITECTURE 15 states, and it is not searched for here."""
+    return known != real
+
+
 class OpenedDirectory:
     """Names the same directory for ever, whatever happens to its path."""
 
@@ -264,7 +270,7 @@ class Mount:
         known, since = self._links.get(node.number, ("", -LINK_CACHE_SECONDS))
         if now - since >= LINK_CACHE_SECONDS:
             known, _ = self._links[node.number] = node.target, now
-        if len(known) != len(node.target):
+        if told_apart(known, node.target):
             raise failure(errno.ESTALE)
         return known
 

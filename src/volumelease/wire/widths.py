@@ -4,7 +4,7 @@ Seen on MooseFS: a master that crashes forgets symlinks, and gives their inode n
 made next; but a mount goes on answering the target that it knew by that number, for an hour. The
 length is an attribute, which the mount asks the master for. So each text is widened by a number of
 spaces that depends on its content, and whoever reads a target compares its length with the
-attribute (``drivers.files``): a target of another time is found out, but for one in 250.
+attribute (``drivers.files``): a target of another time is found out, but for one in 800.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from zlib import crc32
 LONGEST_BYTES: Final = 1000
 """XFS beneath some servers refuses a symlink target of 1,024 bytes."""
 
-MOST_SPACES: Final = 250
-
 
 def widen(text: str, history: int = 0) -> str:
     """``text`` with the spaces that its content, after that ``history``, asks for."""
-    room = min(MOST_SPACES, LONGEST_BYTES - len(text))
+    room = LONGEST_BYTES - len(text)
     return text if room <= 0 else text + " " * (crc32(text.encode(), history) % (room + 1))

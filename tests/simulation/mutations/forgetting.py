@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from tests.simulation import mount
 from volumelease.authorities.volume import ground, trail
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.trail import Step, Trail
@@ -45,10 +46,10 @@ def last_entry_alone() -> Patches:
 def lengths_not_told() -> Patches:
     """What a mount knows by the number of an inode is as long as what the server holds."""
 
-    def narrow(text: str, history: int = 0) -> str:
-        return text
+    def by_length(known: str, real: str) -> bool:
+        return len(known.rstrip(" ")) != len(real.rstrip(" "))
 
-    return [(marks, "widen", narrow), (snapshots, "widen", narrow)]
+    return [(mount, "told_apart", by_length)]
 
 
 def void_entries_counted() -> Patches:
