@@ -162,6 +162,8 @@ MUTANTS: Final = (
         "an index is tried until it is taken",
         commits.index_skipped,
         ("error", "late"),
+        100,
+        busy=True,
     ),
     Mutant(
         "another-record-at-the-index",
@@ -236,10 +238,9 @@ MUTANTS: Final = (
         "a losing draft is renamed away before it is deleted",
         segmentation.draft_removed_by_path,
         ("lost",),
-        500,
+        300,
         busy=True,
         workers=4,
-        rare=True,
     ),
     Mutant(
         "retired-deleted-at-once",

@@ -204,14 +204,16 @@ class Trouble:
         if (settles and ago > JOURNAL_SECONDS) or world.now < self._quiet_until:
             return
         self._turns /= 2
-        self._quiet_until = world.now + 2 * self._fleet.setup.ttl * random.random()
+        again = random.random() < 0.4
+        if not again:
+            self._quiet_until = world.now + 2 * self._fleet.setup.ttl * random.random()
         soon, seconds = 0.0, 0.01 * random.random()
         if settles:
             seconds = min(seconds + ago, JOURNAL_SECONDS)
         elif random.random() < 0.5:
             soon = 0.005 * random.random()
             seconds += soon
-        world.after(soon, self._unless_over(lambda: self._crash(seconds, again=False)))
+        world.after(soon, self._unless_over(lambda: self._crash(seconds, again=again)))
         if random.random() < 0.5:
             world.after(random.random(), self._unless_over(self._arrive))
 
@@ -228,7 +230,7 @@ class Trouble:
         """The master forgets what it did in the last ``seconds``."""
         random, server = self._world.random, self._fleet.server
         count = server.forget(seconds)
-        longer = random.choice((0.0, 0.02, 1.0, 2.0)) * random.random()
+        longer = random.choice((0.0, 0.0, 0.02, 1.0, 2.0)) * random.random()
         server.down_until = self._world.now + RESTART_SECONDS + longer
         self._world.note("world", f"the master forgets {count} operations")
         self._fleet.lose_state()

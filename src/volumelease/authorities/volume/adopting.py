@@ -177,8 +177,7 @@ class Adopting:
                 trouble = error
             if (yield from self._filled(unique)):
                 return Adopted(unique, contents)
-            assert trouble is not None
-            if trouble.errno in _CHANGED:
+            if trouble is None or trouble.errno in _CHANGED:  # None: a crashed master forgot it
                 return None
             if trouble.errno in FORBIDDEN | FULL:
                 break
