@@ -371,9 +371,10 @@ MUTANTS: Final = (
         "a beat looks at the last entries that count, and at the void ones among them",
         forgetting.void_entries_counted,
         ("forget", "late"),
-        300,
+        900,
         busy=True,
         workers=4,
+        rare=True,
     ),
     Mutant(
         "settled-at-once",
