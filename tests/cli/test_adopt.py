@@ -21,17 +21,17 @@ from volumelease.model import Lost
 
 from .shell import environment, error_of, run
 
-STEPS: Final = 11
+STEPS: Final = 15
 """Calls of an adoption that change something; the test of the last one sees to it."""
 
 DYING: Final = """
 import os, sys
 from volumelease.authorities.volume.adopting import Adopting
 from volumelease.cli.program import run
-from volumelease.effects import MakeDirectory, Rename, Symlink, Unlink
+from volumelease.effects import MakeDirectory, RemoveDirectory, Rename, Symlink, Unlink
 
 number, moment, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-changing = (MakeDirectory, Rename, Symlink, Unlink)
+changing = (MakeDirectory, RemoveDirectory, Rename, Symlink, Unlink)
 real = Adopting.adopt
 
 def dying(self, token, target):
@@ -189,6 +189,23 @@ def test_an_adoption_has_no_more_steps_than_are_tested(volume: Path) -> None:
     make_tree(volume / "m")
     words = [sys.executable, "-c", DYING, str(STEPS + 1), "before", str(volume / "m")]
     assert subprocess.run(words, env=environment(), timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [5, 6])
+def test_what_an_interrupted_adoption_took_is_listed_and_no_uninstall_loses_it(
+    volume: Path, number: int
+) -> None:
+    make_tree(volume / "m")
+    words = [sys.executable, "-c", DYING, str(number), "after", str(volume / "m")]
+    died = subprocess.run(words, env=environment(), timeout=60, check=False)
+    assert (died.returncode, (volume / "m").exists()) == (9, False)
+    listed = run("gc", volume, "--dry-run")
+    assert "of an adoption that was interrupted" in listed.stdout
+    refused = run("uninstall", volume, "--yes")
+    assert refused.returncode != 0, refused.stdout
+    assert "would be lost" in refused.stderr
+    assert run("adopt", volume / "m").returncode == 0
+    assert is_whole(volume / "m")
 
 
 class Late:

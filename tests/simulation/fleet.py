@@ -8,6 +8,7 @@ from volumelease.authorities.volume import cleaning, collecting
 from volumelease.authorities.volume.layout import CONTROL
 from volumelease.host import ProcessFacts
 
+from . import adopter
 from .bells import Belfry, Gate
 from .checkers import Checker
 from .clocks import HostClock
@@ -19,6 +20,9 @@ from .trouble import Trouble
 from .volume import Server
 from .worker import Worker
 from .world import World
+
+LONGEST_ANSWER_SECONDS: Final = 0.01
+"""From when a call is performed to when its answer is there, where no trouble delays answers."""
 
 SAME_NAMESPACE: Final = 4_026_531_836
 """The inode of the first pid namespace is the same number on every Linux."""
@@ -93,6 +97,7 @@ class Fleet:
 
     def run(self) -> None:
         """Run to the end. Errors: ``Violation``."""
+        adopter.make_old_directories(self.server, self.setup.old)
         for number in range(self.setup.workers):
             host = self.world.random.choice(self.hosts)
             self.world.after(
@@ -150,6 +155,14 @@ class Fleet:
             return True
         notices = session.worker.process.host.thawed_at + self.setup.ttl * 1.1 + 1.0
         return session.alive() and self.world.now > notices
+
+    def knows(self, session: WatchedSession) -> bool:
+        """Whether a beat of that session, sent since a master forgot, found in place what it read,
+        and every answer from before has come: from then on there is nothing that excuses it."""
+        delays = {"slow", "cut", "stop", "stall", "suspend", "freeze"} & set(self.setup.troubles)
+        if delays:
+            return False
+        return session.knew_at > self.state_lost_at + LONGEST_ANSWER_SECONDS
 
     def lose_state(self) -> None:
         self.state_lost_at = self.world.now

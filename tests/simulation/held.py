@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from volumelease.authorities.volume.session import Session
 from volumelease.core.records import Entry, Publish
 from volumelease.core.table import Outcome
+from volumelease.effects import Steps
 from volumelease.model import Acquire, Claim
 
 if TYPE_CHECKING:
@@ -61,6 +62,22 @@ class WatchedSession(Session):
     log = ""
     """Names the log it reads. A founder that was at it when the control directory was deleted can
     make a log anew under the same identity."""
+
+    knew_at = -1e9
+    """Since when nothing is known to this session but what it found in place, or read, after it."""
+
+    def open(self) -> Steps[None]:
+        began_at = self.fleet.world.now
+        yield from super().open()
+        self.knew_at = began_at
+
+    def beat(self) -> Steps[bool]:
+        sent_at = self.fleet.world.now
+        counted = yield from super().beat()
+        if counted:
+            self.knew_at = sent_at
+            self.fleet.tell("beaten", self)
+        return counted
 
     def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
         super().entry_applied(index, entry, outcome)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from volumelease import effects
-from volumelease.authorities.volume.layout import SETTLED
+from volumelease.authorities.volume.layout import CONTROL, SETTLED
 
 from .setup import Setup
 from .volume import Node, Server, failure
@@ -40,6 +40,24 @@ def told_apart(known: str, real: str) -> bool:
     """Whether their lengths differ. ``wire.widths`` sees to that, but for one in 800: that is the
     limit which ARCHITECTURE 15 states, and it is not searched for here."""
     return known != real
+
+
+Moment = Literal["elects", "settles", "adopts"]
+"""A call that ends a segment, one that says that one is settled, one that moves somebody's
+directory away: the worst moments for many a trouble."""
+
+Fate = Literal["", "late", "lost"]
+"""What becomes of one call in particular; "" is left to chance."""
+
+
+def _moment_of(effect: effects.Effect) -> Moment | None:
+    if isinstance(effect, effects.Symlink):
+        if effect.name.endswith("/" + SETTLED):
+            return "settles"
+        return "elects" if '"k":"next"' in effect.target else None
+    if isinstance(effect, effects.Rename) and f"/{CONTROL}/" not in effect.source:
+        return "adopts"
+    return None
 
 
 class OpenedDirectory:
@@ -89,8 +107,8 @@ class Mount:
         self.cut = False
         self.calm = True
         """No faults are added to calls while calm; what is under way still lands."""
-        self.turning: Callable[[bool], None] | None = None
-        """Told when a call sets out that ends a segment (False) or says that one is settled."""
+        self.tells: Callable[[Moment, Process], Fate] | None = None
+        """Told when a call sets out on which much depends. Answers what becomes of that call."""
         self._fates = self._weigh(setup)
 
     def _weigh(self, setup: Setup) -> list[tuple[float, Callable[[Call], None]]]:
@@ -118,14 +136,15 @@ class Mount:
             if cached is not None and self._world.now - cached[1] < self._setup.cache_seconds:
                 done(cached[0], None)
                 return
-        if self.turning is not None and isinstance(effect, effects.Symlink):
-            settles = effect.name.endswith("/" + SETTLED)
-            if settles or '"k":"next"' in effect.target:
-                self.turning(settles)
+        forced = self._tell(process, effect)
         process.flying += 1
         call = Call(process, type(effect).__name__, self._operation(effect), done)
         if self.cut:
             self._strand(call)
+            return
+        if forced:
+            self._world.note(self._name, f"{forced} {effect}")
+            (self._land_late if forced == "late" else self._lose_answer)(call)
             return
         if not self.calm and self._fates:
             drawn = self._world.random.random()
@@ -136,6 +155,12 @@ class Mount:
                     return
         random = self._world.random
         self._world.after(0.0002 + 0.002 * random.random(), lambda: self._land(call))
+
+    def _tell(self, process: Process, effect: effects.Effect) -> Fate:
+        if self.tells is None:
+            return ""
+        moment = _moment_of(effect)
+        return "" if moment is None else self.tells(moment, process)
 
     def _land(self, call: Call) -> None:
         """The operation arrives, and its answer goes back."""

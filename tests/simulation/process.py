@@ -162,6 +162,8 @@ class Process:
         self.flying = 0
         self.calm = True
         self.undisturbed_since = 0.0
+        self.steps: Thread | None = None
+        """The thread that makes, or made, the last step."""
         self.on_resume: Callable[[], None] = lambda: None
         self._setup = setup
         self._stops = 0
@@ -197,6 +199,7 @@ class Process:
             thread.effects_left -= 1
             if thread.effects_left < 0:
                 error, thread.interruption = thread.interruption, None
+        self.steps = thread
         try:
             effect = thread.script.send(value) if error is None else thread.script.throw(error)
         except StopIteration as finished:

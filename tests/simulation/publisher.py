@@ -25,6 +25,7 @@ from volumelease.model import (
     Question,
 )
 
+from . import adopter
 from .process import Script
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ def publishes(worker: Worker, held: Held) -> Script:
     for _ in range(random.choice((1, 1, 2))):
         if held.ended or not held.exclusive:
             return
-        yield from _publish(worker, held, random.choice(places))
+        old = [place for place in places if place in worker.fleet.setup.old]
+        place = random.choice(old if old and random.random() < 0.5 else places)
+        if place in worker.fleet.setup.old and random.random() < 0.7:
+            yield from adopter.adopts(worker, held, place)
+        else:
+            yield from _publish(worker, held, place)
 
 
 def _publish(worker: Worker, held: Held, place: str) -> Script:

@@ -27,6 +27,9 @@ TROUBLES: Final = (
     "break",  # somebody breaks a lease
 )
 
+DIRECTORIES: Final = ("a/d", "a/b/d", "ab/d", "b/d")
+"""Where directories are published, and may have stood before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -44,6 +47,8 @@ class Setup:
     ready: bool
     hurry: float
     intensity: tuple[tuple[str, float], ...]
+    old: tuple[str, ...] = ()
+    """Where directories stand that nobody published."""
 
     def strength(self, trouble: str) -> float:
         return dict(self.intensity).get(trouble, 0.0)
@@ -105,4 +110,5 @@ def setup_of(case: Case) -> Setup:
         ready=random.random() < 0.8,
         hurry=0.1 if case.busy else random.choice((1.0, 1.0, 1.0, 0.2)),
         intensity=tuple((name, strengths[name]) for name in TROUBLES if name in chosen),
+        old=tuple(place for place in DIRECTORIES if random.random() < 0.3),
     )

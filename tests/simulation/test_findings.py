@@ -64,6 +64,10 @@ FOUNDED_AFTER_A_DELETION: Final = [Case(1208)]
 """A founder was elected, and slow to complete what it had made; meanwhile somebody deleted it all,
 and another was elected. The first made its own log anew, granted at once and used it for a beat."""
 
+ADOPTED_ONCE_MORE: Final = [Case(451), Case(451, ("late", "resend", "stall", "cut"))]
+"""An adoption's rename landed late, when its version had been replaced and cleared away: it moved
+the public link there. Mutant: passage-left-open."""
+
 GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
 """A bug of the checker: a process was stopped over its grant, and returned it when it was lost."""
 
@@ -85,6 +89,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *HIDDEN_BY_VOID_ENTRIES,
         *CAME_BACK_EMPTY,
         *FOUNDED_AFTER_A_DELETION,
+        *ADOPTED_ONCE_MORE,
         *GRANTED_WHEN_LOST,
     ],
     ids=lambda case: case.command(),

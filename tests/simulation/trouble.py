@@ -12,7 +12,8 @@ from volumelease.wire import marks
 from volumelease.wire.entries import encode_entry
 from volumelease.wire.snapshots import Header
 
-from .mount import Mount
+from .mount import Fate, Moment, Mount
+from .process import Process
 from .volume import JOURNAL_SECONDS, RESTART_SECONDS, Node
 from .worker import Worker
 
@@ -30,13 +31,16 @@ class Trouble:
         self._world = fleet.world
         self._over = False
         self._turns = 0.2
+        """How likely a master crashes at a turnover."""
         self._elected_at = -1e9
+        self._quiet_until = -1.0
+        """Until when it crashes no more: who forgot must have the time to go on."""
 
     def begin(self) -> None:
         fleet, setup = self._fleet, self._fleet.setup
         for host in fleet.hosts:
             host.mount.calm = False
-            host.mount.turning = self._turning if setup.strength("forget") > 0 else None
+            host.mount.tells = self._told
         fleet.interruptions = 0.04 * setup.strength("interrupt")
         happenings: dict[str, tuple[Callable[[], None], float]] = {
             "kill": (self._kill, 5.0),
@@ -95,7 +99,7 @@ class Trouble:
         elif world.chance(0.2 * strength("stop")):
             worker.process.stop_for(self._length())
         elif world.chance(0.2 * strength("interrupt")):
-            worker.interrupt_publish()
+            worker.interrupt_asking()
 
     def _kill(self) -> None:
         worker = self._somebody()
@@ -166,35 +170,71 @@ class Trouble:
 
         self._world.after(self._length(), space)
 
-    def _turning(self, settles: bool) -> None:
+    def _told(self, moment: Moment, process: Process) -> Fate:
+        strength = self._fleet.setup.strength
+        if self._over:
+            return ""
+        if moment == "adopts":
+            return self._moves_away(process)
+        if strength("forget") > 0:
+            self._turns_over(settles=moment == "settles")
+        # Who does not hear of its election is late to find out what became of its draft.
+        return "lost" if moment == "elects" and self._world.chance(0.3 * strength("lost")) else ""
+
+    def _moves_away(self, process: Process) -> Fate:
+        """The worst moment to die for who adopts: the directory is, or will be, missing; or it is
+        moved when somebody else has adopted it."""
+        world, strength = self._world, self._fleet.setup.strength
+        worker = next(one for one in self._fleet.alive() if one.process is process)
+        if world.chance(0.8 * strength("kill")):
+            world.after(0.003 * world.random.random(), lambda: self._kill_worker(worker))
+        elif world.chance(0.8 * strength("interrupt")):
+            worker.interrupt_asking()
+        return "late" if world.chance(0.5 * strength("late")) else ""
+
+    def _turns_over(self, *, settles: bool) -> None:
         """The worst moments for a master to crash: on the way of an election, whose draft it
         forgets; right after one, which it forgets while the draft stays; and when the newest
         segment is said to be settled, which it forgets that it was elected."""
         world, random = self._world, self._world.random
         elected_at, self._elected_at = self._elected_at, self._elected_at if settles else world.now
-        if self._over or not world.chance(self._turns):
+        ago = world.now - elected_at
+        if not world.chance(self._turns):
             return
-        self._turns /= 2  # who forgot must have the time to go on before it happens again
-        soon, seconds = 0.0, 0.02 * random.random()
+        if (settles and ago > JOURNAL_SECONDS) or world.now < self._quiet_until:
+            return
+        self._turns /= 2
+        again = random.random() < 0.4
+        if not again:
+            self._quiet_until = world.now + 2 * self._fleet.setup.ttl * random.random()
+        soon, seconds = 0.0, 0.01 * random.random()
         if settles:
-            seconds += world.now - elected_at
+            seconds = min(seconds + ago, JOURNAL_SECONDS)
         elif random.random() < 0.5:
             soon = 0.005 * random.random()
-            seconds = soon + 0.01 * random.random()
-        world.after(soon, self._unless_over(lambda: self._crash(min(seconds, JOURNAL_SECONDS))))
+            seconds += soon
+        world.after(soon, self._unless_over(lambda: self._crash(seconds, again=again)))
+        if random.random() < 0.5:
+            world.after(random.random(), self._unless_over(self._arrive))
+
+    def _arrive(self) -> None:
+        """Somebody new: whoever comes after a crash knows nothing of what was before."""
+        fleet = self._fleet
+        fleet.add_worker(self._world.random.choice(fleet.hosts), f"n{len(fleet.workers)}")
 
     def _forget(self) -> None:
-        self._crash(self._world.random.random())
+        if self._world.now >= self._quiet_until:
+            self._crash(self._world.random.random(), again=self._world.chance(0.4))
 
-    def _crash(self, seconds: float) -> None:
+    def _crash(self, seconds: float, *, again: bool) -> None:
         """The master forgets what it did in the last ``seconds``."""
         random, server = self._world.random, self._fleet.server
         count = server.forget(seconds)
-        longer = random.choice((0.0, 0.0, 0.02, 1.0)) * random.random()
+        longer = random.choice((0.0, 0.0, 0.02, 1.0, 2.0)) * random.random()
         server.down_until = self._world.now + RESTART_SECONDS + longer
         self._world.note("world", f"the master forgets {count} operations")
         self._fleet.lose_state()
-        if random.random() < 0.4:  # it crashes again soon after it came back
+        if again:  # it crashes again soon after it came back
             self._world.after(RESTART_SECONDS + longer + 0.5 * random.random(), self._forget)
 
     def _delete(self) -> None:

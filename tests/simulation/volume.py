@@ -101,13 +101,14 @@ class Server:
         return self._existing(parent, name).kind
 
     def contents(self, parent: Node, name: str) -> Contents:
-        todo, files, size = [self._existing(parent, name)], 0, 0
+        top = self._existing(parent, name)
+        todo, files, size = [top], 0, 0
         while todo:
             node = todo.pop()
             todo.extend(node.entries.values())
             files += node.kind == "file"
             size += len(node.content)
-        return Contents(files, size)
+        return Contents(files, size, entries=len(top.entries))
 
     def _existing(self, parent: Node, name: str) -> Node:
         node = parent.entries.get(name)

@@ -28,7 +28,6 @@ from volumelease.model import (
     Flow,
     GiveBack,
     Granted,
-    Publish,
     Question,
     Release,
     Resumed,
@@ -41,7 +40,7 @@ from volumelease.wire.identity import Identity
 from . import publisher
 from .bells import Turnstile
 from .held import Held, WatchedSession, Wish
-from .process import Bell, News, Process, Script, Thread, Turn
+from .process import Bell, News, Process, Script, Turn
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -76,7 +75,6 @@ class Worker:
         self.finale_done = False
         self._bell = Bell()
         self._attended: set[str] = set()
-        self._publishing: Thread | None = None
         process.on_resume = self._resumed
 
     # ---- life
@@ -290,18 +288,19 @@ class Worker:
         return wish.timeout + ANSWER_SECONDS
 
     def ask(self, session: WatchedSession, question: Question, seconds: float | None) -> Script:
-        """Ask, but wait at most ``seconds``: then the question goes on without anybody."""
+        return self.ask_for(session, self._answer(session, question), seconds)
+
+    def ask_for(self, session: WatchedSession, steps: Steps[Any], seconds: float | None) -> Script:
+        """Have that done, but wait at most ``seconds``: then it goes on without anybody."""
         errand = _Errand()
 
         def over(value: Any, error: BaseException | None) -> None:
             errand.answer, errand.error, errand.over = value, error, True
             errand.bell.ring()
 
-        thread = self.process.start("ask", self._answer(session, question), over)
+        thread = self.process.start("ask", steps, over)
         if self.fleet.world.chance(self.fleet.interruptions):
             thread.interrupt(KeyboardInterrupt(), self.fleet.world.random.choice((1, 1, 3, 10)))
-        if isinstance(question, Publish):
-            self._publishing = thread
         if seconds is None:
             while not errand.over:
                 yield News(errand.bell, lambda: errand.over, 1e6)
@@ -313,11 +312,11 @@ class Worker:
             raise errand.error
         return errand.answer
 
-    def interrupt_publish(self) -> None:
-        """Its publish is decided: the worst moment to give up on it."""
-        if self._publishing is not None:
-            effects = self.fleet.world.random.choice((0, 1, 3, 6))
-            self._publishing.interrupt(KeyboardInterrupt(), effects)
+    def interrupt_asking(self) -> None:
+        """Ctrl-C for the thread that makes a step right now, if somebody asks in it."""
+        thread = self.process.steps
+        if thread is not None and thread.name == "ask":
+            thread.interrupt(KeyboardInterrupt(), self.fleet.world.random.choice((0, 1, 3, 6)))
 
     def _answer(self, session: WatchedSession, question: Question) -> Steps[Answer]:
         return session.ask(question)

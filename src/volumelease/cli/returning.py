@@ -16,6 +16,7 @@ _LEAVING: Final = ".leaving"
 _PUBLIC: Final = ".public"
 _DRAFT: Final = ".draft"
 _ADOPTED: Final = ".adopted"
+_MOVING: Final = ".moving"
 _REPLACED: Final = ".replaced."
 
 
@@ -36,6 +37,12 @@ def returns(root: str) -> list[Return]:
         for name in sorted(names):
             if "." not in name and _belongs(folder, name, names):
                 found.append(_return(root, folder, name, names))
+            if name.endswith(_MOVING) and _under_way(f"{folder}/{name}"):
+                raise Problem(
+                    f"{folder}/{name}/d is of an adoption that was interrupted: it would be lost",
+                    advice="Finish it first: volumelease adopt "
+                    f"{_place(folder, name.removesuffix(_MOVING)) or 'PATH'}",
+                )
     for folder in _folders(root, "audit"):
         for name in os.listdir(folder):
             if not name.endswith(".json"):
@@ -51,6 +58,10 @@ def give_back(one: Return) -> None:
     if one.link:
         os.rename(one.place, one.version + _LEAVING)
     os.rename(one.version, one.place)
+
+
+def _under_way(passage: str) -> bool:
+    return any(os.listdir(f"{passage}/{name}") for name in os.listdir(passage))
 
 
 def _folders(root: str, kind: str) -> Iterator[str]:

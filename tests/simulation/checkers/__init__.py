@@ -44,6 +44,9 @@ class Checker:
     def loaded(self, session: WatchedSession) -> None:
         """A replica started from a snapshot."""
 
+    def beaten(self, session: WatchedSession) -> None:
+        """A beat of that session counts."""
+
     def granted(self, held: Held) -> None:
         """A flow returned a lease to its worker."""
 

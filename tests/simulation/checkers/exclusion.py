@@ -16,7 +16,7 @@ from . import Checker
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
-    from tests.simulation.held import Held
+    from tests.simulation.held import Held, WatchedSession
     from tests.simulation.process import Process
 
 
@@ -46,6 +46,11 @@ class Exclusion(Checker):
             if held.worker.process is process:
                 self._judge(held)
 
+    def beaten(self, session: WatchedSession) -> None:
+        for held in self._held:
+            if held.session is session:
+                self._judge(held)
+
     def _judge(self, held: Held) -> None:
         for other in self._held:
             if other is held or not conflict(held, other):
@@ -60,6 +65,7 @@ class Exclusion(Checker):
         world, ttl = self.fleet.world, self.fleet.setup.ttl
         thawed = max(held.worker.process.host.thawed_at, other.worker.process.host.thawed_at)
         notices = max(thawed, self.fleet.state_lost_at) + ttl * 1.05
-        if world.now > notices:
+        knowing = self.fleet.knows(held.session) and self.fleet.knows(other.session)
+        if world.now > notices or knowing:
             raise self.violation(f"{held} and {other} are both believed in")
         world.at(notices + 0.01, lambda: self._judge(held))

@@ -31,9 +31,7 @@ class OneLog(Checker):
         self._blind_until = -1.0
 
     def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
-        if self.fleet.world.now < self._blind_until or outcome.void.startswith("unknown session"):
-            return
-        if not self.fleet.counts(session):
+        if outcome.void.startswith("unknown session") or not self._judges(session):
             return
         identity = session.log
         known = self._entries.setdefault((identity, index), entry)
@@ -47,8 +45,13 @@ class OneLog(Checker):
             self._compare(session, index + 1)
 
     def loaded(self, session: WatchedSession) -> None:
-        if self.fleet.world.now >= self._blind_until and self.fleet.counts(session):
+        if self._judges(session):
             self._compare(session, session.replica.next_index)
+
+    def _judges(self, session: WatchedSession) -> bool:
+        if self.fleet.world.now >= self._blind_until:
+            return self.fleet.counts(session)
+        return session.alive() and self.fleet.knows(session)
 
     def _compare(self, session: WatchedSession, next_index: int) -> None:
         digest = digest_of(session.replica.table)

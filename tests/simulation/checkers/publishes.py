@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.simulation.adopter import old_name
 from tests.simulation.publisher import FILES, PLACES, content_of
+from volumelease.authorities.volume.drafts import ADOPTED, INSIDE, MOVING
+from volumelease.authorities.volume.layout import CONTROL
 from volumelease.core import records
 from volumelease.core.conflicts import covers
 from volumelease.core.records import Entry
@@ -36,6 +39,7 @@ class Publishes(Checker):
         self._tokens: dict[tuple[str, int], list[tuple[str, int]]] = {}
         self._newest: dict[str, int] = {}
         self._blind = False
+        self._old = set(fleet.setup.old)
 
     # ---- what is decided
 
@@ -47,12 +51,20 @@ class Publishes(Checker):
         if (identity, index) in self._known:
             return
         self._known.add((identity, index))
-        unique = body.source.split("/")[1].removesuffix(".link")
         place = body.target.path
-        self._decided[place][unique] = index
+        self._decided[place][self._content_name(identity, body, place)] = index
         lease = self._tokens.setdefault((identity, body.token), [])
         lease.append((place, index))
         self._judge_author(identity, place, body.token)
+
+    def _content_name(self, identity: str, body: records.Publish, place: str) -> str:
+        """What the content of a publish is called: its draft, unless it was adopted. Before it was
+        applied for the first time, its source is where it says."""
+        unique = body.source.split("/")[1].removesuffix(".link")
+        link = self._walk(f"{CONTROL}/{identity}/{body.source}")
+        if link is None or link.kind != "link" or link.target.endswith(f"/{unique}"):
+            return unique
+        return old_name(place)
 
     def _judge_author(self, identity: str, place: str, token: int) -> None:
         """Nobody publishes under a lease whose successor has started."""
@@ -118,6 +130,9 @@ class Publishes(Checker):
         unique = self._unique_at(place)
         if unique == TORN:
             raise self.violation(f"{place} is half-written")
+        self._old_is_kept(place, unique)
+        if unique == old_name(place) and not self._decided[place]:
+            return -1
         if not unique:
             if place in self._newest:
                 raise self.violation(f"{place} is gone")
@@ -130,18 +145,50 @@ class Publishes(Checker):
         self._newest[place] = index
         return index
 
+    def _old_is_kept(self, place: str, seen: str) -> None:
+        """The directory that was there before is whole where it was, or kept where the next
+        adoption finds it, until it is public as a version; from then on it is one as any other."""
+        if place not in self._old:
+            return
+        old = old_name(place)
+        if self._decided[place].get(seen, -1) >= self._decided[place].get(old, 1 << 62):
+            self._old.discard(place)
+            return
+        node = self._walk(place)
+        if node is not None and node.kind == "directory":
+            return  # and whole, or it would be torn
+        if not any(self._whole_directory(node) == old for node in self._adopted(place)):
+            raise self.violation(f"what was in {place} is lost")
+
+    def _adopted(self, place: str) -> list[Node]:
+        """The versions that are marked as being adopted from there, or whose link is decided."""
+        decided = old_name(place) in self._decided[place]
+        control = self._walk(CONTROL)
+        found: list[Node] = []
+        for home in control.entries.values() if control is not None else ():
+            versions = home.entries["versions"].entries if "versions" in home.entries else {}
+            for name, node in versions.items():
+                mark = versions.get(name.removesuffix(MOVING) + ADOPTED)
+                if decided or (mark is not None and mark.target == place):
+                    found.append(node.entries.get(INSIDE, node))
+        return found
+
     def _unique_at(self, place: str) -> str:
         node = self._walk(place)
         if node is None:
             return ""
         if node.kind == "file":
             return self._whole([node])
-        if node.kind != "link":
+        if node.kind == "link":
+            node = self._walk(node.target.replace("../", ""))
+        elif place not in self._old:
             return TORN
-        version = self._walk(node.target.replace("../", ""))
-        if version is None or set(version.entries) != set(FILES):
+        return TORN if node is None else self._whole_directory(node)
+
+    def _whole_directory(self, node: Node) -> str:
+        if set(node.entries) != set(FILES):
             return TORN
-        return self._whole(list(version.entries.values()))
+        return self._whole(list(node.entries.values()))
 
     def _whole(self, nodes: list[Node]) -> str:
         uniques = {node.content.decode().partition(" ")[0] for node in nodes}

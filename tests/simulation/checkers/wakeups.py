@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from volumelease.authorities.volume.committer import TURN_SECONDS
 from volumelease.core.records import Entry
 from volumelease.core.table import Outcome
 
@@ -44,13 +45,16 @@ class WakeUps(Checker):
 
     def _expect(self, wish: Wish) -> None:
         world, process = self.fleet.world, wish.worker.process
+        bound = BOUND_SECONDS
+        if self.fleet.setup.strength("interrupt") > 0:
+            bound += TURN_SECONDS  # who is interrupted at its turn takes it along
 
         def judge() -> None:
             if wish not in self._wishes or process.killed or not wish.session.alive():
                 return
-            if not process.running or process.undisturbed_since + BOUND_SECONDS > world.now:
-                world.after(BOUND_SECONDS, judge)
+            if not process.running or process.undisturbed_since + bound > world.now:
+                world.after(bound, judge)
                 return
             raise self.violation(f"{process.name} sleeps over its grant of token {wish.token}")
 
-        world.after(BOUND_SECONDS, judge)
+        world.after(bound, judge)

@@ -60,6 +60,10 @@ def void_entries_counted() -> Patches:
 
 
 def settled_at_once() -> Patches:
+    """Once a beat found it in place.
+
+    The note is on its way when a crash forgets the election; it lands in the draft, which whoever
+    had read the election moves in place again. Some come new before that, and elect another."""
     found = Trail._found_in_place
 
     def at_once(self: Trail, steps: list[Step], now: float) -> None:
@@ -69,6 +73,8 @@ def settled_at_once() -> Patches:
 
 
 def draft_not_made_anew() -> Patches:
+    """A crash forgets the draft while the entry that elects it is on its way, and that lands."""
+
     def wait(self: Replica, name: str) -> Steps[None]:
         return
         yield

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from volumelease.authorities.volume import publishing
+from volumelease.authorities.volume import adopting, publishing
+from volumelease.authorities.volume.adopting import Adopted, Adopting
 from volumelease.authorities.volume.collecting import Collector
-from volumelease.authorities.volume.drafts import DRAFT, Drafts, session_of
+from volumelease.authorities.volume.drafts import ADOPTED, DRAFT, PUBLIC, Drafts, session_of
+from volumelease.authorities.volume.insisting import make, move
 from volumelease.authorities.volume.publishing import Publishing
 from volumelease.authorities.volume.requests import Requests
 from volumelease.core import publishes, records
 from volumelease.core.table import Pending
-from volumelease.effects import Rename, Steps, Unlink
+from volumelease.effects import MakeDirectory, Rename, Steps, Symlink, Unlink
 from volumelease.errors import AuthorityUnreachable
-from volumelease.model import Answer, Draft, Prepare
+from volumelease.model import Answer, Claim, Draft, Prepare
 
 Patches = list[tuple[Any, str, Any]]
 
@@ -134,6 +136,43 @@ def draft_mark_left() -> Patches:
 
     careful = Collector._may_go
     return [(publishing, "unlink", once), (Collector, "_may_go", may_go)]
+
+
+def moved_before_marked() -> Patches:
+    """The marks that say whose place it is are made when the directory is there."""
+
+    def take_in(self: Adopting, token: int, target: Claim, place: str) -> Steps[Any]:
+        contents = yield from self._examine(place)
+        unique = self._unique()
+        version = self._layout.version(unique)
+        with suppress(OSError):
+            yield Rename(place, version)
+        if not (yield from self._filled(unique)):
+            return None
+        yield from make(self._root, Symlink(target.path, version + ADOPTED))
+        yield from make(self._root, Symlink(target.path, version + PUBLIC))
+        return Adopted(unique, contents)
+
+    return [(Adopting, "_take_in", take_in)]
+
+
+def moved_to_a_free_name() -> Patches:
+    """Nothing stands where the directory is moved to, so whatever is there can be moved."""
+
+    def make_but_that(root: str, effect: MakeDirectory | Symlink) -> Steps[None]:
+        if isinstance(effect, Symlink):
+            yield from make(root, effect)
+
+    return [(adopting, "make", make_but_that)]
+
+
+def passage_left_open() -> Patches:
+    """What is adopted is where versions lie, and the way there is left."""
+
+    def close(self: Adopting, unique: str, place: str) -> Steps[None]:
+        yield from move(self._root, self._passage(unique), self._layout.version(unique))
+
+    return [(Adopting, "_close_passage", close)]
 
 
 def decided_and_discarded() -> Patches:

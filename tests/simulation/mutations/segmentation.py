@@ -112,7 +112,10 @@ def deleted_at_once() -> Patches:
 
 
 def newest_segment_trusted() -> Patches:
-    """Whoever comes new starts from the newest segment there is."""
+    """Whoever comes new starts from the newest segment there is.
+
+    A crash forgets an election and not its draft; its author moves that in place all the same and
+    goes on there, and somebody new follows it, while all others elect another."""
 
     def newest(layout: Layout, names: list[str], above: int = -1) -> Steps[str | None]:
         return names[-1] if names and number_of(names[-1]) > above else None

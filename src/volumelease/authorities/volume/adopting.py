@@ -1,15 +1,17 @@
 """Adopting: a real directory becomes the first published version of its place, without copying.
 
-1. Marks beside the version-to-be say whose place it is (``.adopted``, ``.public``), and an empty
-   directory is made under its name.
-2. The directory is renamed there. From here on the place is missing.
-3. The link to the version is published through the log, as every publish is.
-4. The mark ``.adopted`` goes.
+1. A *passage* is made, a directory of this adoption alone, with an empty one in it; marks beside it
+   say whose place it is (``.adopted``, ``.public``).
+2. The directory is renamed onto the empty one. From here on the place is missing.
+3. It is renamed to where versions lie, and the passage removed.
+4. The link to the version is published through the log, as every publish is.
+5. The mark ``.adopted`` goes.
 
 Whoever dies between two steps is finished by the next ``adopt``: the mark names the place, and
-what a version holds without any other mark is never cleared away. The empty directory is what
-keeps a late rename of a session that was cut off harmless: by then the place may be a link, and a
-link can't be renamed onto a directory, while a directory replaces an empty one.
+what a version holds without any other mark is never cleared away. The passage keeps a late rename
+of a session that was cut off harmless, by when the place may be a link: a link can't be renamed
+onto a directory, and nothing into a directory that is gone. A call that failed may make it once
+more, so only one counts that was made by a call which succeeded.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from volumelease.effects import (
 from volumelease.errors import AuthorityUnreachable, PathInvalid, PublishFailed
 from volumelease.model import Claim, Draft, Lost
 
-from .drafts import ADOPTED, LINK, PUBLIC, REPLACED
-from .insisting import FORBIDDEN, FULL, MISSING, TRIES, kind_of, make, pause, refusal
+from .drafts import ADOPTED, INSIDE, LINK, MOVING, PUBLIC, REPLACED
+from .insisting import FORBIDDEN, FULL, MISSING, TRIES, kind_of, make, move, pause, refusal
 from .layout import CONTROL
 from .publishing import Publishing
 
@@ -89,7 +91,8 @@ class Adopting:
     # ---- what is there
 
     def _begun(self, target: Claim) -> Steps[str]:
-        """The version that an interrupted adoption of that place filled, or ""."""
+        """The version, or the passage to it, that an interrupted adoption of that place filled,
+        or ""."""
         try:
             names: list[str] = yield ListDirectory(self._layout.folder("versions"))
         except OSError as error:
@@ -110,10 +113,19 @@ class Adopting:
         return found[0] if found else ""
 
     def _filled(self, unique: str) -> Steps[bool]:
+        for path in (self._passage(unique), self._layout.version(unique)):
+            if (yield from self._holds_something(path)):
+                return True
+        return False
+
+    def _passage(self, unique: str) -> str:
+        return f"{self._layout.version(unique)}{MOVING}/{INSIDE}"
+
+    def _holds_something(self, path: str) -> Steps[bool]:
         trouble: OSError | None = None
         for number in range(TRIES):
             try:
-                names: list[str] = yield ListDirectory(self._layout.version(unique))
+                names: list[str] = yield ListDirectory(path)
             except OSError as error:
                 if error.errno in MISSING:
                     return False
@@ -122,7 +134,7 @@ class Adopting:
             else:
                 return bool(names)
         assert trouble is not None
-        raise refusal(self._root, f"look into {self._layout.version(unique)}", trouble)
+        raise refusal(self._root, f"look into {path}", trouble)
 
     def _make_way(self, place: str) -> Steps[bool]:
         """Remove an empty directory that somebody made where the adopted one was."""
@@ -149,24 +161,23 @@ class Adopting:
     def _take_in(self, token: int, target: Claim, place: str) -> Steps[Adopted | Lost | None]:
         """None if the place is not what it was: look again."""
         contents = yield from self._examine(place)
-        unique = self._unique()
+        unique = yield from self._open_passage()
         version = self._layout.version(unique)
         yield from make(self._root, Symlink(target.path, version + ADOPTED))
         yield from make(self._root, Symlink(target.path, version + PUBLIC))
-        yield from make(self._root, MakeDirectory(version))
+        yield from make(self._root, MakeDirectory(self._passage(unique)))
         trouble: OSError | None = None
         for number in range(TRIES):
             loss = self._publishing.loss_of(token)
             if loss:
                 return Lost(loss)
             try:
-                yield Rename(place, version)
+                yield Rename(place, self._passage(unique))
             except OSError as error:
                 trouble = error
             if (yield from self._filled(unique)):
                 return Adopted(unique, contents)
-            assert trouble is not None
-            if trouble.errno in _CHANGED:
+            if trouble is None or trouble.errno in _CHANGED:  # None: a crashed master forgot it
                 return None
             if trouble.errno in FORBIDDEN | FULL:
                 break
@@ -175,6 +186,46 @@ class Adopting:
             yield pause(number)
         assert trouble is not None
         raise refusal(self._root, f"move {place}", trouble)
+
+    def _open_passage(self) -> Steps[str]:
+        trouble: OSError | None = None
+        for number in range(TRIES):
+            unique = self._unique()
+            passage = self._layout.version(unique) + MOVING
+            try:
+                yield MakeDirectory(passage)
+            except OSError as error:
+                trouble = error
+            else:
+                return unique
+            if trouble.errno in FORBIDDEN | FULL | MISSING:
+                break
+            with suppress(OSError):
+                yield RemoveDirectory(passage)
+            yield pause(number)
+        assert trouble is not None
+        raise refusal(self._root, "make room for what is adopted", trouble)
+
+    def _close_passage(self, unique: str, place: str) -> Steps[None]:
+        """Have the directory where versions lie, and no way there any more."""
+        version = self._layout.version(unique)
+        if not (yield from move(self._root, self._passage(unique), version)):
+            raise AuthorityUnreachable(f"{place} is being adopted", root=self._root, seconds=0.0)
+        trouble: OSError | None = None
+        for number in range(TRIES):
+            try:
+                yield RemoveDirectory(version + MOVING)
+            except OSError as error:
+                if error.errno in MISSING:
+                    return
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise self._two_of_them(place, unique, unique + MOVING) from error
+                trouble = error
+                yield pause(number)
+            else:
+                return
+        assert trouble is not None
+        raise refusal(self._root, f"remove {version}{MOVING}", trouble)
 
     def _examine(self, place: str) -> Steps[Contents]:
         try:
@@ -197,6 +248,7 @@ class Adopting:
         return contents
 
     def _publish(self, token: int, target: Claim, taken: Adopted) -> Steps[Adopted | Lost]:
+        yield from self._close_passage(taken.unique, self._layout.public(target.path))
         version = self._layout.version(taken.unique)
         link = self._unique()  # its own: that of a dead session's version would be swept away
         up = "../" * target.path.count("/")

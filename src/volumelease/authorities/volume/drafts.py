@@ -51,6 +51,9 @@ PUBLIC: Final = ".public"
 DRAFT: Final = ".draft"
 REPLACED: Final = ".replaced."
 ADOPTED: Final = ".adopted"
+MOVING: Final = ".moving"
+INSIDE: Final = "d"
+"""The way of a directory that is adopted: what is moved lies at ``<unique>.moving/d``."""
 WAS: Final = ".was"
 """A second name of what is, or was, public: its inode must live as long as somebody may be on the
 way through it. A reader on another host asks the server for the name first and for the inode then;

@@ -8,7 +8,7 @@ from volumelease.effects import ListDirectory, ReadLink, Rename, Steps
 from volumelease.wire.drafts import DraftOwner, decode_owner
 
 from .collecting import DEAD, RESUMABLE_SECONDS, VERSION_RETENTION_SECONDS, Collector, name_of
-from .drafts import ADOPTED, DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN
+from .drafts import ADOPTED, DRAFT, GONE, INSIDE, MOVING, OWNER, PUBLIC, REPLACED, TAKEN
 
 State: TypeAlias = Literal["public", "written", "resumable", "read", "adopted", "orphan", "due"]
 """``public``: its link leads to it. ``written``: by a live session, or decided and not visible
@@ -49,7 +49,7 @@ class Surveyor(Collector):
                 found.append(Item("draft", unique, state, place, path))
         for unique in sorted({name_of(name) for name in versions}):
             path = _data(self._layout.folder("versions"), unique, versions)
-            if path and not (yield from self._empty_adoption(unique, versions)):
+            if path and not (yield from self._empty_adoption(unique, path, versions)):
                 place = yield from self._read(self._layout.version(unique) + PUBLIC)
                 state = yield from self._version_state(unique, versions)
                 found.append(Item("version", unique, state, place, path))
@@ -94,15 +94,15 @@ class Surveyor(Collector):
         place = yield from self._read(self._layout.version(unique) + PUBLIC)
         return bool(place) and (yield from self._public(unique))
 
-    def _empty_adoption(self, unique: str, names: set[str]) -> Steps[bool]:
+    def _empty_adoption(self, unique: str, path: str, names: set[str]) -> Steps[bool]:
         """The guard of an adoption that took nothing in: it is kept, for it costs nothing, and a
         late rename may still be on its way."""
         if unique + ADOPTED not in names:
             return False
         try:
-            inside: list[str] = yield ListDirectory(self._layout.version(unique))
+            inside: list[str] = yield ListDirectory(path)
         except OSError:
-            return False
+            return unique not in names
         return not inside
 
     def _noticed(self, folder: str, mark: str, names: set[str], seconds: float) -> Steps[bool]:
@@ -132,4 +132,6 @@ def _data(folder: str, unique: str, names: set[str]) -> str:
     for name in (unique, unique + GONE, unique + TAKEN, unique + TAKEN + GONE):
         if name in names:
             return f"{folder}/{name}"
+    if {unique + MOVING, unique + ADOPTED} <= names:
+        return f"{folder}/{unique}{MOVING}/{INSIDE}"
     return ""
