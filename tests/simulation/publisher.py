@@ -113,11 +113,11 @@ def reads(worker: Worker) -> Script:
     one, for at most a third of the time for which a replaced version is kept."""
     random = worker.fleet.world.random
     place = random.choice([place for place in PLACES if place.endswith("d")])
+    started = worker.fleet.world.now  # it may stand still as soon as it was answered
     try:
         link: str = yield ReadLink(f"{worker.root}/{place}")
     except OSError:
         return  # nothing there yet; that it does not vanish again, the checker sees by itself
-    started = worker.fleet.world.now
     version = f"{worker.root}/{link.replace('../', '')}"
     found = []
     try:

@@ -224,7 +224,10 @@ class Trouble:
 
     def _forget(self) -> None:
         if self._world.now >= self._quiet_until:
-            self._crash(self._world.random.random(), again=self._world.chance(0.4))
+            random = self._world.random
+            # Often it forgets the last operation or two alone, under everybody's feet.
+            seconds = random.choice((0.01, 0.1, 1.0)) * random.random()
+            self._crash(seconds, again=self._world.chance(0.4))
 
     def _crash(self, seconds: float, *, again: bool) -> None:
         """The master forgets what it did in the last ``seconds``."""

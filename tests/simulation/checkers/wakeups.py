@@ -20,6 +20,10 @@ SLOW_CALLS: Final = frozenset(
 BOUND_SECONDS: Final = 1.0
 """Several polls. Applies where calls are answered at once; a stop of the process is added."""
 
+DELAYS_TURNS: Final = frozenset({"interrupt", "stop", "suspend", "freeze"})
+"""Who is interrupted at its turn takes it along; and a call that a pause made slow is read back
+after a second, in its turn."""
+
 
 class WakeUps(Checker):
     name = "wake-up"
@@ -46,8 +50,8 @@ class WakeUps(Checker):
     def _expect(self, wish: Wish) -> None:
         world, process = self.fleet.world, wish.worker.process
         bound = BOUND_SECONDS
-        if self.fleet.setup.strength("interrupt") > 0:
-            bound += TURN_SECONDS  # who is interrupted at its turn takes it along
+        if DELAYS_TURNS & set(self.fleet.setup.troubles):
+            bound += TURN_SECONDS
 
         def judge() -> None:
             if wish not in self._wishes or process.killed or not wish.session.alive():
