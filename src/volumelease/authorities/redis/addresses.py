@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from volumelease.errors import SettingsInvalid
 from volumelease.settings import Settings
@@ -181,15 +181,18 @@ def _of_place(scheme: str, where: str) -> dict[str, Any]:
 
 
 def _place(scheme: str, text: str, port: int) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"//{text}")
-        found = parts.hostname or "", port if parts.port is None else parts.port
-    except ValueError:
-        # Not what stands there: a password without its @ looks like a port.
-        _refuse(scheme, "host and port can't be read; the port must be a number below 65536")
-    if not found[0] or not found[1]:
-        _refuse(scheme, "it names no host" if not found[0] else "the port must not be 0")
-    return found
+    if text.startswith("["):
+        host, _, after = text[1:].partition("]")
+        number = after.removeprefix(":")
+    else:
+        host, _, number = text.partition(":")
+    # What stands there is not shown: a password without its @ looks like a port. Nor is it left
+    # to a function whose error would tell it.
+    if number and not (number.isascii() and number.isdecimal() and 0 < int(number) < 65_536):
+        _refuse(scheme, "host and port can't be read; the port must be a number from 1 to 65535")
+    if not host or set(host) & set(" \\\t\n"):
+        _refuse(scheme, "it names no host")
+    return host, int(number) if number else port
 
 
 def _database(scheme: str, text: str) -> int:
