@@ -61,10 +61,13 @@ def missing_redis(flavour: str = "redis") -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that a node of a cluster can have too: it takes a second one, higher by 10,000."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port <= 55_535:
+                return port
 
 
 class RedisServer:

@@ -103,7 +103,11 @@ _TROUBLES: Final = (
     ),
     _Trouble(
         "NOSCRIPTING",
-        ("unknown command 'eval", "unknown command `eval", "unknown command 'script"),
+        tuple(
+            f"unknown command {quote}{name}"
+            for quote in "'`"
+            for name in ("eval", "script", "fcall")
+        ),
         "runs no Lua scripts, which every lease is",
         "Permit EVAL and EVALSHA there (rename-command, or the plan of the provider)",
     ),
@@ -250,10 +254,15 @@ def _not_there(error: BaseException, text: str, address: RedisAddress) -> LeaseE
     if isinstance(error, RedisTimeout) or isinstance(cause, TimeoutError):
         words = "did not answer in time"
         advice = "Look whether it runs, and whether a firewall stands between"
+        if address.tls:  # the first words of TLS are the beginning of a command to a plain one
+            advice = "Look whether it runs, and whether it speaks TLS there; redis:// is without"
     elif isinstance(cause, socket.gaierror):
         words, advice = "has a host that nobody knows", f"Correct the host in {URL_SETTING}"
     elif isinstance(cause, ssl.SSLError):
         words = f"did not come to terms over TLS: {text}"
+    elif "closed by server" in text.lower() or isinstance(cause, ConnectionResetError):
+        words = "closed the connection"
+        advice = "Look whether it restarts; a server with TLS needs rediss://"
     elif isinstance(cause, ConnectionRefusedError):
         words = "refuses connections: nobody listens there"
     elif isinstance(cause, FileNotFoundError):
