@@ -115,7 +115,8 @@ def _checked(key: str, value: Any, shown: str) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        secret = "://" in str(value)  # an address may hold a password, wherever it was pasted
+        # An address may hold a password, wherever it was pasted, and however it was spelled.
+        secret = key == "redis_url" or "://" in str(value)
         raise SettingsInvalid(
             f"{shown}={'(hidden)' if secret else repr(value)}: {error}",
             advice="Correct it, or leave it away for the default",

@@ -76,7 +76,7 @@ class RedisFleet:
         """What the master is told from now on no replica hears: they lag."""
         client = self.master.client()
         client.acl_setuser(REPLICATOR, enabled=False)
-        client.client_kill_filter(_type="replica")
+        client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
     def fail_over(self) -> RedisServer:
         """kill -9 to the master; the new one, once the sentinels name it and it takes writes."""

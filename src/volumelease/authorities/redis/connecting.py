@@ -144,7 +144,7 @@ def unfit(said: Mapping[str, Any], address: RedisAddress) -> AuthorityUnsuitable
         advice = f"Write redis+sentinel://{places}/SERVICE"
         return unsuitable(address, "SENTINEL", "is a sentinel, not a Redis", advice)
     if len(numbers) == 2 and numbers < OLDEST and said.get("server", "redis") == "redis":
-        return trouble_of("VERSION", address, version)
+        return trouble_of("VERSION", address, version=version)
     if said.get("mode") == "cluster":
         return trouble_of("CLUSTER", address)
     if said.get("role") in ("replica", "slave"):

@@ -209,10 +209,12 @@ async def asked_in_loop(address: RedisAddress, ask: Callable[[], Awaitable[T]]) 
     raise problem
 
 
-def trouble_of(code: str, address: RedisAddress, version: str = "") -> AuthorityUnsuitable:
+def trouble_of(
+    code: str, address: RedisAddress, *, text: str = "", version: str = ""
+) -> AuthorityUnsuitable:
     """What was found out without an error of Redis, in the same words."""
     (trouble,) = [one for one in _TROUBLES if one.code == code]
-    return unsuitable(address, code, _words(trouble, "", address, version), trouble.advice)
+    return unsuitable(address, code, _words(trouble, text, address, version), trouble.advice)
 
 
 def _words(trouble: _Trouble, text: str, address: RedisAddress, version: str) -> str:
@@ -259,7 +261,7 @@ def _not_there(error: BaseException, text: str, address: RedisAddress) -> LeaseE
     elif isinstance(cause, socket.gaierror):
         words, advice = "has a host that nobody knows", f"Correct the host in {URL_SETTING}"
     elif isinstance(cause, ssl.SSLError):
-        words = f"did not come to terms over TLS: {text}"
+        return trouble_of("TLS", address, text=str(cause))
     elif "closed by server" in text.lower() or isinstance(cause, ConnectionResetError):
         words = "closed the connection"
         advice = "Look whether it restarts; a server with TLS needs rediss://"
