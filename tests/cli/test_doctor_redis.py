@@ -273,7 +273,7 @@ def test_a_fleet_is_told_what_narrows_a_split() -> None:
 
 
 def test_what_may_not_be_seen_is_a_warning() -> None:
-    users = [f"bob on >{SECRET} ~volumelease:* &volumelease:* +@all -@dangerous"]
+    users = [f"bob on >{SECRET} ~{{volumelease:* &volumelease:* +@all -@dangerous"]
     with server_of(users=users, aof=True) as server:
         checks = checks_of(f"redis://bob:{SECRET}@127.0.0.1:{server.port}")
         unseen = {name for name, check in checks.items() if check["outcome"] == "warn"}

@@ -140,10 +140,10 @@ def _reach(server: Server) -> Check:
 def _scripts(server: Server) -> Check:
     """Permission for keys, commands and scripts, as whatever leases do there needs it."""
     name = os.urandom(4).hex()
-    seen = server.ask("EVAL", _SCRIPT, 1, f"volumelease:{{doctor-{name}}}:scratch", name)
+    seen = server.ask("EVAL", _SCRIPT, 1, f"{{volumelease:doctor-{name}}}:scratch", name)
     if _text(seen) != name:
         return Check("", "fail", "what a script wrote is not what it read", "Replace the server")
-    return Check("", "ok", f"run, and may use volumelease:* as {server.address.user}")
+    return Check("", "ok", f"run, and may use keys and scripts as {server.address.user}")
 
 
 def _channel(server: Server) -> Check:

@@ -18,7 +18,7 @@ from .addresses import FILE_SETTING, URL_SETTING, RedisAddress
 T = TypeVar("T")
 
 LONGEST_TEXT: Final = 300
-PERMISSIONS: Final = "~volumelease:* &volumelease:* +@all -@dangerous +info"
+PERMISSIONS: Final = "~{volumelease:* &volumelease:* +@all -@dangerous +info"
 """What the user of the address needs, as ``ACL SETUSER`` takes it."""
 
 
@@ -70,6 +70,7 @@ _TROUBLES: Final = (
         ("readonly", "read only replica", "previous master is now a slave"),
         "is a read-only replica",
         f"Name its master in {URL_SETTING}, or the sentinels: redis+sentinel://host,host/service",
+        passing=True,  # a failover: the greeting finds those that are meant to be one
     ),
     _Trouble(
         "OOM",
@@ -88,6 +89,7 @@ _TROUBLES: Final = (
         ("noreplicas", "not enough good replicas"),
         "has fewer replicas at hand than min-replicas-to-write asks for, and takes no writes",
         "Bring a replica back, or lower min-replicas-to-write",
+        passing=True,
     ),
     _Trouble(
         "CLUSTER",
