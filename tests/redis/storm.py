@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from tests.cli.shell import run
 from tests.volume.fleet import fleet
 from volumelease.core.conflicts import overlaps as paths_overlap
+from volumelease.leases.volumes import Surroundings, Volumes
+from volumelease.paths.locate import locate
 
 from .contenders import now
 from .ground import Ground, SentinelGround
 
 WORKERS: Final = 8
+Authority = Literal["volume", "redis"]
 Fault = Callable[[Any], frozenset[int] | None]
 
 
@@ -173,11 +175,12 @@ def _report(ttl: float, said: list[dict[str, Any]], hits: list[Hit]) -> Report:
     )
 
 
-def make_volume(folder: Path, ttl: float, authority: str, url: str) -> None:
-    """``volumelease init``. Errors: ``AssertionError`` with what it said."""
-    (folder / "volume").mkdir()
-    done: subprocess.CompletedProcess[str] = run(
-        *("init", folder / "volume", "--ttl", f"{ttl:g}", "--authority", authority),
-        env={"VOLUMELEASE_REDIS_URL": url},
-    )
-    assert done.returncode == 0, done.stderr
+def make_volume(folder: Path, ttl: float, authority: Authority, url: str) -> None:
+    """What ``volumelease init --authority --ttl`` does."""
+    root = str(folder / "volume")
+    os.mkdir(root)
+    process = Surroundings.of_this_process()
+    settings = process.settings._replace(authority=authority, redis_url=url)
+    volumes = Volumes(process._replace(settings=settings))
+    found = volumes.found(locate(root, explicit=root), ready=True, ttl=ttl)
+    assert found.authority == authority

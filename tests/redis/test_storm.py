@@ -6,23 +6,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.bed.redis import eventually, missing_redis
-from volumelease.cli.init import command as init
 
 from .contenders import Overlap, Witness
 from .ground import FAULTS, Ground, SentinelGround
 from .storm import WORKERS, Fault, Grant, Hit, Loss, Report, blow, make_volume
 
 TTL: Final = 4.0
-AUTHORITIES: Final = next(one for one in init.params if one.name == "authority").type.choices  # type: ignore[attr-defined] # its type is a click.Choice
 
 needs_the_authority = pytest.mark.skipif(
-    "redis" not in AUTHORITIES, reason="this checkout has no authority redis yet"
+    find_spec("volumelease.authorities.redis.session") is None,
+    reason="this checkout has no authority redis yet",
 )
 
 
