@@ -27,7 +27,7 @@ from volumelease.authorities.redis.connecting import (
     greet_in_loop,
 )
 from volumelease.authorities.redis.troubles import asked, asked_in_loop
-from volumelease.errors import AuthorityUnreachable, SettingsInvalid
+from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, SettingsInvalid
 
 Ask = Callable[..., Any]
 """``ask(address, *commands)``: the reply to the last one, over one client."""
@@ -217,6 +217,13 @@ def test_a_hole_costs_no_more_than_the_timeouts(redis_server: RedisServer, loop:
         )
     assert time.monotonic() - began < 1.0
     redis_server.resume()
+
+
+def test_without_redis_py_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(AuthorityUnsuitable, match=r"pip install 'volumelease\[redis\]'") as caught:
+        connect(address_of("redis://h"))
+    assert caught.value.__context__ is None
 
 
 def test_importing_the_package_and_the_address_loads_no_redis() -> None:

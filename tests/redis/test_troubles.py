@@ -218,7 +218,7 @@ def test_a_version_that_is_told_is_named() -> None:
     problem = unfit(greeting(hello), address_of("redis://h"))
     assert problem is not None
     assert "is Redis 6.0.16" in problem.what
-    for other in (b"6.2.0", b"7.4.0", b"8.0", b"unstable", b""):
+    for other in (b"6.2.0", b"7.4.0", b"8.0", b"255.255.255", b"unstable", b""):
         hello[3] = other
         assert unfit(greeting(hello), address_of("redis://h")) is None
 
@@ -299,7 +299,18 @@ def test_what_only_a_liar_says(words: str, code: str, kind: type, ask: Ask) -> N
 # ---- the way to it
 
 
-@pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-x\r\n",
+        b"+OK\r\n",
+        b":7\r\n",
+        b"$-1\r\n",
+        b"*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+        b"*3\r\n*0\r\n*0\r\n*0\r\n",
+    ],
+)
 def test_something_else_than_a_redis(words: bytes, ask: Ask) -> None:
     with Liar(words) as liar:
         error = trouble(ask, f"redis://127.0.0.1:{liar.port}")

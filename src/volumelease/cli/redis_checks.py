@@ -188,8 +188,8 @@ def _latency(server: Server) -> Check:
 
 
 def _role(server: Server) -> Check:
-    if not server.facts:
-        return _unseen("INFO")
+    if "role" not in server.facts:
+        return _unseen("INFO replication")
     role, host = server.facts.get("role"), server.facts.get("master_host")
     if role != "master":
         detail = f"it is a replica of {host}"
@@ -229,8 +229,8 @@ def _eviction(server: Server) -> Check:
 
 
 def _memory(server: Server) -> Check:
-    if not server.facts:
-        return _unseen("INFO")
+    if "used_memory" not in server.facts:
+        return _unseen("INFO memory")
     used, limit = int(server.facts["used_memory"]), int(server.facts.get("maxmemory", 0))
     detail = f"{_mib(used)} used"
     if not limit:
@@ -249,8 +249,8 @@ def _mib(size: int) -> str:
 
 def _persistence(server: Server) -> Check:
     """What a restart costs. Whoever holds a lease keeps it either way: it claims it again."""
-    if not server.facts:
-        return _unseen("INFO")
+    if "aof_enabled" not in server.facts:
+        return _unseen("INFO persistence")
     facts = server.facts
     cost = f"a restart costs waiters one ttl ({server.ttl:g} s), and no holder its lease"
     failed = [
@@ -271,8 +271,8 @@ def _persistence(server: Server) -> Check:
 
 def _replicas(server: Server) -> Check:
     """A master that was deposed and doesn't know grants leases that its successor grants too."""
-    if not server.facts:
-        return _unseen("INFO")
+    if "connected_slaves" not in server.facts:
+        return _unseen("INFO replication")
     replicas = int(server.facts.get("connected_slaves", 0))
     least = server.setting("min-replicas-to-write")
     if replicas == 0 and server.address.kind != "sentinel":

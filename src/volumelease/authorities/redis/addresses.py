@@ -128,6 +128,8 @@ def address_of(url: str, password_file: str | None = None) -> RedisAddress:
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES or "://" not in url:
         _refuse("", f"it must begin with {', '.join(f'{one}://' for one in _SCHEMES)}")
+    if any("\ud800" <= character <= "\udfff" for character in url):
+        _refuse(scheme, "it has bytes that are no UTF-8", _ESCAPE)
     # The last @ ends the credentials, whatever characters somebody forgot to escape in them.
     who, _, where = rest.rpartition("@")
     if set(who) & set("/?#@") or "#" in where:
@@ -156,7 +158,10 @@ def _of_place(scheme: str, where: str) -> dict[str, Any]:
     if scheme == "unix":
         if not where.startswith("/"):
             _refuse(scheme, "the path of the socket must be absolute")
-        return {"kind": "unix", "path": unquote(where)}
+        path = unquote(where)
+        if "\0" in path:
+            _refuse(scheme, "the path of the socket has a NUL")
+        return {"kind": "unix", "path": path}
     hosts, _, path = where.partition("/")
     tls = scheme.startswith("rediss")
     if not scheme.endswith("sentinel"):
@@ -182,17 +187,23 @@ def _of_place(scheme: str, where: str) -> dict[str, Any]:
 
 def _place(scheme: str, text: str, port: int) -> tuple[str, int]:
     if text.startswith("["):
-        host, _, after = text[1:].partition("]")
-        number = after.removeprefix(":")
+        host, closed, after = text[1:].partition("]")
+        number = after.removeprefix(":") if closed and after[:1] in ("", ":") else after or "["
     else:
         host, _, number = text.partition(":")
     # What stands there is not shown: a password without its @ looks like a port. Nor is it left
     # to a function whose error would tell it.
     if number and not (number.isascii() and number.isdecimal() and 0 < int(number) < 65_536):
         _refuse(scheme, "host and port can't be read; the port must be a number from 1 to 65535")
-    if not host or set(host) & set(" \\\t\n"):
+    if not host:
         _refuse(scheme, "it names no host")
+    if not (host.isascii() and host.isprintable() and _fits_dns(host)) or " " in host:
+        _refuse(scheme, "it names a host that can't be one", "Write its name in ASCII (xn--...)")
     return host, int(number) if number else port
+
+
+def _fits_dns(host: str) -> bool:
+    return ":" in host or all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
 
 
 def _database(scheme: str, text: str) -> int:
@@ -219,6 +230,8 @@ def _of_parameters(scheme: str, query: str) -> dict[str, Any]:
             found[name] = Password(value)
         else:
             found[name] = value
+    if "ssl_keyfile" in dict(tls) and "ssl_certfile" not in dict(tls):
+        _refuse(scheme, "ssl_keyfile needs ssl_certfile", "Name the certificate of that key")
     return found | {"tls_options": tuple(tls)}
 
 

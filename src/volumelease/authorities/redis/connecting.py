@@ -8,7 +8,7 @@ is replaced. Replies are those of RESP2, as bytes. hiredis reads them where it i
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.errors import AuthorityUnsuitable, LeaseError
@@ -137,7 +137,9 @@ async def greet_in_loop(client: Any, address: RedisAddress) -> Mapping[str, Any]
 def unfit(said: Mapping[str, Any], address: RedisAddress) -> AuthorityUnsuitable | None:
     """Why a server that greets so can't carry leases. Limit: a version that is no number is not
     judged, nor one of a server that calls itself something else than Redis."""
-    version = str(said.get("version", ""))
+    if "version" not in said or "mode" not in said:
+        return trouble_of("PROTOCOL", address)
+    version = str(said["version"])
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if said.get("mode") == "sentinel":
         places = ",".join(f"{host}:{port}" for host, port in address.places)
@@ -153,7 +155,10 @@ def unfit(said: Mapping[str, Any], address: RedisAddress) -> AuthorityUnsuitable
 
 
 def greeting(hello: Any) -> Mapping[str, Any]:
-    """A reply to ``HELLO``, with texts for bytes, whichever protocol it came by."""
+    """A reply to ``HELLO``, with texts for bytes, whichever protocol it came by; nothing of one
+    that is none."""
+    if not isinstance(hello, dict | list):
+        return {}
     pairs = hello.items() if isinstance(hello, dict) else zip(hello[::2], hello[1::2], strict=False)
     return {_text(name): _text(value) for name, value in pairs}
 
@@ -230,9 +235,15 @@ def _retry(kind: Callable[..., Any], attempts: int) -> Any:
 
 
 def _need_redis() -> None:
-    if find_spec("redis") is None:
+    why = ""
+    try:
+        import_module("redis")
+        import_module("redis.asyncio")
+    except ImportError as error:
+        why = str(error)
+    if why:
         raise AuthorityUnsuitable(
-            "the Python package redis is not installed, and an address of a Redis is configured",
+            f"an address of a Redis is configured, and redis-py can't be imported: {why}",
             advice=f"pip install 'volumelease[redis]', or unset {URL_SETTING}",
             redis=None,
             code="NOMODULE",

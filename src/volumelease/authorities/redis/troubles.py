@@ -121,7 +121,7 @@ _TROUBLES: Final = (
     ),
     _Trouble(
         "PROTOCOL",
-        ("protocol error", "protocol:"),
+        ("protocol error", "protocol:", "bad response from ping"),
         "does not speak the protocol of Redis",
         f"Correct host and port in {URL_SETTING}; a server with TLS needs rediss://",
     ),
