@@ -172,7 +172,7 @@ class RedisServer:
                 stderr=log,
                 start_new_session=True,
             )
-        _undertaker.watch(self._process.pid)
+        _undertaker.watch(self._process.pid, self.folder)
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             try:
@@ -277,7 +277,7 @@ class _Undertaker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def watch(self, pid: int) -> None:
+    def watch(self, pid: int, folder: Path) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(undertaker.__file__))],
@@ -287,7 +287,8 @@ class _Undertaker:
             )
             atexit.register(self._dismiss)
         assert self._process.stdin is not None
-        self._process.stdin.write(f"process {pid} {undertaker.start_of(pid)}\n".encode())
+        lines = f"directory {folder}\nprocess {pid} {undertaker.start_of(pid)}\n"
+        self._process.stdin.write(lines.encode())
         self._process.stdin.flush()
 
     def _dismiss(self) -> None:

@@ -93,7 +93,7 @@ def test_a_paused_server_is_ended_too() -> None:
 def test_servers_end_with_the_process_that_started_them() -> None:
     program = (
         "import sys\nfrom tests.bed.redis import RedisServer\n"
-        "server = RedisServer()\nserver.start()\nprint(server.pid, flush=True)\n"
+        "server = RedisServer()\nserver.start()\nprint(server.pid, server.folder, flush=True)\n"
         "sys.stdin.readline()"
     )
     with subprocess.Popen(
@@ -104,10 +104,11 @@ def test_servers_end_with_the_process_that_started_them() -> None:
         cwd=Path(__file__).parents[2],
     ) as process:
         assert process.stdout is not None
-        pid = int(process.stdout.readline())
+        said, folder = process.stdout.readline().split()
+        pid = int(said)
         assert start_of(pid)
         os.kill(process.pid, signal.SIGKILL)
-    eventually(lambda: not start_of(pid), 10)
+    eventually(lambda: not start_of(pid) and not Path(folder).exists(), 10)
 
 
 def test_a_server_that_can_not_start_says_why() -> None:
