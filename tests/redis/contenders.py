@@ -21,7 +21,10 @@ from tests.volume.jobs import CHAIN, say, with_redis
 from volumelease.errors import LeaseError, LeaseLost
 from volumelease.leases.asking import volume_lease
 
-LONG_HOLD_SHARE: Final = 0.1
+HOLDS: Final = ((0.04, 1.5), (0.14, 0.5), (1.0, 0.005))
+"""What share of the holds (all up to here) lasts for about how many ttl: long enough to be there
+when a fault begins and when it is over."""
+
 LOOK_SECONDS: Final = 0.005
 
 
@@ -135,8 +138,11 @@ def with_a_lock_that_forgets(mount: str, url: str) -> tuple[Take, Callable[[], N
 TAKERS: Final = {"leases": with_leases, "naive": with_a_lock_that_forgets}
 
 
-def contend(mount: str, witness: str, number: int, url: str, long_hold: float, taker: str) -> None:
-    """Until a line of standard input says that it is enough."""
+def contend(
+    mount: str, witness: str, calm: str, number: int, url: str, ttl: float, taker: str
+) -> None:
+    """Until a line of standard input says that it is enough; once there is a file ``calm``, with
+    short holds only."""
     chance = random.Random(number)
     inside = Witness(witness, number)
     take, close = TAKERS[taker](mount, url)
@@ -149,14 +155,15 @@ def contend(mount: str, witness: str, number: int, url: str, long_hold: float, t
     while not enough.is_set():
         exclusive = taker == "naive" or chance.random() < 0.7
         path = chance.choice(CHAIN)
-        hold = long_hold if chance.random() < LONG_HOLD_SHARE else chance.uniform(0, 0.02)
+        drawn = chance.random()
+        hold = ttl * next(long for share, long in HOLDS if drawn < share)
         asked, why = now(), ""
         try:
             with take(path, exclusive) as right:
                 entered = now()
                 inside.enter(exclusive)
                 try:
-                    why = stay(right, hold)
+                    why = stay(right, hold, calm)
                 finally:
                     inside.leave(exclusive)
                 grants.append((asked, entered, now(), path, exclusive, str(right.token)))
@@ -180,10 +187,10 @@ def wait_for_a_line(heard: threading.Event) -> None:
     heard.set()
 
 
-def stay(right: Right, seconds: float) -> str:
+def stay(right: Right, seconds: float, calm: str) -> str:
     """Inside, until the time is over or the right is; why it is."""
     until = time.monotonic() + seconds
-    while not (why := right.lost()) and time.monotonic() < until:
+    while not (why := right.lost()) and time.monotonic() < until and not os.path.exists(calm):
         time.sleep(LOOK_SECONDS)
     return why
 

@@ -139,7 +139,8 @@ def blow(
                 witness=folder / "witness",
                 number=number,
                 url=url,
-                long_hold=ground.ttl / 2,
+                calm=folder / "calm",
+                ttl=ground.ttl,
                 taker=taker,
             )
             for number, url in enumerate(ground.urls)
@@ -151,6 +152,7 @@ def blow(
             begun = now()
             cut = fault(ground) or frozenset()
             hits.append(Hit(fault.__name__, begun, now(), cut))
+        (folder / "calm").touch()
         time.sleep(3 * ground.ttl)
         for worker in contenders:
             worker.tell_to_go_on()
