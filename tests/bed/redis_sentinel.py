@@ -10,9 +10,10 @@ from .redis import RedisServer, eventually
 
 SERVICE: Final = "fleet"
 QUORUM: Final = 1
-DOWN_MILLISECONDS: Final = (300, 1200, 1200)
+DOWN_MILLISECONDS: Final = (700, 2500, 2500)
 """The first sees that a master is down before the others do, and asks for their votes: three that
-see it at once vote for themselves, again and again."""
+see it at once vote for themselves, again and again. A replica that heard nothing of its master
+for ten times as long before it went down is not chosen."""
 
 FAILOVER_SECONDS: Final = 20.0
 REPLICATOR: Final = "replicator"

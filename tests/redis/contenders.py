@@ -157,7 +157,7 @@ def contend(
         path = chance.choice(CHAIN)
         drawn = chance.random()
         hold = ttl * next(long for share, long in HOLDS if drawn < share)
-        asked, why = now(), ""
+        asked, entered, why = now(), 0.0, ""
         try:
             with take(path, exclusive) as right:
                 entered = now()
@@ -169,13 +169,15 @@ def contend(
                 grants.append((asked, entered, now(), path, exclusive, str(right.token)))
         except Overlap as error:
             overlaps.append(f"at {now():.3f}: {error}")
-        except LeaseLost as error:
-            why = str(error.facts["reason"])
         except LeaseError as error:
+            if isinstance(error, LeaseLost) and entered:
+                why = why or str(error.facts["reason"])
+                continue
             errors[f"{type(error).__name__}: {error.what}"] += 1
             time.sleep(0.05)
-        if why:
-            losses.append((now(), why))
+        finally:
+            if why:
+                losses.append((now(), why))
         if len(grants) == 1:
             say(first=True)
     say(grants=grants, overlaps=overlaps, losses=losses, errors=errors)

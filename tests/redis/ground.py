@@ -122,6 +122,8 @@ class SentinelGround:
 
     def __init__(self, workers: int, ttl: float) -> None:
         self.ttl = ttl
+        self.longest_outage = 0.0
+        """Seconds in which there was no master."""
         self.fleet = RedisFleet(aof=True)
         self.urls = [self.fleet.url] * workers
 
@@ -142,7 +144,9 @@ class SentinelGround:
         old.wait_for_replicas(1)
         self.fleet.stop_replication()
         time.sleep(LAG_SECONDS)
+        began = time.monotonic()
         self.fleet.fail_over()
+        self.longest_outage = max(self.longest_outage, time.monotonic() - began)
         self.fleet.bring_back(old)
 
 

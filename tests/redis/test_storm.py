@@ -139,7 +139,11 @@ def test_the_authority_withstands_two_minutes_of_everything(ground: Ground, tmp_
 def test_the_authority_withstands_sentinels_that_fail_over_to_a_lagging_replica(
     tmp_path: Path,
 ) -> None:
-    with SentinelGround(WORKERS, ttl=6.0) as ground:
-        make_volume(tmp_path, 6.0, "redis", ground.urls[0])
+    """With the usual ttl: a failover takes some seconds on a busy machine, and a holder can wait
+    for seven."""
+    with SentinelGround(WORKERS, ttl=15.0) as ground:
+        make_volume(tmp_path, ground.ttl, "redis", ground.urls[0])
         fault = SentinelGround.fail_over_to_a_lagging_replica
-        assert_withstood(blow(ground, tmp_path, [fault], every=8.0, rounds=3))
+        report = blow(ground, tmp_path, [fault], every=8.0, rounds=2)
+        assert ground.longest_outage < 7.0, "this machine is too busy for a verdict"
+        assert_withstood(report)
