@@ -15,7 +15,7 @@ import pytest
 
 from tests.bed.redis import FLAVOURS, RedisServer, eventually, free_port, missing_redis
 from tests.bed.redis_proxy import RedisProxy
-from tests.bed.redis_sentinel import SERVICE, RedisFleet
+from tests.bed.redis_sentinel import SERVICE, RedisFleet, Sentinel
 from tests.bed.redis_tls import Certificates, make_certificates, missing_openssl
 from volumelease.authorities.redis.addresses import RedisAddress, address_of
 from volumelease.authorities.redis.connecting import (
@@ -173,6 +173,23 @@ def test_sentinels_that_do_not_answer_are_passed_over(ask: Ask) -> None:
         living = ",".join(f"127.0.0.1:{one.port}" for one in fleet.sentinels)
         url = f"redis+sentinel://{dead},{living}/{SERVICE}"
         assert ask(address_of(url), ("PING",))
+
+
+def test_tls_leads_to_sentinels_and_to_the_master(certificates: Certificates, ask: Ask) -> None:
+    with RedisServer("word", tls=certificates) as master:
+        sentinel = Sentinel(master.tls_port, 700, "word")
+        port = free_port()
+        lines = [f"tls-port {port}", "tls-replication yes", "tls-auth-clients no"]
+        lines += [f"tls-ca-cert-file {certificates.ca}", f"tls-cert-file {certificates.cert}"]
+        lines += [f"tls-key-file {certificates.key}", ""]
+        sentinel.configuration += "\n".join(lines)
+        with sentinel:
+            eventually(lambda: sentinel.client().sentinel_master(SERVICE)["is_master"], 5)
+            url = f"rediss+sentinel://:word@127.0.0.1:{port}/{SERVICE}/2?ssl_ca_certs="
+            address = address_of(f"{url}{certificates.ca}")
+            assert b" db=2 " in bytes(ask(address, ("CLIENT", "INFO")))
+            with pytest.raises(AuthorityUnreachable):
+                ask(address_of(f"{url}{certificates.stranger}"))
 
 
 def test_nothing_is_tried_twice(redis_server: RedisServer, ask: Ask) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.bed.redis import FLAVOURS, RedisServer, free_port, missing_redis
 from tests.bed.redis_proxy import RedisProxy
-from tests.bed.redis_sentinel import RedisFleet
+from tests.bed.redis_sentinel import SERVICE, RedisFleet, Sentinel
 from tests.bed.redis_tls import Certificates, make_certificates, missing_openssl
 from volumelease.authorities.redis.addresses import address_of
 from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, LeaseError
@@ -247,6 +247,19 @@ def test_a_sentinel_in_the_place_of_a_redis(ask: Ask) -> None:
         wrong = fleet.url.replace("/fleet/", "/float/")
         error = trouble(ask, wrong)
         assert (type(error), error.facts["code"]) == (AuthorityUnreachable, "NOMASTER")
+
+
+def test_sentinels_with_a_password_of_their_own(ask: Ask) -> None:
+    with server_of(password="word") as master:
+        sentinel = Sentinel(master.port, 700, "word")
+        sentinel.configuration += f"requirepass {SECRET}-right\n"
+        with sentinel:
+            url = f"redis+sentinel://:word@127.0.0.1:{sentinel.port}/{SERVICE}"
+            for given in ("", f"?sentinel_password={SECRET}"):
+                error = trouble(ask, url + given)
+                assert (type(error), error.facts["code"]) == (AuthorityUnsuitable, "SENTINELAUTH")
+                assert "sentinel_password" in error.advice
+            assert ask(address_of(f"{url}?sentinel_password={SECRET}-right"), ("PING",))
 
 
 def test_sentinels_that_are_not_there(ask: Ask) -> None:

@@ -36,6 +36,12 @@ class _Trouble:
 
 _TROUBLES: Final = (
     _Trouble(
+        "SENTINELAUTH",
+        ("no master found: authenticationerror",),
+        "has sentinels that ask for another password",
+        f"Give it in {URL_SETTING}: ?sentinel_password=, and sentinel_username= if they have users",
+    ),
+    _Trouble(
         "NOAUTH",
         ("authentication required", "noauth"),
         "asks for a password",
@@ -297,6 +303,8 @@ def _text_of(error: BaseException, address: RedisAddress) -> str:
                 text = text.replace(secret, "(hidden)")
     # redis-py takes the code off the text and keeps it in the class.
     code = _CODES.get(name, "")
+    if name == "MasterNotFoundError" and "AuthenticationError" in text:
+        return f"{code} AuthenticationError"
     return f"{code} {text}"[:LONGEST_TEXT].strip() if code else text[:LONGEST_TEXT]
 
 
