@@ -95,8 +95,8 @@ class Ground:
         self._follow()
 
     def cut_some(self) -> frozenset[int]:
-        """Another third of the workers each time; their numbers."""
-        many = max(1, self._workers // 3)
+        """One half of the workers, then the other; their numbers."""
+        many = max(1, self._workers // 2)
         first, self._next_cut = self._next_cut, self._next_cut + many
         cut = frozenset((first + number) % self._workers for number in range(many))
         for number in cut:

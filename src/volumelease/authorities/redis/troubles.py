@@ -303,8 +303,10 @@ def _text_of(error: BaseException, address: RedisAddress) -> str:
                 text = text.replace(secret, "(hidden)")
     # redis-py takes the code off the text and keeps it in the class.
     code = _CODES.get(name, "")
-    if name == "MasterNotFoundError" and "AuthenticationError" in text:
-        return f"{code} AuthenticationError"
+    if name == "MasterNotFoundError":
+        if "AuthenticationError" in text:
+            return f"{code} AuthenticationError"
+        text = text.rpartition(" - ")[2]  # what the last sentinel said, not how redis-py names it
     return f"{code} {text}"[:LONGEST_TEXT].strip() if code else text[:LONGEST_TEXT]
 
 
