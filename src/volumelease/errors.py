@@ -124,10 +124,22 @@ class AuthorityUnreachable(LeaseError, ConnectionError):
     """The volume (or Redis) did not answer in time; the outcome of the call is unknown.
 
     Limit: a request that was under way may still land; the session gives it back when it sees
-    it. Facts: ``root``, ``seconds``.
+    it. Facts: ``root``, ``seconds``; of a Redis ``redis`` (its address, without a password) and
+    ``code``.
     """
 
     advice = "Check the mount: volumelease doctor"
+
+
+class AuthorityUnsuitable(LeaseError, OSError):
+    """Redis answered, and can't carry leases as it is: the password, a permission, its role, its
+    version, its memory. Trying again is of no use until somebody changes that.
+
+    Facts: ``redis`` (its address, without a password), ``code``: Redis's word for it (``NOPERM``,
+    ``READONLY``, ``OOM`` ...).
+    """
+
+    advice = "See what it lacks: volumelease doctor --redis"
 
 
 class SettingsMismatch(LeaseError, ValueError):

@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     ttl: float | None = None
     """Seconds; None: whatever the volume was made with."""
     redis_url: str | None = None
+    redis_password_file: str | None = None
     socket: str = "/run/volumelease/daemon.sock"
     guard: Literal["enforce", "warn", "off"] = "enforce"
     http: str = "127.0.0.1:9109"
@@ -114,7 +115,8 @@ def _checked(key: str, value: Any, shown: str) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        secret = "://" in str(value)  # an address may hold a password, wherever it was pasted
+        # An address may hold a password, wherever it was pasted, and however it was spelled.
+        secret = key == "redis_url" or "://" in str(value)
         raise SettingsInvalid(
             f"{shown}={'(hidden)' if secret else repr(value)}: {error}",
             advice="Correct it, or leave it away for the default",
@@ -166,7 +168,7 @@ def _address(value: Any) -> str:
 
 
 def _redis_url(value: Any) -> str:
-    schemes = ("redis://", "rediss://", "redis+sentinel://", "unix://")
+    schemes = ("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://", "unix://")
     if not _text(value).startswith(schemes):
         raise ValueError(f"must begin with {', '.join(schemes)}")
     return cast(str, value)
@@ -178,6 +180,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "authority": _one_of("auto", "volume", "redis"),
     "ttl": _ttl,
     "redis_url": _redis_url,
+    "redis_password_file": _text,
     "socket": _text,
     "guard": _one_of("enforce", "warn", "off"),
     "http": _address,

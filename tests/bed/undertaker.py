@@ -1,9 +1,10 @@
 """Clears away what a bed leaves on the machine, also when its process died without a word.
 
 Run as a program it reads one thing a line from stdin (``namespace NAME``, ``mount PATH``,
-``directory PATH``), each written BEFORE the thing is made. ``done`` ends it; the end of stdin
-without ``done`` means that the process of the bed is gone, and everything named is cleared away.
-Nothing is found by a process name: processes are those inside the named namespaces.
+``directory PATH``), each written BEFORE the thing is made, and ``process PID START`` after it.
+``done`` ends it; the end of stdin without ``done`` means that the process of the bed is gone, and
+everything named is cleared away. Nothing is found by a process name: processes are those inside
+the named namespaces, and those named with their start time.
 
 Limit: a child that the bed's process forked (without exec) keeps stdin open, so the clearing waits
 for that child too.
@@ -60,10 +61,13 @@ class Estate:
     namespaces: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
+    processes: list[str] = field(default_factory=list)
+    """Of a pid and its start time, as proc(5) tells it: a pid may change hands."""
 
     def add(self, line: str) -> None:
         kind, _, name = line.partition(" ")
-        getattr(self, {"directory": "directories"}.get(kind, kind + "s")).append(name)
+        plurals = {"directory": "directories", "process": "processes"}
+        getattr(self, plurals.get(kind, kind + "s")).append(name)
 
     def bury(self) -> list[str]:
         """Clear everything away; what could not be cleared is returned, one line each.
@@ -85,9 +89,10 @@ class Estate:
         return left + [f"directory {path}" for path in self.directories if not _remove(path)]
 
     def kill(self) -> list[int]:
-        """Send SIGKILL to all processes inside the namespaces; their pids."""
+        """Send SIGKILL to the named processes and all inside the namespaces; their pids."""
         inside = {_identity(NAMESPACES / name) for name in self.namespaces} - {None}
-        return [pid for pid in _pids() if inside and _kill_inside(pid, inside)]
+        named = [int(one.split()[0]) for one in self.processes if _kill_that(one)]
+        return named + [pid for pid in _pids() if inside and _kill_inside(pid, inside)]
 
 
 def _pids() -> Iterator[int]:
@@ -110,6 +115,32 @@ def _kill_inside(pid: int, inside: set[tuple[int, int] | None]) -> bool:
     try:
         # Looked up after the pidfd was opened: a pid that changed hands in between is not killed.
         if _identity(Path(f"/proc/{pid}/ns/net")) not in inside:
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def start_of(pid: int) -> str:
+    """When that process started; "" when there is none, or only what is left of one."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _kill_that(process: str) -> bool:
+    pid, _, start = process.partition(" ")
+    try:
+        handle = os.pidfd_open(int(pid))
+    except OSError:
+        return False
+    try:
+        if start_of(int(pid)) != start:
             return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
     except ProcessLookupError:

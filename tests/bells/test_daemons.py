@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from volumelease.authorities.redis.addresses import address_of
+from volumelease.authorities.redis.connecting import RedisWire
 from volumelease.bells.bytelocks import ByteBell
 from volumelease.bells.ears import Ear
 from volumelease.bells.lockfile import LockFile
@@ -30,7 +32,7 @@ def test_without_threads_there_are_no_bells_and_nothing_fails(
     bell.ring()
     bell.arm((HOLDER,))
     assert not bell.armed((HOLDER,))
-    redis = RedisBell("redis://127.0.0.1:1", "v", WAITER, Ear())
+    redis = RedisBell(RedisWire(address_of("redis://127.0.0.1:1")), "v", WAITER, Ear())
     redis.start()
     redis.arm()
     assert not redis.armed

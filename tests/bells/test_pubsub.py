@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.bed.redis import RedisServer, missing_redis
+from volumelease.authorities.redis.addresses import address_of
+from volumelease.authorities.redis.connecting import RedisWire
 from volumelease.bells.ears import Ear
-from volumelease.bells.pubsub import RedisBell, channel_of, connect
+from volumelease.bells.pubsub import RedisBell, channel_of
 
 from .test_bytelocks import LONG, until
 
@@ -27,7 +29,7 @@ def make() -> Iterator[Make]:
 
     def bell(url: str, session: str = WAITER, volume: str = "v") -> tuple[RedisBell, Ear]:
         ear = Ear()
-        made.append(RedisBell(url, volume, session, ear))
+        made.append(RedisBell(RedisWire(address_of(url)), volume, session, ear))
         made[-1].start()
         return made[-1], ear
 
@@ -142,23 +144,12 @@ def test_a_redis_that_swallows_everything_delays_nobody(make: Make) -> None:
 def test_garbage_on_the_channel_wakes_nobody(redis_server: RedisServer, make: Make) -> None:
     bell, ear = make(redis_server.url)
     listening(bell, ear)
-    client = connect(redis_server.url)
+    client = redis_server.client()
     for message in (b"\xff\xfe", b"", b"x" * 1_000_000, WAITER.encode() + b"x"):
         client.publish(channel_of("v"), message)
     assert not ear.wait(0.1)
     client.publish(channel_of("v"), f"x {WAITER}")
     assert ear.wait(LONG)
-    client.close()
-
-
-def test_an_address_of_sentinels_is_read() -> None:
-    client = connect("redis+sentinel://user:pass%2Fword@one:26380,two/fleet/3")
-    pool = client.connection_pool
-    assert pool.service_name == "fleet"
-    places = [s.connection_pool.connection_kwargs for s in pool.sentinel_manager.sentinels]
-    assert [(place["host"], place["port"]) for place in places] == [("one", 26380), ("two", 26379)]
-    assert pool.connection_kwargs["db"] == 3
-    assert pool.connection_kwargs["password"] == "pass/word"
 
 
 def test_who_is_waited_for_is_told_and_not_woken(redis_server: RedisServer, make: Make) -> None:

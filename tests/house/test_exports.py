@@ -31,6 +31,7 @@ PROMISED: Final = {
 NOT_YET: Final[set[str]] = set()
 """Promised names that can't be imported yet. It only shrinks."""
 ADDED: Final[set[str]] = {
+    "AuthorityUnsuitable",
     "LogDamaged",
     "PathInvalid",
     "PublishFailed",

@@ -128,17 +128,13 @@ def test_trouble_of_redis_costs_nobody_a_lease_nor_more_than_a_poll(
 
 
 def make_trouble(redis: RedisServer) -> None:
-    from volumelease.bells.pubsub import connect
-
     time.sleep(3)
     redis.kill()
     time.sleep(3)
     redis.start()
     time.sleep(2)
-    client = connect(redis.url)
-    client.flushall()
-    client.client_kill_filter(_type="pubsub")
-    client.close()
+    redis.flush()
+    redis.client().client_kill_filter(_type="pubsub")
     time.sleep(2)
     redis.pause()
     time.sleep(5)

@@ -12,13 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, Protocol
 
 from .daemons import started
 from .ears import Ear
 
-CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 """A subscription that heard nothing for so long asks whether anybody is there."""
@@ -35,6 +33,16 @@ MOST_NAMES: Final = 64
 """Sessions named in one message."""
 
 
+class Wire(Protocol):
+    """The way to one Redis."""
+
+    def connect(self) -> Any:
+        """A client of redis-py; it connects with its first command."""
+
+    def close(self, client: Any) -> None:
+        """Let go of it, whatever state it is in. Never fails."""
+
+
 def channel_of(volume: str) -> str:
     return f"volumelease:{{{volume}}}:bell"
 
@@ -42,8 +50,8 @@ def channel_of(volume: str) -> str:
 class RedisBell:
     """The Redis bell of one session."""
 
-    def __init__(self, url: str, volume: str, session: str, ear: Ear) -> None:
-        self._url = url
+    def __init__(self, wire: Wire, volume: str, session: str, ear: Ear) -> None:
+        self._wire = wire
         self._channel = channel_of(volume)
         self._session = session
         self._ear = ear
@@ -85,7 +93,7 @@ class RedisBell:
         while not self._closed.is_set():
             try:
                 if client is None:
-                    client = connect(self._url)
+                    client = self._wire.connect()
                     client.ping()
                 self._work.wait()
                 self._work.clear()
@@ -95,13 +103,13 @@ class RedisBell:
                     client.publish(self._channel, " ".join(names[first : first + MOST_NAMES]))
                 back_off = FIRST_BACK_OFF_SECONDS
             except Exception:  # noqa: BLE001 - whatever it is, it must cost no more than this ring
-                _closed(client)
+                self._close(client)
                 client = None
                 self._closed.wait(back_off)
                 back_off = min(2 * back_off, LAST_BACK_OFF_SECONDS)
                 with self._lock:
                     self._pending.clear()
-        _closed(client)
+        self._close(client)
 
     # ---- listening
 
@@ -121,7 +129,7 @@ class RedisBell:
             client: Any = None
             why = "the session ended"
             try:
-                client = connect(self._url)
+                client = self._wire.connect()
                 subscription = client.pubsub()
                 subscription.subscribe(self._channel)
                 self._hear_all(subscription)
@@ -129,7 +137,7 @@ class RedisBell:
             except Exception as error:  # noqa: BLE001 - the bell is away, and comes back
                 why = type(error).__name__  # its text may hold the address, and that a password
             was, self._subscribed = self._subscribed, False
-            _closed(client)
+            self._close(client)
             if was:
                 back_off = FIRST_BACK_OFF_SECONDS
                 self._ear.nudge()  # look sooner again
@@ -167,48 +175,6 @@ class RedisBell:
             if _AWAITED + self._session in names:
                 self.on_awaited()
 
-
-def _closed(client: Any) -> None:
-    """Close it, whatever state it is in."""
-    if client is not None:
-        try:
-            client.close()
-        except Exception:  # noqa: BLE001 - it is gone either way
-            return
-
-
-def connect(url: str) -> Any:
-    """A client of redis-py for that address; it connects with its first command.
-
-    ``redis+sentinel://[user:password@]host[:port][,host...]/service[/database]`` asks sentinels
-    for the master. Errors: ``ImportError`` without redis-py, ``ValueError``.
-    """
-    import redis
-    import redis.sentinel
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    # A connection that went stale is replaced once; everything else is tried again from above.
-    options = {
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 1),
-    }
-    if not url.startswith("redis+sentinel://"):
-        return redis.Redis.from_url(url, **options)
-    parts = urlsplit(url)
-    service, _, database = parts.path.strip("/").partition("/")
-    who, _, places = parts.netloc.rpartition("@")
-    user, _, password = who.partition(":")
-    sentinels = [_place(place) for place in places.split(",")]
-    if who:
-        options |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    limits = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
-    sentinel: Any = redis.sentinel
-    found = sentinel.Sentinel(sentinels, sentinel_kwargs=limits, **options)
-    return found.master_for(service or "mymaster", db=int(database or 0))
-
-
-def _place(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return (host, int(port)) if host and port.isdecimal() else (text, 26_379)
+    def _close(self, client: Any) -> None:
+        if client is not None:
+            self._wire.close(client)

@@ -8,30 +8,38 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
+    from volumelease.settings import Settings
+
     from .reading import Picture
 
 _SESSIONS_LOOKED_AT: Final = 8
 
 
 def bell_in_force(
-    root: str, picture: Picture, redis_url: str | None
+    root: str, picture: Picture, settings: Settings
 ) -> Literal["redis", "fcntl", "poll"]:
     """``redis`` if the configured one answers; ``fcntl`` if a live session is seen to hold its
-    byte from here; else ``poll``. Limit: another worker may see it differently."""
-    if redis_url is not None and _answers(redis_url):
+    byte from here; else ``poll``. Limit: another worker may see it differently.
+
+    Errors: ``SettingsInvalid``.
+    """
+    if _answers(settings):
         return "redis"
     from .reading import patiently
 
     return "fcntl" if patiently(lambda: _locks_are_seen(root, picture), root) else "poll"
 
 
-def _answers(redis_url: str) -> bool:
-    from volumelease.bells.pubsub import connect
+def _answers(settings: Settings) -> bool:
+    from volumelease.authorities.redis.connecting import RedisWire
 
+    wire = RedisWire.of(settings)
+    if wire is None:
+        return False
     try:
-        client = connect(redis_url)
+        client = wire.connect()
         client.ping()
-        client.close()
+        wire.close(client)
     except Exception:  # noqa: BLE001 - no module, no route, no password: no bell
         return False
     return True

@@ -100,7 +100,7 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
         "schema": 1,
         "volume": place.as_document(identity.id),
         "authority": identity.authority,
-        "bell": bell_in_force(place.root, picture, settings_of_this_process().redis_url),
+        "bell": bell_in_force(place.root, picture, settings_of_this_process()),
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
         "waiting": [
             {

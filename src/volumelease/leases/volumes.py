@@ -248,7 +248,7 @@ class Volumes:
     def _host(self, root: VolumeRoot, identity: Identity) -> HostedSession:
         surroundings = self.surroundings
         layout = Layout(root.real_root, identity.id)
-        boot_id, redis_url = surroundings.process.boot_id, surroundings.settings.redis_url
+        boot_id, settings = surroundings.process.boot_id, surroundings.settings
         return HostedSession(
             identity=identity,
             layout=layout,
@@ -257,7 +257,7 @@ class Volumes:
             performer=surroundings.performer,
             report=surroundings.report,
             retention_seconds=surroundings.retention_seconds,
-            bells=Bells(layout, boot_id, redis_url, surroundings.bells),
+            bells=Bells(layout, boot_id, settings, surroundings.bells),
         )
 
     def name_of(self, root: VolumeRoot) -> str:
