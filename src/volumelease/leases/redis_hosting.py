@@ -1,0 +1,122 @@
+"""A session of a volume whose leases a Redis keeps, with its threads and its client.
+
+redis-py is imported here and nowhere on the way to a lease of another authority.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from volumelease.authorities import redis as authority
+from volumelease.authorities.redis.session import RedisSession
+from volumelease.bells.belfry import Belfry
+from volumelease.bells.ears import Ear
+from volumelease.bells.pubsub import RedisBell, connect
+from volumelease.clock import Clock
+from volumelease.core.records import SessionFacts
+from volumelease.drivers.scripts import Scripts, read_scripts
+from volumelease.drivers.threads import Performer
+from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
+from volumelease.model import Acquire, Claim, Holder
+from volumelease.wire.identity import Identity
+
+from .hosting import Hosting
+from .ringing import report as log
+
+
+class HostedRedisSession(Hosting[RedisSession]):
+    """A session of one volume on the Redis at ``url``."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        root: str,
+        facts: SessionFacts,
+        clock: Clock,
+        performer: Performer,
+        report: Callable[[str], None],
+        url: str,
+        replicas: int = 0,
+        rung: bool = True,
+    ) -> None:
+        name = os.urandom(8).hex()
+        belfry = None
+        if rung:
+            ear = Ear()
+            belfry = Belfry(ear, None, RedisBell(url, identity.id, name, ear), log)
+        self._scripts = scripts_on(url, root, performer, replicas)
+        super().__init__(clock, self._scripts, report, belfry)
+        self.session = RedisSession(
+            identity=identity,
+            root=root,
+            facts=facts,
+            name=name,
+            clock=clock,
+            unique=lambda: os.urandom(8).hex(),
+            wake=self._wake,
+            bell=belfry,
+        )
+
+    def still_waits(self, token: int) -> bool:
+        with self._monitor.lock:
+            return self.session.still_waits(token)
+
+    def who_holds(self, claim: Claim) -> Holder | None:
+        with self._monitor.lock:
+            return self.session.who_holds(claim)
+
+    def give_up(self, question: Acquire) -> None:
+        with self._monitor.lock:
+            self.session.give_up(question)
+
+
+@cache
+def _texts() -> dict[str, str]:
+    assert authority.__file__ is not None
+    return read_scripts(Path(authority.__file__).parent / "scripts")
+
+
+def scripts_on(url: str, root: str, below: Performer, replicas: int = 0) -> Scripts:
+    """What performs the calls on the Redis at ``url``, and everything else with ``below``."""
+    return Scripts(
+        lambda: connect(url), _texts(), lambda error: translated(error, root), below, replicas
+    )
+
+
+def translated(error: Exception, root: str) -> LeaseError:
+    """What an error of redis-py means to who wants a lease. Its own text may hold the address,
+    and that a password: only its kind and the words of the server are told."""
+    if isinstance(error, ImportError):
+        return VolumeUnsuitable(
+            f"{root} takes its leases from a Redis, and redis-py is not installed here",
+            advice="pip install 'volumelease[redis]'",
+            root=root,
+        )
+    from redis import exceptions
+
+    said = str(error)[:200] if isinstance(error, exceptions.ResponseError) else ""
+    kind = type(error).__name__
+    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return VolumeUnsuitable(
+            f"the Redis that keeps the leases of {root} refuses this user ({kind})",
+            advice="Check user and password in VOLUMELEASE_REDIS_URL, and the user's ACL",
+            root=root,
+        )
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return VolumeFull(
+            f"the Redis that keeps the leases of {root} has reached its maxmemory",
+            advice="Raise its maxmemory; leases held stay held",
+            root=root,
+        )
+    what = f"the Redis that keeps the leases of {root} does not answer"
+    if isinstance(error, exceptions.ReadOnlyError):
+        what = f"the Redis that keeps the leases of {root} is a read-only replica"
+    return AuthorityUnreachable(
+        f"{what} ({kind}{f': {said}' if said else ''})",
+        advice="Check VOLUMELEASE_REDIS_URL: volumelease doctor",
+        root=root,
+        seconds=0.0,
+    )
