@@ -36,7 +36,7 @@ from volumelease.wire.identity import Identity
 from .ringing import Bells
 from .talking import Conversation
 
-_GIVE_BACK_SECONDS: Final = 2.0
+GIVE_BACK_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 1.0
 
 
@@ -104,7 +104,7 @@ class Hosting(Generic[S]):
         if self.belfry is not None:
             self.belfry.start()
 
-    def close(self, seconds: float = _GIVE_BACK_SECONDS) -> None:
+    def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         """End the session, but don't wait longer than ``seconds`` for a volume that hangs."""
         if not self.alive():
             return

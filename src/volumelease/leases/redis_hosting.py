@@ -9,8 +9,10 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from volumelease.authorities import redis as authority
+from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.redis.session import RedisSession
 from volumelease.bells.belfry import Belfry
 from volumelease.bells.ears import Ear
@@ -19,12 +21,16 @@ from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.scripts import Scripts, read_scripts
 from volumelease.drivers.threads import Performer
+from volumelease.effects import CallScript
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
 from volumelease.model import Acquire, Claim, Holder
 from volumelease.wire.identity import Identity
 
-from .hosting import Hosting
+from .hosting import GIVE_BACK_SECONDS, Hosting
 from .ringing import report as log
+
+if TYPE_CHECKING:
+    from .volumes import Surroundings
 
 
 class HostedRedisSession(Hosting[RedisSession]):
@@ -60,6 +66,10 @@ class HostedRedisSession(Hosting[RedisSession]):
             bell=belfry,
         )
 
+    def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
+        super().close(seconds)
+        self._scripts.close()
+
     def still_waits(self, token: int) -> bool:
         with self._monitor.lock:
             return self.session.still_waits(token)
@@ -71,6 +81,17 @@ class HostedRedisSession(Hosting[RedisSession]):
     def give_up(self, question: Acquire) -> None:
         with self._monitor.lock:
             self.session.give_up(question)
+
+
+def begin(identity: Identity, root: str, url: str, surroundings: Surroundings) -> None:
+    """Let the first lease of a volume that a person says is new be granted at once. Errors: those
+    of ``CallScript``."""
+    scripts = scripts_on(url, root, surroundings.performer)
+    try:
+        head = (0, os.urandom(8).hex(), "", "0")
+        scripts.perform(CallScript("found", state_key(identity.id), head))
+    finally:
+        scripts.close()
 
 
 @cache
