@@ -59,6 +59,7 @@ class Scripts:
         self._replicas = replicas
         self._wait_milliseconds = round(wait_seconds * 1000)
         self._client: Any = None
+        self._idle: list[Any] = []
 
     def perform(self, effect: Effect) -> Any:
         if type(effect) is not CallScript:
@@ -72,53 +73,79 @@ class Scripts:
 
     def close(self) -> None:
         client, self._client = self._client, None
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.disconnect()
         if client is not None:
             client.close()
 
     def _call(self, effect: CallScript) -> Any:
-        if self._client is None:
-            self._client = self._connect()
-        pool = self._client.connection_pool
-        connection = pool.get_connection()
-        whole = False
+        connection = self._connection()
+        usable = False
         try:
             reply = self._evaluate(connection, effect)
             if self._replicas:
-                connection.send_command("WAIT", self._replicas, self._wait_milliseconds)
-                reached = connection.read_response()
-                if reached < self._replicas:
-                    whole = True
-                    raise AuthorityUnreachable(
-                        f"only {reached} of {self._replicas} replicas of the Redis have it",
-                        advice="Look at the replicas: volumelease doctor",
-                        root=None,
-                        seconds=self._wait_milliseconds / 1000,
-                    )
-            whole = True
+                self._must_be_replicated(connection)
+            usable = True
             return reply
         except Exception as error:
-            whole = whole or _was_a_reply(error)
+            usable = _was_a_reply(error)
             raise
         finally:
-            if not whole:
+            if usable:
+                self._idle.append(connection)
+            else:
                 connection.disconnect()
-            pool.release(connection)
+
+    def _connection(self) -> Any:
+        """One that nobody uses: kept here and not in the pool of redis-py, which asks each
+        connection whether it still is one (a sixth of what a lease costs)."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            if self._client is None:
+                self._client = self._connect()
+            connection = self._client.connection_pool.make_connection()
+            connection.connect()
+            return connection
 
     def _evaluate(self, connection: Any, effect: CallScript) -> Any:
-        script = effect.script
-        rest = (1, effect.key, *effect.arguments)
-        connection.send_command("EVALSHA", self._digests[script], *rest)
+        script, rest = effect.script, (b"1", effect.key, *effect.arguments)
+        connection.send_packed_command(_packed(b"EVALSHA", self._digests[script], *rest), False)
         try:
             return connection.read_response()
         except Exception as error:
             if type(error).__name__ != "NoScriptError":
                 raise
-        connection.send_command("EVAL", self._scripts[script], *rest)
+        connection.send_packed_command(_packed(b"EVAL", self._scripts[script], *rest), False)
         return connection.read_response()
+
+    def _must_be_replicated(self, connection: Any) -> None:
+        connection.send_command("WAIT", self._replicas, self._wait_milliseconds)
+        reached = connection.read_response()
+        if reached < self._replicas:
+            raise AuthorityUnreachable(
+                f"only {reached} of {self._replicas} replicas of the Redis have it",
+                advice="Look at the replicas: volumelease doctor",
+                root=None,
+                seconds=self._wait_milliseconds / 1000,
+            )
+
+
+def _packed(*parts: str | bytes | int) -> list[bytes]:
+    """A command as Redis reads it."""
+    found = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        if isinstance(part, bytes):
+            content = part
+        else:
+            content = b"%d" % part if isinstance(part, int) else part.encode()
+        found.append(b"$%d\r\n%b\r\n" % (len(content), content))
+    return [b"".join(found)]
 
 
 def _was_a_reply(error: Exception) -> bool:
-    """Whether the server said so itself, and the connection is in order."""
-    from redis.exceptions import ResponseError
+    """Whether the server said so itself, and is still the one to ask."""
+    from redis.exceptions import ReadOnlyError, ResponseError
 
-    return isinstance(error, ResponseError)
+    return isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError)

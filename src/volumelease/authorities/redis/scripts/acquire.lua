@@ -68,7 +68,7 @@ if not free then
   end
 end
 local token = next_token()
-if not token then return {'incarnation', string.format('%.0f', INCARNATION), GRACE} end
+if not token then return renewed() end
 local granted = ''
 if free and GRACE == '' then granted = WALL end
 insert(token, number, ARGV[7], granted, ARGV[8], joined, ARGV[10], WALL, ARGV[11])

@@ -6,7 +6,7 @@
 -- ARGV[7]  1: cancel, also a request that waits; 0: only a lease that was granted
 -- Reply    {"released" or "void", what of this session's own was granted by it}
 
-local other = begin(true)
+local other = begin(true, true)
 if other then return other end
 local me = session()
 if not me then return {'unknown'} end
@@ -16,5 +16,15 @@ if token and ARGV[7] == '0' and redis.call('HGET', P .. 'r:' .. token, 'g') == '
 end
 finish(me, ARGV[5], ARGV[6])
 if not token then return {'void', {}} end
-end_all({token})
+local keys, exclusive = erase(token)
+if clear(keys, exclusive) then return {'released', {}} end
+-- Somebody may go ahead, but not by a memory that is older than it looks.
+local life = lives()
+if redis.call('HGET', STATE, 'life') ~= life then
+  forget(life, INCARNATION, INCARNATION)
+  return renewed()
+end
+local candidates = {}
+behind(candidates, token, keys, exclusive)
+grant(candidates)
 return {'released', tell()}

@@ -304,29 +304,34 @@ local function forget(life, named, stored)
     'sequence', '0', 'grace', GRACE)
 end
 
--- Of this process, and of this line of masters: a replica that was promoted has another one, and
--- so has a server that was a replica in between.
+-- Of this line of masters: a server that was started again has another one, and so has a replica
+-- that was promoted, and one that was a replica in between. (A master whose last replica has been
+-- gone for long takes a new one too: a grace for nothing.)
 local function lives()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. '/'
-    .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+    or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
+local function renewed()
+  return {'incarnation', string.format('%.0f', INCARNATION), GRACE}
 end
 
 -- Look whether this is the memory the caller knows. Returns what to reply if not. With "urgent",
--- the call goes on even where the memory is full: it begins with something that needs none.
-local function begin(urgent)
+-- the call goes on even where the memory is full: it begins with something that needs none. With
+-- "trusting", it is looked at only before anything is granted ("doubt").
+local function begin(urgent, trusting)
   local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended')
   if state[4] then return {'ended', state[4]} end
-  local life, named, stored = lives(), tonumber(ARGV[1]), tonumber(state[2] or '0')
+  local named, stored = tonumber(ARGV[1]), tonumber(state[2] or '0')
+  local life = not trusting and lives()
   if urgent then redis.call('DEL', BASE .. 'none') end
-  if state[1] ~= life or named > stored then
-    forget(life, named, stored)
+  if (life and state[1] ~= life) or named > stored then
+    forget(life or lives(), named, stored)
   else
     INCARNATION, GRACE = stored, state[3]
   end
   P = BASE .. string.format('%.0f', INCARNATION) .. ':'
-  if named ~= INCARNATION and named ~= 0 then
-    return {'incarnation', string.format('%.0f', INCARNATION), GRACE}
-  end
+  if named ~= INCARNATION and named ~= 0 then return renewed() end
 end
 
 -- The next token, or nil when this incarnation has no more: then the next one has begun.
