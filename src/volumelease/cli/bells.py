@@ -20,6 +20,8 @@ def bell_in_force(
     byte from here; else ``poll``. Limit: another worker may see it differently."""
     if redis_url is not None and _answers(redis_url):
         return "redis"
+    if picture.identity.authority == "redis":
+        return "poll"
     from .reading import patiently
 
     return "fcntl" if patiently(lambda: _locks_are_seen(root, picture), root) else "poll"

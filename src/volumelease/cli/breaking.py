@@ -167,7 +167,7 @@ def _wait_for_end(hosted: Hosting[Any], token: int, root: str) -> str:
     from .reading import patiently
 
     session = hosted.session
-    while token in session.replica.table.breaking:
+    while session.breaking.under_way(token):
         if not hosted.alive():
             raise AuthorityUnreachable(
                 f"this command lost its own session while it waited: {session.pulse.lost}. The "

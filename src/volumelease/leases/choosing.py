@@ -136,11 +136,12 @@ def found(
         return run(founding.found(root.real_root, wanted))
     from volumelease.authorities.redis import founding as redis_founding
 
-    from .redis_hosting import begin
+    from .redis_hosting import begin, table_on
 
+    url = require_url(root.root, surroundings.settings)
+    table_on(wanted.id, root.real_root, url)  # before anything depends on it
     identity, ours = run(redis_founding.found(root.real_root, wanted))
     if ours and wanted.ready and identity.authority == "redis":
-        url = require_url(root.root, surroundings.settings)
         begin(identity, root.real_root, url, surroundings)
     return identity, ours
 

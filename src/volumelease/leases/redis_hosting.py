@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from volumelease.authorities import redis as authority
 from volumelease.authorities.redis.calling import state_key
+from volumelease.authorities.redis.picture import table_of
 from volumelease.authorities.redis.session import RedisSession
 from volumelease.bells.belfry import Belfry
 from volumelease.bells.ears import Ear
 from volumelease.bells.pubsub import RedisBell, connect
 from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
+from volumelease.core.table import Table
+from volumelease.drivers.files import Files
 from volumelease.drivers.scripts import Scripts, read_scripts
 from volumelease.drivers.threads import Performer
 from volumelease.effects import CallScript
@@ -90,6 +93,17 @@ def begin(identity: Identity, root: str, url: str, surroundings: Surroundings) -
     try:
         head = (0, os.urandom(8).hex(), "", "0")
         scripts.perform(CallScript("found", state_key(identity.id), head))
+    finally:
+        scripts.close()
+
+
+def table_on(volume: str, root: str, url: str) -> tuple[Table, int]:
+    """What that Redis keeps of the volume at this moment, and its incarnation. Takes no part and
+    changes nothing. Errors: those of ``CallScript``."""
+    scripts = scripts_on(url, root, Files())
+    try:
+        reply = scripts.perform(CallScript("picture", state_key(volume), ()))
+        return table_of(reply), int(reply[1])
     finally:
         scripts.close()
 

@@ -92,7 +92,7 @@ class Publishing:
         self._session = session
         self._clock = clock
         self._members = Members(session)
-        self._layout = self._members.layout
+        self.layout = self._members.layout
         facts = session.facts
         self._boot_id = facts.process.boot_id or session.name
         self.drafts = Drafts(session.name, facts, self._members, clock, unique)
@@ -127,8 +127,8 @@ class Publishing:
         return (yield from self._replace(draft, sealed))
 
     def _replace(self, draft: Draft, sealed: Sealed) -> Steps[Answer]:
-        root, place = self._layout.root, self._layout.public(draft.target.path)
-        source = f"{self._layout.base}/{sealed.source}"
+        root, place = self.layout.root, self.layout.public(draft.target.path)
+        source = f"{self.layout.base}/{sealed.source}"
         before = yield from self._version_at(place)
         trouble: OSError | None = None
         for number in range(TRIES):
@@ -156,7 +156,7 @@ class Publishing:
         """Errors: what can't get better; the draft was not moved."""
         if trouble.errno in FORBIDDEN | FULL:
             self._tried.discard(draft.unique)
-            raise refusal(self._layout.root, f"replace {place}", trouble)
+            raise refusal(self.layout.root, f"replace {place}", trouble)
         if trouble.errno in _SHAPE:
             self._tried.discard(draft.unique)
             raise PublishFailed(
@@ -187,9 +187,9 @@ class Publishing:
         """The draft is public: it is no draft any more, and the version before it may go when its
         readers had time."""
         if sealed.source.endswith(LINK):
-            yield from unlink(self._layout.root, self._layout.version(draft.unique) + DRAFT)
+            yield from unlink(self.layout.root, self.layout.version(draft.unique) + DRAFT)
         if before and before != draft.unique:
-            mark = f"{self._layout.version(before)}{REPLACED}{self._boot_id}"
+            mark = f"{self.layout.version(before)}{REPLACED}{self._boot_id}"
             with suppress(OSError):
                 yield Symlink(repr(self._clock.boottime()), mark)
         yield from self.drafts.tidy(draft.unique)
@@ -200,4 +200,4 @@ class Publishing:
         except OSError:
             return ""
         folder, _, unique = target.rpartition("/versions/")
-        return unique if folder.endswith(f"{CONTROL}/{self._layout.identity_id}") else ""
+        return unique if folder.endswith(f"{CONTROL}/{self.layout.identity_id}") else ""

@@ -25,11 +25,11 @@ from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
 
+from .breaking import Breaking
 from .calling import Calls, Reply, SessionOver, text
 from .publishing import Publishing
 from .requests import Requests
 from .still import still_this_volume
-from .tokens import name_of
 from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
 
 RING: Final = 8
@@ -68,11 +68,12 @@ class RedisSession:
         self.root = root
         self.timing = Timing(identity.ttl, cache=0.0)
         self.pulse = Pulse(self.timing, clock.read())
-        self._clock = clock
+        self.clock = clock
         self._wake = wake
         self._bell = bell
         self.calls = Calls(identity.id, name, clock, unique, self._rejoin)
         self.publishing = Publishing(self, clock, unique)
+        self.breaking = Breaking(self)
         self.requests = Requests(
             self.calls, clock, self.timing, self._loss, wake, self.publishing.answer
         )
@@ -92,10 +93,10 @@ class RedisSession:
 
     def alive(self) -> bool:
         """Whether this session may still assume what it holds."""
-        return self.pulse.alive(self._clock.read())
+        return self.pulse.alive(self.clock.read())
 
     def remaining_seconds(self) -> float:
-        return max(0.0, self.pulse.deadline - self._clock.boottime()) if self.alive() else 0.0
+        return max(0.0, self.pulse.deadline - self.clock.boottime()) if self.alive() else 0.0
 
     def _loss(self) -> str:
         return "" if self.alive() else self.pulse.lost
@@ -122,7 +123,7 @@ class RedisSession:
         """Answer one question; see ``Requests.ask``."""
         answer = yield from self.requests.ask(question)
         if isinstance(answer, Waiting):
-            self._look_at = min(self._look_at, self._clock.monotonic() + FIRST_POLL_SECONDS)
+            self._look_at = min(self._look_at, self.clock.monotonic() + FIRST_POLL_SECONDS)
             self._poll = FIRST_POLL_SECONDS
             if self._bell is not None:
                 self._bell.nudge()  # whoever attends already listens for another one's sake
@@ -136,16 +137,16 @@ class RedisSession:
 
     def open(self) -> Steps[None]:
         """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``."""
-        until = self._clock.monotonic() + OPEN_SECONDS
+        until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
         reply: Reply | None = None
         while reply is None:
-            self.pulse = Pulse(self.timing, self._clock.read())
+            self.pulse = Pulse(self.timing, self.clock.read())
             try:
                 facts = encode_session(self.facts)
                 reply = yield from self.calls.once("open", facts, self._counter)
             except AuthorityUnreachable:
-                if self._clock.monotonic() > until:
+                if self.clock.monotonic() > until:
                     raise
                 yield Sleep(0.1)
         self.calls.incarnation = int(reply.rest[0])
@@ -164,12 +165,12 @@ class RedisSession:
     def keep(self) -> Steps[None]:
         """Beat until the session is over, and do the chores of a member of the fleet."""
         while self.alive():
-            started = self._clock.monotonic()
+            started = self.clock.monotonic()
             counted = yield from self.beat()
             if counted:
                 yield from self._chores()
             pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
-            yield Sleep(max(0.05, pause - (self._clock.monotonic() - started)))
+            yield Sleep(max(0.05, pause - (self.clock.monotonic() - started)))
         self._wake(None)
 
     def _chores(self) -> Steps[None]:
@@ -186,13 +187,13 @@ class RedisSession:
         It counts from when it was sent, and only if it was answered, and with it whatever
         somebody else did to this session's requests, before the previous deadline.
         """
-        self.pulse.sending(self._clock.read())
+        self.pulse.sending(self.clock.read())
         self._counter += 1
         before, quiet = self.requests.known(), self.requests.quiet
-        asked = self._clock.read()
+        asked = self.clock.read()
         try:
             reply = yield from self.calls.once("beat", self._counter, self.requests.floor, RING)
-            answered = self._clock.read()
+            answered = self.clock.read()
             if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
                 yield from self._compare()
             gone = yield from still_this_volume(self.root, self.identity.id)
@@ -203,7 +204,7 @@ class RedisSession:
             return False
         if gone:
             self._lose(gone)
-        counted = self.pulse.answered(self._clock.read())
+        counted = self.pulse.answered(self.clock.read())
         if not counted:
             self._wake(None)
             return False
@@ -269,7 +270,7 @@ class RedisSession:
     def attend(self) -> Steps[None]:
         """While requests wait: ask how they stand, end those ahead that are over, hear the
         bell."""
-        self._look_at, self._poll = self._clock.monotonic(), FIRST_POLL_SECONDS
+        self._look_at, self._poll = self.clock.monotonic(), FIRST_POLL_SECONDS
         armed = False
         while self.alive() and self.requests.waiting():
             try:
@@ -281,18 +282,18 @@ class RedisSession:
                 yield Sleep(self.timing.beat_interval / 8)
 
     def _once(self, armed: bool) -> Steps[bool]:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if now >= self._look_at:
             yield from self._look()
             longest = ARMED_POLL_SECONDS if armed else POLL_SECONDS
             self._poll = min(2 * self._poll, longest)
-            self._look_at = self._clock.monotonic() + self._poll
+            self._look_at = self.clock.monotonic() + self._poll
             if not self.requests.waiting():
                 return armed
         for name in (yield from self._undertaker.dead(self._ahead)):
             yield from self._expire(name, "")
             self._look_at = 0.0
-        pause = max(0.0, self._look_at - self._clock.monotonic())
+        pause = max(0.0, self._look_at - self.clock.monotonic())
         if self._undertaker.within_reach(self._ahead):
             pause = min(pause, PROOF_SECONDS)
         if self._bell is None:
@@ -305,9 +306,9 @@ class RedisSession:
 
     def _look(self) -> Steps[None]:
         waiting = self.requests.waiting()
-        asked = self._clock.read()
+        asked = self.clock.read()
         reply = yield from self.calls.once("look", ASKED_AHEAD, *(mine.number for mine in waiting))
-        answered = self._clock.read()
+        answered = self.clock.read()
         grace, standings, ahead, marked = reply.rest
         by_number = {mine.number: mine for mine in waiting}
         for number, word in zip(standings[::2], standings[1::2], strict=True):
@@ -343,25 +344,6 @@ class RedisSession:
     def _expire(self, name: str, counter: str) -> Steps[None]:
         reply = yield from self.calls.once("expire", name, counter)
         self.requests.granted_by(reply.rest[0])
-
-    # ---- breaking leases
-
-    def mark(self, token: int, by: str) -> Steps[bool]:
-        """Mark that lease as being broken; ``by`` is told to its holder. Returns whether it was
-        there to be broken. Errors: those of ``Calls.insist``."""
-        reply = yield from self.calls.insist(
-            self.alive, OPEN_SECONDS, "break", name_of(token), "mark", by
-        )
-        return reply.word == "marked"
-
-    def end_broken(self, token: int) -> Steps[bool]:
-        """End a marked lease, watched or not. DANGEROUS before its mark was watched for a ttl.
-        Errors: those of ``Calls.insist``."""
-        reply = yield from self.calls.insist(
-            self.alive, OPEN_SECONDS, "break", name_of(token), "end", ""
-        )
-        self.requests.granted_by(reply.rest[0])
-        return reply.word == "broken"
 
 
 def _standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
