@@ -11,6 +11,7 @@ from volumelease.core.records import Entry
 from volumelease.drivers.files import Files
 from volumelease.effects import CallScript
 from volumelease.leases.redis_hosting import scripts_on
+from volumelease.settings import Settings
 
 
 class RedisTable:
@@ -18,7 +19,7 @@ class RedisTable:
     call replied."""
 
     def __init__(self, url: str, *, grace: bool) -> None:
-        self._scripts = scripts_on(url, "/volume", Files())
+        self._scripts = scripts_on(Settings(redis_url=url), "/volume", Files())
         self.volume = secrets.token_hex(6)
         self.incarnation = 0
         self.nonce = "first"

@@ -43,6 +43,7 @@ from volumelease.model import (
     Release,
     Waiting,
 )
+from volumelease.settings import Settings
 from volumelease.testing.hosted import HostedInMemory, Memory
 
 T = TypeVar("T")
@@ -128,11 +129,12 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]
 
 def on_redis(url: str, root: Path) -> Callable[[], HostedRedisSession]:
     files = Files(this_process())
+    settings = Settings(redis_url=url)
     wanted = founding.Founding(os.urandom(8).hex(), ttl=15.0, created=0.0, ready=True)
     steps = redis_founding.found(str(root), wanted)
     identity, _ = in_this_thread.Monitor(files).run(steps)
     beginning = CallScript("found", state_key(identity.id), (0, "nonce", "somebody", "0"))
-    scripts_on(url, str(root), files).perform(beginning)
+    scripts_on(settings, str(root), files).perform(beginning)
 
     def one_more() -> HostedRedisSession:
         hosted = HostedRedisSession(
@@ -142,7 +144,7 @@ def on_redis(url: str, root: Path) -> Callable[[], HostedRedisSession]:
             clock=SystemClock(),
             performer=files,
             report=no_notice,
-            url=url,
+            settings=settings,
         )
         hosted.open()
         return hosted

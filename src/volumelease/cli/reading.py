@@ -165,9 +165,10 @@ class Reader:
 
         from .places import settings_of_this_process
 
-        url = require_url(self._root, settings_of_this_process())
+        settings = settings_of_this_process()
+        require_url(self._root, settings)
         table, incarnation = patiently(
-            lambda: table_on(identity.id, self._root, url), self._root, self._patience
+            lambda: table_on(identity.id, self._root, settings), self._root, self._patience
         )
         return Picture(identity, table, incarnation, 0, 0)
 

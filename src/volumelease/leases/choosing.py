@@ -113,8 +113,8 @@ def agree(root: str, identity: Identity, settings: Settings) -> None:
         require_url(root, settings)
 
 
-def require_url(root: str, settings: Settings) -> str:
-    """The address of the Redis that keeps the leases. Errors: ``SettingsMismatch``."""
+def require_url(root: str, settings: Settings) -> None:
+    """Errors: ``SettingsMismatch`` where no Redis is configured."""
     if settings.redis_url is None:
         raise SettingsMismatch(
             f"{root} takes its leases from a Redis, and VOLUMELEASE_REDIS_URL is not set here",
@@ -123,7 +123,6 @@ def require_url(root: str, settings: Settings) -> str:
             ours=None,
             theirs="redis",
         )
-    return settings.redis_url
 
 
 def found(
@@ -138,11 +137,11 @@ def found(
 
     from .redis_hosting import begin, table_on
 
-    url = require_url(root.root, surroundings.settings)
-    table_on(wanted.id, root.real_root, url)  # before anything depends on it
+    require_url(root.root, surroundings.settings)
+    table_on(wanted.id, root.real_root, surroundings.settings)  # before anything depends on it
     identity, ours = run(redis_founding.found(root.real_root, wanted))
     if ours and wanted.ready and identity.authority == "redis":
-        begin(identity, root.real_root, url, surroundings)
+        begin(identity, root.real_root, surroundings)
     return identity, ours
 
 
@@ -154,6 +153,7 @@ def host(
     if identity.authority == "redis":
         from .redis_hosting import HostedRedisSession
 
+        require_url(root.root, settings)
         return HostedRedisSession(
             identity=identity,
             root=root.real_root,
@@ -161,8 +161,7 @@ def host(
             clock=surroundings.clock,
             performer=surroundings.performer,
             report=surroundings.report,
-            url=require_url(root.root, settings),
-            replicas=settings.redis_replicas,
+            settings=settings,
             rung="redis" in surroundings.bells,
         )
     if identity.authority != "volume":

@@ -27,6 +27,7 @@ from volumelease.drivers.threads import Performer
 from volumelease.effects import CallScript
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
 from volumelease.model import Acquire, Claim, Holder
+from volumelease.settings import Settings
 from volumelease.wire.identity import Identity
 
 from .hosting import GIVE_BACK_SECONDS, Hosting
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class HostedRedisSession(Hosting[RedisSession]):
-    """A session of one volume on the Redis at ``url``."""
+    """A session of one volume on the Redis of the settings."""
 
     def __init__(
         self,
@@ -47,16 +48,15 @@ class HostedRedisSession(Hosting[RedisSession]):
         clock: Clock,
         performer: Performer,
         report: Callable[[str], None],
-        url: str,
-        replicas: int = 0,
+        settings: Settings,
         rung: bool = True,
     ) -> None:
         name = os.urandom(8).hex()
         belfry = None
         if rung:
             ear = Ear()
-            belfry = Belfry(ear, None, RedisBell(url, identity.id, name, ear), log)
-        self._scripts = scripts_on(url, root, performer, replicas)
+            belfry = Belfry(ear, None, RedisBell(_url(settings), identity.id, name, ear), log)
+        self._scripts = scripts_on(settings, root, performer)
         super().__init__(clock, self._scripts, report, belfry)
         self.session = RedisSession(
             identity=identity,
@@ -86,10 +86,10 @@ class HostedRedisSession(Hosting[RedisSession]):
             self.session.give_up(question)
 
 
-def begin(identity: Identity, root: str, url: str, surroundings: Surroundings) -> None:
+def begin(identity: Identity, root: str, surroundings: Surroundings) -> None:
     """Let the first lease of a volume that a person says is new be granted at once. Errors: those
     of ``CallScript``."""
-    scripts = scripts_on(url, root, surroundings.performer)
+    scripts = scripts_on(surroundings.settings, root, surroundings.performer)
     try:
         head = (0, os.urandom(8).hex(), "", "0")
         scripts.perform(CallScript("found", state_key(identity.id), head))
@@ -97,10 +97,10 @@ def begin(identity: Identity, root: str, url: str, surroundings: Surroundings) -
         scripts.close()
 
 
-def table_on(volume: str, root: str, url: str) -> tuple[Table, int]:
+def table_on(volume: str, root: str, settings: Settings) -> tuple[Table, int]:
     """What that Redis keeps of the volume at this moment, and its incarnation. Takes no part and
     changes nothing. Errors: those of ``CallScript``."""
-    scripts = scripts_on(url, root, Files())
+    scripts = scripts_on(settings, root, Files())
     try:
         reply = scripts.perform(CallScript("picture", state_key(volume), ()))
         return table_of(reply), int(reply[1])
@@ -114,11 +114,20 @@ def _texts() -> dict[str, str]:
     return read_scripts(Path(authority.__file__).parent / "scripts")
 
 
-def scripts_on(url: str, root: str, below: Performer, replicas: int = 0) -> Scripts:
-    """What performs the calls on the Redis at ``url``, and everything else with ``below``."""
+def scripts_on(settings: Settings, root: str, below: Performer) -> Scripts:
+    """What performs the calls on the Redis of the settings, and everything else with ``below``."""
     return Scripts(
-        lambda: connect(url), _texts(), lambda error: translated(error, root), below, replicas
+        lambda: connect(_url(settings)),
+        _texts(),
+        lambda error: translated(error, root),
+        below,
+        settings.redis_replicas,
     )
+
+
+def _url(settings: Settings) -> str:
+    assert settings.redis_url is not None
+    return settings.redis_url
 
 
 def translated(error: Exception, root: str) -> LeaseError:
