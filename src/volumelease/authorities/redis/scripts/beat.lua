@@ -12,10 +12,9 @@ if other then return other end
 local me = session()
 if not me then return {'unknown'} end
 if tonumber(ARGV[5]) > me[1] then redis.call('HSET', P .. 's:' .. ME, 'counter', ARGV[5]) end
-if tonumber(ARGV[6]) > me[2] then
-  redis.call('HSET', P .. 's:' .. ME, 'floor', ARGV[6])
-  redis.call('ZREMRANGEBYSCORE', P .. 'fin:' .. ME, me[3], '(' .. ARGV[6])
-end
+if tonumber(ARGV[6]) > me[2] then redis.call('HSET', P .. 's:' .. ME, 'floor', ARGV[6]) end
+redis.call('ZREMRANGEBYSCORE', P .. 'fin:' .. ME, me[3],
+  '(' .. math.max(tonumber(ARGV[6]), me[2]))
 local ring = {}
 local names = redis.call('ZRANGEBYLEX', P .. 'names', '(' .. ME, '+', 'LIMIT', 0, ARGV[7])
 if #names < tonumber(ARGV[7]) then
