@@ -123,7 +123,7 @@ def test_only_a_counter_that_still_stands_is_expired(table: RedisTable) -> None:
 def test_a_beat_tells_of_what_others_did(table: RedisTable) -> None:
     one, other = Caller(table, "s0"), Caller(table, "s1")
     token = one.acquire(1, "a")[1]
-    _, grace, count, touched, marked, ring = one.beat(2)
+    _, grace, count, touched, marked, ring, _ = one.beat(2)
     assert (grace, count, touched, marked, ring) == (b"", 1, b"0", [], [b"s1", b"1"])
     assert other.call("break", token, "mark", " by me")[0] == b"marked"
     assert one.beat(3)[3:5] == [b"1", [token]]

@@ -32,7 +32,7 @@ def read_scripts(folder: Path) -> dict[str, str]:
 
 class Scripts:
     """Performs ``CallScript`` on one Redis and leaves everything else to ``below``. Any number of
-    threads may call.
+    threads may call. ``wait_seconds`` must be less than a client waits for an answer.
 
     ``connect`` makes a client of redis-py, at the first call; ``translate`` says what an error of
     it means. With ``replicas``, a reply counts only once so many replicas have what it stands for
@@ -46,7 +46,7 @@ class Scripts:
         translate: Callable[[Exception], LeaseError],
         below: Performer,
         replicas: int = 0,
-        wait_seconds: float = 1.0,
+        wait_seconds: float = 0.5,
     ) -> None:
         self._connect = connect
         self._scripts = scripts

@@ -29,7 +29,7 @@ from .breaking import Breaking
 from .calling import Calls, Reply, SessionOver, text
 from .publishing import Publishing
 from .requests import Requests
-from .still import still_this_volume
+from .still import Memory, newer_than, newest_memory, still_this_volume
 from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
 
 RING: Final = 8
@@ -43,6 +43,11 @@ ASKED_AHEAD: Final = 16
 """Of how many waiting requests the sessions in their way are asked for at once."""
 
 COLLECT_BEATS: Final = 6
+
+OTHER_REDIS: Final = (
+    "another Redis than that of this worker keeps leases of this volume: the workers' "
+    "VOLUMELEASE_REDIS_URL lead to different ones"
+)
 
 CHUNK: Final = 200
 """Requests named in one call after the server forgot them: a long call holds up everybody."""
@@ -139,12 +144,15 @@ class RedisSession:
         """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
+        known = yield from newest_memory(self.publishing.layout)
+        named = known.incarnation if known is not None else 0
         reply: Reply | None = None
-        while reply is None:
+        while reply is None or reply.word != "open":
             self.pulse = Pulse(self.timing, self.clock.read())
             try:
                 facts = encode_session(self.facts)
-                reply = yield from self.calls.once("open", facts, self._counter)
+                reply = yield from self.calls.call_in(named, "open", facts, self._counter)
+                named = int(reply.rest[0])
             except AuthorityUnreachable:
                 if self.clock.monotonic() > until:
                     raise
@@ -197,6 +205,7 @@ class RedisSession:
             if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
                 yield from self._compare()
             gone = yield from still_this_volume(self.root, self.identity.id)
+            gone = gone or (yield from self._another_redis(reply))
         except SessionOver as error:
             self._lose(str(error))
             return False
@@ -211,6 +220,17 @@ class RedisSession:
         with suppress(LeaseError):
             yield from self._end_the_dead(reply, asked, answered)
         return True
+
+    def _another_redis(self, reply: Reply) -> Steps[str]:
+        """Why leases of this volume are kept elsewhere too, or ""."""
+        layout = self.publishing.layout
+        memory = Memory(self.calls.incarnation, text(reply.rest[5]))
+        newer = yield from newer_than(layout, memory)
+        if newer is None:
+            return ""
+        yield from self.calls.once("look", 0)  # else it is ours, which just forgot
+        forgot = self.calls.incarnation > memory.incarnation
+        return "" if forgot and self.calls.incarnation >= newer.incarnation else OTHER_REDIS
 
     def _differs(self, reply: Reply, expected: int | None) -> bool:
         """Whether the server tells another story than this session believes. ``expected``
@@ -228,7 +248,7 @@ class RedisSession:
 
     def _end_the_dead(self, reply: Reply, asked: Reading, answered: Reading) -> Steps[None]:
         """Whom nobody waits for: the sessions next to this one in the ring of their names."""
-        grace, _, _, marked, ring = reply.rest
+        grace, _, _, marked, ring, _ = reply.rest
         pairs = zip(ring[::2], ring[1::2], strict=True)
         seen = [(text(name), text(counter)) for name, counter in pairs if counter]
         seen += _standing_things(grace, marked)

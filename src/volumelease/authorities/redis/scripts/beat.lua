@@ -5,7 +5,7 @@
 -- ARGV[6]  floor, see release.lua
 -- ARGV[7]  how many of the sessions after this one, in the ring of all names, are told of
 -- Reply    {"beat", grace, its live requests, how often somebody else did something to them,
---           tokens that are being broken, {session, counter, ...}}
+--           tokens that are being broken, {session, counter, ...}, the nonce of this memory}
 
 local other = begin(true)
 if other then return other end
@@ -28,4 +28,5 @@ for _, name in ipairs(names) do
   ring[#ring + 1] = redis.call('HGET', P .. 's:' .. name, 'counter') or ''
 end
 return {'beat', GRACE, redis.call('HLEN', P .. 'of:' .. ME),
-  redis.call('HGET', P .. 's:' .. ME, 'touched'), redis.call('SMEMBERS', P .. 'marked'), ring}
+  redis.call('HGET', P .. 's:' .. ME, 'touched'), redis.call('SMEMBERS', P .. 'marked'), ring,
+  redis.call('HGET', STATE, 'nonce')}

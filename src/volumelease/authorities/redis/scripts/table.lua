@@ -14,7 +14,8 @@
 --          {"unknown"}  no such session here: it was ended
 --          {"ended", authority}  this volume has another authority now
 --
--- :state                       hash: life, incarnation, sequence, grace (its nonce or ""), ended
+-- :state                       hash: life, incarnation, sequence, grace (its nonce or ""), nonce
+--                              (of this memory, for good), ended
 -- :<incarnation>:names         sorted set: the sessions
 -- :<incarnation>:s:<session>   hash: counter, floor, rejoined, touched, facts
 -- :<incarnation>:of:<session>  hash: number of a live request -> its token
@@ -301,7 +302,7 @@ local function forget(life, named, stored)
   GRACE = ARGV[2]
   redis.call('DEL', STATE)
   redis.call('HSET', STATE, 'life', life, 'incarnation', string.format('%.0f', INCARNATION),
-    'sequence', '0', 'grace', GRACE)
+    'sequence', '0', 'grace', GRACE, 'nonce', GRACE)
 end
 
 -- Of this line of masters: a server that was started again has another one, and so has a replica
