@@ -18,6 +18,7 @@ from volumelease.errors import (
     LeaseLost,
     LeaseTimeout,
     SettingsMismatch,
+    VolumeFull,
     VolumeUnsuitable,
 )
 from volumelease.leases.asking import volume_lease
@@ -222,6 +223,69 @@ def test_a_grant_counts_only_once_the_replicas_have_it(
     join()
     with pytest.raises(AuthorityUnreachable, match="0 of 1 replicas"):
         volume_lease(tmp_path / "a", volumes=join(redis_replicas=1)).__enter__()
+
+
+def test_a_redis_without_memory_goes_on_with_what_it_has(
+    join: Join, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Beats and releases need none, a new lease does."""
+    import redis
+
+    one = join()
+    client = redis.Redis.from_url(redis_server.url)
+    with volume_lease(tmp_path / "a", volumes=one) as lease:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(VolumeFull, match="maxmemory"):
+            volume_lease(tmp_path / "b", volumes=one).__enter__()
+        time.sleep(1.5 * TTL)
+        lease.check()
+    assert hosted_of(one).alive()
+    client.config_set("maxmemory", 0)
+    with volume_lease(tmp_path / "a", timeout=0, volumes=join()):
+        pass
+    client.close()
+
+
+def test_a_redis_that_throws_keys_away_is_refused(
+    join: Join, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    import redis
+
+    one = join()
+    client = redis.Redis.from_url(redis_server.url)
+    client.config_set("maxmemory", 100_000_000)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.close()
+    with pytest.raises(VolumeUnsuitable, match="allkeys-lru"):
+        volume_lease(tmp_path / "a", volumes=one).__enter__()
+
+
+def test_a_link_that_was_moved_while_its_path_was_waited_for_is_followed_again(
+    join: Join, tmp_path: Path
+) -> None:
+    """What is granted must be where the path leads by then."""
+    one, other = join(), join()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("x")
+    got: list[tuple[str, ...]] = []
+
+    def wait() -> None:
+        with volume_lease(link / "file", volumes=other):
+            held = hosted_of(other).session.requests.wanted.values()
+            got.extend(tuple(claim.path for claim in mine.acquire.claims) for mine in held)
+
+    with volume_lease(tmp_path / "x", volumes=one):
+        with volume_lease(tmp_path / "free", volumes=other):
+            pass  # now its session knows the last number
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        assert eventually(lambda: waits(other))
+        link.unlink()
+        link.symlink_to("y")
+    waiter.join(10)
+    assert got == [("y/file",)]
 
 
 def test_auto_takes_the_redis_only_where_the_log_cannot_live(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ class HostedRedisSession(Hosting[RedisSession]):
         with self._monitor.lock:
             return self.session.still_waits(token)
 
+    def tail(self) -> int:
+        return self.session.tail()
+
     def who_holds(self, claim: Claim) -> Holder | None:
         with self._monitor.lock:
             return self.session.who_holds(claim)

@@ -62,6 +62,8 @@ class Calls:
     ) -> None:
         self.incarnation = 0
         """The one this session is part of; 0 before it is open."""
+        self.last = -1
+        """The last number that this session was told of, as a token."""
         self._key = state_key(identity_id)
         self._session = session
         self._clock = clock

@@ -236,6 +236,9 @@ class Requests:
                 cycle = tuple(token_of(name) for name in reply.rest[0])
                 return Deadlocked(cycle, _ahead(reply.rest[1]))
         mine = Mine(number, question, token_of(reply.rest[0]), wall)
+        # Who had to wait knows that somebody was there in between.
+        told = mine.token if reply.word == "granted" else mine.token + 1
+        self._calls.last = max(self._calls.last, told)
         if not self._flights[number]:
             self.unwanted[number] = None
         else:
@@ -319,6 +322,8 @@ class Requests:
             lambda: not self._session_loss(), seconds, "release", number, self.floor, 1
         )
         self.unwanted.pop(number, None)
+        if reply.word == "released":
+            self._calls.last = max(self._calls.last, token_of(reply.rest[1]))
         self.granted_by(reply.rest[0])
 
     def _downgrade(self, token: int) -> Steps[Answer]:

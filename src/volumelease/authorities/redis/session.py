@@ -20,7 +20,7 @@ from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
-from volumelease.errors import AuthorityUnreachable, LeaseError
+from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeUnsuitable
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
@@ -118,6 +118,11 @@ class RedisSession:
     def still_waits(self, token: int) -> bool:
         return self.alive() and self.requests.still_waits(token)
 
+    def tail(self) -> int:
+        """The least token that this session was not told of yet: every request and every end of
+        one takes a number."""
+        return self.calls.last + 1
+
     def who_holds(self, claim: Claim) -> Holder | None:
         return self.requests.who_holds(claim)
 
@@ -141,7 +146,8 @@ class RedisSession:
     # ---- life
 
     def open(self) -> Steps[None]:
-        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``."""
+        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``; ``VolumeUnsuitable``
+        where the Redis may throw leases away."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
         known = yield from newest_memory(self.publishing.layout)
@@ -152,15 +158,27 @@ class RedisSession:
             try:
                 facts = encode_session(self.facts)
                 reply = yield from self.calls.call_in(named, "open", facts, self._counter)
-                named = int(reply.rest[0])
             except AuthorityUnreachable:
                 if self.clock.monotonic() > until:
                     raise
                 yield Sleep(0.1)
-        self.calls.incarnation = int(reply.rest[0])
+                continue
+            if reply.word == "evicts":
+                raise self._evicts(text(reply.rest[0]))
+            named = int(reply.rest[0])
+        self.calls.incarnation = named
         if not self.alive():
             raise SessionOver(self.pulse.lost)
         self._opened = True
+
+    def _evicts(self, policy: str) -> VolumeUnsuitable:
+        return VolumeUnsuitable(
+            f"the Redis that keeps the leases of {self.root} has maxmemory-policy {policy}: to "
+            "make room it throws away whatever it likes, a lease too",
+            advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
+            root=self.root,
+            fstype="",
+        )
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""

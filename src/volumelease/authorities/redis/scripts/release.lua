@@ -4,7 +4,8 @@
 -- ARGV[5]  its number
 -- ARGV[6]  floor: the least number of this session that may still be asked with
 -- ARGV[7]  1: cancel, also a request that waits; 0: only a lease that was granted
--- Reply    {"released" or "void", what of this session's own was granted by it}
+-- Reply    {"released" or "void", what of this session's own was granted by it, the name of the
+--          last number}
 
 local other = begin(true, true)
 if other then return other end
@@ -17,7 +18,7 @@ end
 finish(me, ARGV[5], ARGV[6])
 if not token then return {'void', {}} end
 local keys, exclusive = erase(token)
-if clear(keys, exclusive) then return {'released', {}} end
+if clear(keys, exclusive) then return {'released', {}, last_token()} end
 -- Somebody may go ahead, but not by a memory that is older than it looks.
 local life = lives()
 if redis.call('HGET', STATE, 'life') ~= life then
@@ -27,4 +28,4 @@ end
 local candidates = {}
 behind(candidates, token, keys, exclusive)
 grant(candidates)
-return {'released', tell()}
+return {'released', tell(), last_token()}

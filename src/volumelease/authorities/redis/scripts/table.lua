@@ -175,10 +175,12 @@ local function insert(token, number, exclusive, granted, owner, keys, about, ask
   place('ZADD', token, split(keys), exclusive == '1')
 end
 
--- Take a request out. Returns its keys and mode, for whoever waited behind it.
+-- Take a request out. Returns its keys and mode, for whoever waited behind it. That takes a number
+-- too: who finds its token right behind the number before it knows that nothing was between.
 local function erase(token)
   local r = redis.call('HMGET', P .. 'r:' .. token, 's', 'n', 'o', 'x', 'k', 'c', 'b')
   if not r[1] then return end
+  redis.call('HINCRBY', STATE, 'sequence', 1)
   local keys, exclusive = split(r[5]), r[4] == '1'
   redis.call('DEL', P .. 'r:' .. token)
   redis.call('HDEL', P .. 'of:' .. r[1], r[2])
@@ -335,6 +337,10 @@ local function begin(urgent, trusting)
   if named ~= INCARNATION and named ~= 0 then return renewed() end
 end
 
+local function named(sequence) return string.format('%010.0f-%010.0f', INCARNATION, sequence) end
+
+local function last_token() return named(redis.call('HGET', STATE, 'sequence')) end
+
 -- The next token, or nil when this incarnation has no more: then the next one has begun.
 local function next_token()
   local sequence = redis.call('HINCRBY', STATE, 'sequence', 1)
@@ -342,5 +348,5 @@ local function next_token()
     forget(lives(), INCARNATION, INCARNATION)
     return nil
   end
-  return string.format('%010.0f-%010.0f', INCARNATION, sequence)
+  return named(sequence)
 end
