@@ -73,9 +73,7 @@ class Scripts:
 
     def close(self) -> None:
         client, self._client = self._client, None
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.disconnect()
+        self._let_idle_go()
         if client is not None:
             client.close()
 
@@ -96,6 +94,15 @@ class Scripts:
                 self._idle.append(connection)
             else:
                 connection.disconnect()
+                self._let_idle_go()
+
+    def _let_idle_go(self) -> None:
+        """What ended one connection has likely ended all; each would cost its user a call."""
+        while self._idle:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:  # another thread took it
+                return
 
     def _connection(self) -> Any:
         """One that nobody uses: kept here and not in the pool of redis-py, which asks each
