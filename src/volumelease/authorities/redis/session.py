@@ -168,7 +168,10 @@ class RedisSession:
             named = int(reply.rest[0])
         self.calls.incarnation = named
         if not self.alive():
-            raise SessionOver(self.pulse.lost)
+            raise SessionOver(
+                f"no session on {self.root} could be opened in time: {self.pulse.lost}",
+                advice="Try again",
+            )
         self._opened = True
 
     def _evicts(self, policy: str) -> VolumeUnsuitable:
