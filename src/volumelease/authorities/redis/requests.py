@@ -37,9 +37,10 @@ from volumelease.model import (
     Release,
     Waiting,
 )
-from volumelease.wire.tellings import About, decode_about, decode_session, encode_about
+from volumelease.wire.tellings import About, encode_about
 
 from .calling import Argument, Calls, Reply, SessionOver, raw, text
+from .picture import holders_of
 from .tokens import name_of, token_of
 
 _FIELDS: Final = 9
@@ -231,10 +232,10 @@ class Requests:
             case "finished":
                 return None
             case "busy":
-                return Busy(_ahead(reply.rest[0]))
+                return Busy(holders_of(reply.rest[0]))
             case "deadlocked":
                 cycle = tuple(token_of(name) for name in reply.rest[0])
-                return Deadlocked(cycle, _ahead(reply.rest[1]))
+                return Deadlocked(cycle, holders_of(reply.rest[1]))
         mine = Mine(number, question, token_of(reply.rest[0]), wall)
         # Who had to wait knows that somebody was there in between.
         told = mine.token if reply.word == "granted" else mine.token + 1
@@ -264,7 +265,7 @@ class Requests:
                 mine.exclusive = reply.rest[1] == b"1"
                 mine.granted = mine.granted or f"{self._clock.wall():.3f}"
             case "waiting":
-                mine.ahead = _ahead(reply.rest[1])
+                mine.ahead = holders_of(reply.rest[1])
             case "breaking":
                 mine.lost = mine.lost or breaking_words(text(reply.rest[1]))
             case "finished" | "void":
@@ -379,27 +380,3 @@ class Requests:
 
 def breaking_words(by: str) -> str:
     return f"the lease is being broken{by}"
-
-
-def _ahead(told: list[list[Any]]) -> tuple[Holder, ...]:
-    return tuple(holder_of(one) for one in told)
-
-
-def holder_of(told: list[Any]) -> Holder:
-    """A request that a script tells of."""
-    token, session, exclusive, granted, asked, about, by, facts = map(text, told)
-    who, what = decode_session(facts), decode_about(about)
-    return Holder(
-        session=session,
-        token=token_of(token),
-        paths=tuple(claim.path for claim in what.claims),
-        exclusive=exclusive == "1",
-        granted=bool(granted),
-        since=float(granted or asked),
-        endpoint=who.endpoint,
-        worker=who.worker,
-        host=who.process.hostname,
-        pid=what.client.pid if what.client else who.process.pid,
-        reason=what.reason,
-        breaking=bool(by),
-    )

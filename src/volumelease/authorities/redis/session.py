@@ -39,7 +39,7 @@ OPEN_SECONDS: Final = 5.0
 FIRST_POLL_SECONDS: Final = 0.002
 POLL_SECONDS: Final = 0.026
 ARMED_POLL_SECONDS: Final = 0.5
-ASKED_AHEAD: Final = 16
+ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
 
 COLLECT_BEATS: Final = 6

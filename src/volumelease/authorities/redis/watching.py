@@ -23,6 +23,10 @@ PROOF_SECONDS: Final = 0.05
 GRACE: Final = "grace "
 MARK: Final = "mark "
 
+NEAREST: Final = 3
+"""Deaths are looked for among so many of those ahead: in a long queue everybody would look at
+everybody, and nothing else would get done."""
+
 
 class Ahead(NamedTuple):
     """A session that stands in the way, and the processes that use its leases (pid and start
@@ -66,7 +70,7 @@ class Undertaker:
         self._at = -PROOF_SECONDS
 
     def within_reach(self, ahead: Iterable[Ahead]) -> list[Ahead]:
-        """Those whose death could be proven here."""
+        """Those nearest to the head of the queue whose death could be proven here."""
         here = self._here
         if here is None:
             return []
@@ -76,7 +80,7 @@ class Undertaker:
             for one in ahead
             if (process := one.facts.process)
             and (process.hostname, process.boot_id, process.pid_namespace) == mine
-        ]
+        ][:NEAREST]
 
     def dead(self, ahead: Iterable[Ahead]) -> Steps[list[str]]:
         """The names of those that are provably gone, with every process that uses their

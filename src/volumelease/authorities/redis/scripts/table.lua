@@ -34,7 +34,7 @@
 
 local EPOCH = 1577836800  -- 2020: an incarnation is at least the server's clock in seconds since
 local MOST = 4294967295   -- requests of one incarnation; then it is the next one's turn
-local MOST_AHEAD = 64     -- requests in the way that are told of
+local MOST_AHEAD = 8      -- requests in the way that are told of, oldest first
 
 local STATE, ME, WALL = KEYS[1], ARGV[3], ARGV[4]
 local BASE = string.sub(STATE, 1, -6)
