@@ -133,6 +133,14 @@ class ReadCounter(NamedTuple):
     path: str
 
 
+class WriteNew(NamedTuple):
+    """Create a file with this content, exclusively (O_EXCL), and fsync it. A reader may find it
+    without its content for a moment; any error leaves the outcome unknown."""
+
+    path: str
+    content: bytes
+
+
 class WriteDurably(NamedTuple):
     """Create a file with this content and fsync it: a full volume speaks at fsync."""
 
@@ -208,6 +216,20 @@ class ProveDeath(NamedTuple):
     process: ProcessFacts
 
 
+class CallScript(NamedTuple):
+    """Run a Lua script on the Redis that keeps ``key``. Answers its reply: a list of bytes,
+    integers and lists.
+
+    Fails with a ``LeaseError``: ``AuthorityUnreachable`` leaves the outcome unknown, and the call
+    may still be executed later, when everybody has forgotten it; after any other, nothing was
+    done.
+    """
+
+    script: str
+    key: str
+    arguments: tuple[str | bytes | int, ...]
+
+
 class Sleep(NamedTuple):
     """Let time pass."""
 
@@ -244,6 +266,7 @@ Effect: TypeAlias = (
     | CreateFile
     | SetCounter
     | ReadCounter
+    | WriteNew
     | WriteDurably
     | ReadFile
     | LookAt
@@ -252,6 +275,7 @@ Effect: TypeAlias = (
     | CopyTree
     | RemoveTree
     | ProveDeath
+    | CallScript
     | Sleep
     | Listen
     | EnterTurn

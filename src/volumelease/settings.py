@@ -33,6 +33,8 @@ class Settings(NamedTuple):
     """Seconds; None: whatever the volume was made with."""
     redis_url: str | None = None
     redis_password_file: str | None = None
+    redis_replicas: int = 0
+    """Replicas that must have what a Redis granted before it counts (WAIT)."""
     socket: str = "/run/volumelease/daemon.sock"
     guard: Literal["enforce", "warn", "off"] = "enforce"
     http: str = "127.0.0.1:9109"
@@ -174,6 +176,12 @@ def _redis_url(value: Any) -> str:
     return cast(str, value)
 
 
+def _replicas(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) > 100:
+        raise ValueError("must be a number of replicas, 0 to 100")
+    return int(value)
+
+
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "volume": _text,
     "scope": _one_of("path", "volume"),
@@ -181,6 +189,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "ttl": _ttl,
     "redis_url": _redis_url,
     "redis_password_file": _text,
+    "redis_replicas": _replicas,
     "socket": _text,
     "guard": _one_of("enforce", "warn", "off"),
     "http": _address,

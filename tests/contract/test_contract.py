@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
+from tests.bed.redis import RedisServer, missing_redis
 from volumelease.authorities.memory import MemoryAuthority
+from volumelease.authorities.redis import founding as redis_founding
+from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
@@ -19,10 +23,12 @@ from volumelease.drivers import asyncio as on_a_loop
 from volumelease.drivers import threads as in_this_thread
 from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
+from volumelease.effects import CallScript
 from volumelease.errors import LeaseDeadlock, LeaseTimeout
 from volumelease.host import this_process
 from volumelease.leases.flows import SessionEnded, acquire
 from volumelease.leases.hosting import HostedSession
+from volumelease.leases.redis_hosting import HostedRedisSession, scripts_on
 from volumelease.leases.talking import Conversation
 from volumelease.model import (
     Acquire,
@@ -37,11 +43,12 @@ from volumelease.model import (
     Release,
     Waiting,
 )
+from volumelease.settings import Settings
 from volumelease.testing.hosted import HostedInMemory, Memory
 
 T = TypeVar("T")
 Driver = Callable[[Flow[Any], Any], Any]
-Hosted = HostedInMemory | HostedSession
+Hosted = HostedInMemory | HostedSession | HostedRedisSession
 
 CREW: Final = Crew()
 
@@ -83,9 +90,19 @@ def no_notice(text: str) -> None:
     raise AssertionError(text)
 
 
-@pytest.fixture(params=["memory", "volume"])
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    if reason := missing_redis():
+        pytest.skip(reason)
+    with RedisServer() as server:
+        yield server.url
+
+
+@pytest.fixture(params=["memory", "volume", "redis"])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]:
     """Makes one more session of one authority."""
+    if request.param == "redis":
+        return on_redis(request.getfixturevalue("redis_url"), tmp_path)
     if request.param == "memory":
         memory = Memory(MemoryAuthority(SystemClock()), no_notice, SystemClock())
         return lambda: HostedInMemory(memory, SessionFacts(this_process()))
@@ -108,6 +125,31 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]
         return hosted
 
     return on_volume
+
+
+def on_redis(url: str, root: Path) -> Callable[[], HostedRedisSession]:
+    files = Files(this_process())
+    settings = Settings(redis_url=url)
+    wanted = founding.Founding(os.urandom(8).hex(), ttl=15.0, created=0.0, ready=True)
+    steps = redis_founding.found(str(root), wanted)
+    identity, _ = in_this_thread.Monitor(files).run(steps)
+    beginning = CallScript("found", state_key(identity.id), (0, "nonce", "somebody", "0"))
+    scripts_on(settings, str(root), files).perform(beginning)
+
+    def one_more() -> HostedRedisSession:
+        hosted = HostedRedisSession(
+            identity=identity,
+            root=str(root),
+            facts=SessionFacts(this_process()),
+            clock=SystemClock(),
+            performer=files,
+            report=no_notice,
+            settings=settings,
+        )
+        hosted.open()
+        return hosted
+
+    return one_more
 
 
 @pytest.fixture(params=DRIVERS)

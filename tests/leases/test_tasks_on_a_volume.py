@@ -27,7 +27,7 @@ from volumelease.drivers.crew import MOST_THREADS
 from volumelease.drivers.files import Files
 from volumelease.effects import Effect, Symlink
 from volumelease.leases import volumes as leases_volumes
-from volumelease.leases.hosting import HostedSession
+from volumelease.leases.hosting import Hosting
 from volumelease.leases.volumes import Surroundings, Volumes
 from volumelease.paths.locate import locate
 
@@ -47,7 +47,7 @@ def volumes(tmp_path: Path) -> Iterator[Volumes]:
     made.close()
 
 
-def session(volumes: Volumes) -> HostedSession:
+def session(volumes: Volumes) -> Hosting[Any]:
     (one,) = volumes._sessions.values()
     return one
 

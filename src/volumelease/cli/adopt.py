@@ -94,6 +94,11 @@ def _adopt(volumes: Volumes, path: str, timeout: float | None) -> Adopted:
         (target,) = lease._terms.asked
         assert isinstance(target, Claim)
         session = hosted.session
+        if session.identity.authority != "volume":
+            raise Problem(
+                f"the leases of {path} are kept by a Redis, and only a log can seal an adoption",
+                advice="Move the directory away and publish it: lease.publish(source, path)",
+            )
         adopting = Adopting(session.publishing, lambda: f"{session.name}-{os.urandom(8).hex()}")
         answer: Adopted | Lost = hosted.run(adopting.adopt(lease.token, target))
         if isinstance(answer, Lost):

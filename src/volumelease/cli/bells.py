@@ -25,6 +25,8 @@ def bell_in_force(
     """
     if _answers(settings):
         return "redis"
+    if picture.identity.authority == "redis":
+        return "poll"
     from .reading import patiently
 
     return "fcntl" if patiently(lambda: _locks_are_seen(root, picture), root) else "poll"

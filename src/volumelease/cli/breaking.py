@@ -14,7 +14,7 @@ from .parameters import PathText
 from .speech import Problem, moment, note, one_line, say, seconds
 
 if TYPE_CHECKING:
-    from volumelease.leases.hosting import HostedSession
+    from volumelease.leases.hosting import Hosting
     from volumelease.model import Holder
 
     from .places import Place
@@ -160,14 +160,14 @@ def _break(place: Place, picture: Picture, victim: Holder, order: _Order) -> str
         patiently(volumes.close, place.root)
 
 
-def _wait_for_end(hosted: HostedSession, token: int, root: str) -> str:
+def _wait_for_end(hosted: Hosting[Any], token: int, root: str) -> str:
     """Look on until the lease has ended, and end it when it is time. Returns how it ended."""
     from volumelease.errors import AuthorityUnreachable
 
     from .reading import patiently
 
     session = hosted.session
-    while token in session.replica.table.breaking:
+    while session.breaking.under_way(token):
         if not hosted.alive():
             raise AuthorityUnreachable(
                 f"this command lost its own session while it waited: {session.pulse.lost}. The "
@@ -178,7 +178,8 @@ def _wait_for_end(hosted: HostedSession, token: int, root: str) -> str:
             )
         patiently(lambda: hosted.run(session.breaking.look_on()), root)
         time.sleep(_LOOK_SECONDS)
-    return session.breaking.ends.get(token, "ended")
+    ended: str = session.breaking.ends.get(token, "ended")
+    return ended
 
 
 def _audit_path(place: Place, picture: Picture, name: str) -> str:
@@ -215,7 +216,7 @@ def _document(
     }
 
 
-def _record(place: Place, victim: Holder, order: _Order, hosted: HostedSession) -> bytes:
+def _record(place: Place, victim: Holder, order: _Order, hosted: Hosting[Any]) -> bytes:
     """What is kept about it for ever."""
     facts = hosted.session.facts
     process = facts.process

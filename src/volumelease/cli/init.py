@@ -14,8 +14,10 @@ from .parameters import PathText, at_least
 from .speech import note, one_line, say
 
 if TYPE_CHECKING:
+    from volumelease.leases.choosing import Authority
     from volumelease.leases.volumes import Volumes
     from volumelease.paths.mounts import Mount, Verdict
+    from volumelease.settings import Settings
     from volumelease.wire.identity import Identity
 
 _CONTROL: Final = ".volumelease"
@@ -30,7 +32,12 @@ _CONTROL: Final = ".volumelease"
     metavar="S",
     help="Seconds after which a dead host makes way (15).",
 )
-@click.option("--authority", type=click.Choice(["volume"]), help="What grants leases (volume).")
+@click.option(
+    "--authority",
+    type=click.Choice(["volume", "redis"]),
+    help="What grants leases: the volume's own log, or the Redis of VOLUMELEASE_REDIS_URL. Left "
+    "out: the log where the mount can carry it, else the Redis.",
+)
 @click.option("--force", is_flag=True, help="Vouch for a file system that nobody measured.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 def command(
@@ -43,10 +50,9 @@ def command(
 
     Limit: two mounts of different directories of one file system are two volumes to each other.
     """
-    del authority  # there is one so far
     from .reading import patiently
 
-    made = patiently(lambda: _init(directory, ttl, force), directory)
+    made = patiently(lambda: _init(directory, ttl, force, authority), directory)
     if as_json:
         say(json.dumps(made.as_document()))
     else:
@@ -81,7 +87,7 @@ class _Made(NamedTuple):
         }
 
 
-def _init(directory: str, ttl: float | None, force: bool) -> _Made:
+def _init(directory: str, ttl: float | None, force: bool, wanted: str | None) -> _Made:
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.mounts import mount_of
     from volumelease.paths.proof import judge_with_proof
@@ -92,15 +98,40 @@ def _init(directory: str, ttl: float | None, force: bool) -> _Made:
     _refuse_nested(directory, real)
     mount = mount_of(real)
     verdict = judge_with_proof(real, mount)
-    _require_suitable(directory, mount, verdict)
     volumes = Volumes(Surroundings.of_this_process()._replace(report=lambda text: None))
-    known = _existing(volumes, real, ttl)
+    known = _existing(volumes, real, ttl, wanted)
     if known is not None:
         return _Made(real, known, mount, verdict, created=False, grace=_in_grace(real))
+    settings = volumes.surroundings.settings
+    authority = _authority(directory, mount, verdict, settings, wanted, force)
+    identity = _found(volumes, real, ttl, authority)
+    return _Made(real, identity, mount, verdict, created=True, grace=_in_grace(real))
+
+
+def _authority(
+    directory: str,
+    mount: Mount,
+    verdict: Verdict,
+    settings: Settings,
+    wanted: str | None,
+    force: bool,
+) -> Authority:
+    """What is to grant leases there. Errors: ``VolumeUnsuitable``, ``SettingsMismatch``."""
+    from volumelease.leases.choosing import require_url
+
+    wanted = wanted or settings.authority
+    by_redis = wanted == "redis" or (
+        wanted == "auto"
+        and settings.redis_url is not None
+        and (verdict.suitable == "refused" or (verdict.suitable == "unknown" and not force))
+    )
+    if by_redis and "ro" not in mount.options:
+        require_url(directory, settings)
+        return "redis"
+    _require_suitable(directory, mount, verdict)
     if verdict.suitable == "unknown" and not force:
         raise _unproven(directory, mount, verdict)
-    identity = _found(volumes, real, ttl)
-    return _Made(real, identity, mount, verdict, created=True, grace=_in_grace(real))
+    return "volume"
 
 
 def _require_directory(directory: str, real: str) -> None:
@@ -158,8 +189,11 @@ def _unproven(directory: str, mount: Mount, verdict: Verdict) -> Exception:
     )
 
 
-def _existing(volumes: Volumes, real: str, ttl: float | None) -> Identity | None:
-    """The identity that is there. Errors: ``SettingsMismatch`` when it has another ttl."""
+def _existing(
+    volumes: Volumes, real: str, ttl: float | None, authority: str | None
+) -> Identity | None:
+    """The identity that is there. Errors: ``SettingsMismatch`` when it has another ttl or
+    authority."""
     from volumelease.authorities.volume import founding
     from volumelease.drivers.threads import Monitor
     from volumelease.errors import SettingsMismatch
@@ -176,17 +210,25 @@ def _existing(volumes: Volumes, real: str, ttl: float | None) -> Identity | None
             ours=ttl,
             theirs=known.ttl,
         )
+    if authority not in (None, known.authority):
+        raise SettingsMismatch(
+            f"{real} takes its leases from {known.authority!r}, and nothing changes that by itself",
+            advice="Leave --authority away, or uninstall the volume and init it again",
+            setting="--authority",
+            ours=authority,
+            theirs=known.authority,
+        )
     return volumes.identity(locate(real, explicit=real))
 
 
-def _found(volumes: Volumes, real: str, ttl: float | None) -> Identity:
+def _found(volumes: Volumes, real: str, ttl: float | None, authority: Authority) -> Identity:
     from volumelease.errors import LeaseError
     from volumelease.paths.locate import locate
 
     control = f"{real}/{_CONTROL}"
     fresh = _make_control(real, control)
     try:
-        return volumes.found(locate(real, explicit=real), ready=fresh, ttl=ttl)
+        return volumes.found(locate(real, explicit=real), ready=fresh, ttl=ttl, authority=authority)
     except LeaseError:
         if fresh:  # an empty one would look like the trace of a deleted log
             with suppress(OSError):
@@ -222,6 +264,8 @@ def _in_grace(real: str) -> bool:
 def _announce(directory: str, made: _Made) -> None:
     identity = made.identity
     facts = f"id {identity.id}, ttl {identity.ttl:g} s"
+    if identity.authority == "redis":
+        facts += ", leases by the Redis of VOLUMELEASE_REDIS_URL"
     if not made.created:
         say(f"{one_line(directory)} is a volume already: {facts}")
         return
@@ -231,5 +275,7 @@ def _announce(directory: str, made: _Made) -> None:
             f"there are traces of an earlier log, whose leases may still live: the first lease "
             f"is granted after {identity.ttl + 1:g} s"
         )
+    if identity.authority == "redis":
+        note("a publish is checked with the Redis before it is made visible, and not sealed")
     if not made.verdict.shared:
         note(f"{made.verdict.reason}; workers on other hosts are not excluded")

@@ -22,6 +22,8 @@ from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeNotFound
 from volumelease.model import Holder
 from volumelease.wire.identity import Identity
 
+from .speech import Problem
+
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 10.0
@@ -36,7 +38,8 @@ class _Nobody:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The log as it was at one moment."""
+    """The log as it was at one moment, or what a Redis kept: then ``next_index`` is its
+    incarnation."""
 
     identity: Identity
     table: Table
@@ -127,6 +130,8 @@ class Reader:
         ``AuthorityUnreachable`` when it does not answer, ``LogDamaged``."""
         if self._identity is None or self._replica is None or self._another_log():
             self._identity = self._read_identity()
+            if self._identity.authority == "redis":
+                return self._ask_redis(self._identity)
             layout = Layout(self._root, self._identity.id)
             self._replica = Replica(layout, SystemClock(), _Nobody())
         replica = self._replica
@@ -137,19 +142,42 @@ class Reader:
 
     @property
     def replica(self) -> Replica:
-        """What ``look`` read; there must have been one."""
-        assert self._replica is not None
+        """What ``look`` read. Errors: ``Problem`` where a Redis keeps the leases."""
+        if self._replica is None:
+            raise self._no_log()
         return self._replica
 
     def replay(self, witness: Witness) -> tuple[Identity, Replay]:
         """Tell ``witness`` all that is left of the log. Errors: as of ``look``."""
         self._identity = self._read_identity()
+        if self._identity.authority != "volume":
+            raise self._no_log()
         replay = Replay(Layout(self._root, self._identity.id), SystemClock(), witness)
         steadily(replay.run(), self._root)
         return self._identity, replay
 
     def run(self, steps: Steps[Any]) -> Any:
         return patiently(lambda: self._monitor.run(steps), self._root, self._patience)
+
+    def _ask_redis(self, identity: Identity) -> Picture:
+        from volumelease.leases.choosing import require_url
+        from volumelease.leases.redis_hosting import table_on
+
+        from .places import settings_of_this_process
+
+        settings = settings_of_this_process()
+        require_url(self._root, settings)
+        table, incarnation = patiently(
+            lambda: table_on(identity.id, self._root, settings), self._root, self._patience
+        )
+        return Picture(identity, table, incarnation, 0, 0)
+
+    def _no_log(self) -> Problem:
+        return Problem(
+            f"the leases of {self._root} are kept by a Redis, which forgets what is over: there is "
+            "no log to read",
+            advice=f"See who holds what now: volumelease status {self._root}",
+        )
 
     def _read_identity(self) -> Identity:
         identity: Identity | None = self.run(founding.read_identity(self._root))

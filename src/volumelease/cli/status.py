@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 REFRESH_SECONDS: Final = 1.0
 BROKEN: Final = " being broken"
 LIMIT: Final = "a lease excludes those who ask for one; a write without a lease is not stopped"
+REDIS_LIMIT: Final = (
+    f"{LIMIT}; the leases are kept by a Redis, so a publish is checked before it is made visible, "
+    "and not sealed"
+)
 
 
 @click.command()
@@ -100,6 +104,7 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
         "schema": 1,
         "volume": place.as_document(identity.id),
         "authority": identity.authority,
+        "limit": limit(picture),
         "bell": bell_in_force(place.root, picture, settings_of_this_process()),
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
         "waiting": [
@@ -159,22 +164,33 @@ def lines(place: Place, picture: Picture) -> list[str]:
         )
     if not held:
         found.append(nobody(place))
-    return [*found, f"limit: {LIMIT}"]
+    return [*found, f"limit: {limit(picture)}"]
+
+
+def limit(picture: Picture) -> str:
+    return REDIS_LIMIT if picture.identity.authority == "redis" else LIMIT
 
 
 def headline(place: Place, picture: Picture) -> str:
     identity, count = picture.identity, len(picture.table.sessions)
+    where = f"log entry {picture.next_index} in segment {picture.segment}"
+    if identity.authority == "redis":
+        where = f"leases by Redis, incarnation {picture.next_index}"
     return (
         f"volume {one_line(place.root)} ({place.kind}) id {identity.id} ttl {identity.ttl:g} s, "
-        f"{count} session{'' if count == 1 else 's'}, log entry {picture.next_index} "
-        f"in segment {picture.segment}"
+        f"{count} session{'' if count == 1 else 's'}, {where}"
     )
 
 
 def troubles(place: Place, picture: Picture) -> list[str]:
     """What keeps the volume from being well, one line each."""
     found = []
-    if picture.table.grace:
+    if picture.table.grace and picture.identity.authority == "redis":
+        found.append(
+            "the Redis is new or forgot what it knew: until its grace was watched for "
+            f"{picture.identity.ttl:g} s, holders name what they hold and nothing new is granted"
+        )
+    elif picture.table.grace:
         found.append(
             f"the log is new: the first lease is granted once somebody watched it for "
             f"{picture.identity.ttl + 1:g} s"

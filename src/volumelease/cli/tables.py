@@ -78,7 +78,7 @@ def _status(place: Place, picture: Picture) -> Group:
                 )
             )
         parts.append(waiting)
-    parts.append(Text(f"limit: {status.LIMIT}", style="dim"))
+    parts.append(Text(f"limit: {status.limit(picture)}", style="dim"))
     return Group(*parts)
 
 

@@ -53,6 +53,7 @@ class Files:
                 effect.path, (effect.counter, effect.counter)
             ),
             effects.ReadCounter: lambda effect: int(os.stat(effect.path).st_mtime),
+            effects.WriteNew: _write_new,
             effects.WriteDurably: _write_durably,
             effects.ReadFile: _read_file,
             effects.LookAt: _look_at,
@@ -111,12 +112,19 @@ def _create_file(effect: effects.CreateFile) -> None:
     os.close(os.open(effect.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
 
 
+def _write_new(effect: effects.WriteNew) -> None:
+    _write(effect.path, os.O_EXCL, effect.content)
+
+
 def _write_durably(effect: effects.WriteDurably) -> None:
-    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
-    descriptor = os.open(effect.path, flags, 0o644)
+    _write(effect.path, os.O_TRUNC, effect.content)
+
+
+def _write(path: str, flag: int, content: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | flag, 0o644)
     try:
         with open(descriptor, "wb", closefd=False) as file:
-            file.write(effect.content)
+            file.write(content)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

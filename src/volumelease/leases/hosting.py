@@ -12,12 +12,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from volumelease.authorities import answers
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.session import Session
+from volumelease.bells.belfry import Belfry
 from volumelease.clock import Clock
+from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.threads import (
     Errand,
@@ -35,49 +37,64 @@ from volumelease.wire.identity import Identity
 from .ringing import Bells
 from .talking import Conversation
 
-_GIVE_BACK_SECONDS: Final = 2.0
+GIVE_BACK_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 1.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
 
 
-class HostedSession:
-    """A session with its threads. Thread-safe."""
+class Member(Protocol):
+    """A session of whatever authority, as what runs it needs it."""
+
+    @property
+    def timing(self) -> Timing: ...
+
+    @property
+    def pulse(self) -> Pulse: ...
+
+    @property
+    def waits(self) -> bool: ...
+
+    def alive(self) -> bool: ...
+
+    def remaining_seconds(self) -> float: ...
+
+    def loss_of(self, token: int) -> str: ...
+
+    def open(self) -> Steps[None]: ...
+
+    def keep(self) -> Steps[None]: ...
+
+    def attend(self) -> Steps[None]: ...
+
+    def close(self) -> Steps[None]: ...
+
+    def ask(self, question: Question) -> Steps[Answer]: ...
+
+
+S = TypeVar("S", bound=Member)
+
+
+class Hosting(Generic[S]):
+    """A session with its threads. Thread-safe. Who makes one gives it its ``session``."""
+
+    session: S
 
     def __init__(
         self,
-        identity: Identity,
-        layout: Layout,
-        facts: SessionFacts,
         clock: Clock,
         performer: Performer,
         report: Callable[[str], None],
-        retention_seconds: float,
-        bells: Bells | None = None,
+        belfry: Belfry | None,
     ) -> None:
         self.clock = clock
         self.pid = os.getpid()
+        self.belfry = belfry
         self._report = report
         self._room = WaitingRoom()
         self._monitor = Monitor(performer)
         self._attending = False
-        self._looking = False
         self._news = threading.Event()
         self._on_change: list[Callable[[], None]] = []
-        name = os.urandom(8).hex()
-        self.belfry = bells.of_session(name) if bells is not None else None
-        self.session = Session(
-            identity=identity,
-            layout=layout,
-            facts=facts,
-            name=name,
-            clock=clock,
-            turn=ThreadTurn(),
-            unique=lambda: os.urandom(8).hex(),
-            wake=self._wake,
-            retention_seconds=retention_seconds,
-            bell=self.belfry,
-            turnstile=bells.turnstile() if bells is not None else None,
-        )
 
     # ---- life
 
@@ -87,10 +104,9 @@ class HostedSession:
         self._start(self._keep, "volumelease-beat")
         self._start(self._watch, "volumelease-watch")
         if self.belfry is not None:
-            self.belfry.on_awaited = self._look_soon
             self.belfry.start()
 
-    def close(self, seconds: float = _GIVE_BACK_SECONDS) -> None:
+    def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         """End the session, but don't wait longer than ``seconds`` for a volume that hangs."""
         if not self.alive():
             return
@@ -172,9 +188,7 @@ class HostedSession:
 
     def still_waits(self, token: int) -> bool:
         """Whether that request is still queued, in a session that lives."""
-        with self._monitor.lock:
-            holding = self.session.replica.table.holdings.get(token)
-            return self.session.alive() and holding is not None and not holding.granted
+        raise NotImplementedError
 
     def _attend(self) -> None:
         with self._monitor.lock:
@@ -196,27 +210,9 @@ class HostedSession:
             self._report(f"volumelease: waiting failed: {error!r}")
             self._wake(None)
 
-    def _look_soon(self) -> None:
-        """Somebody waits behind this session: it reads that now, and not when it lets go."""
-        if not self._looking:
-            self._looking = True
-            self._start(self._look, "volumelease-look")
-
-    def _look(self) -> None:
-        try:
-            self._monitor.run(self.session.look())
-        finally:
-            time.sleep(_LOOK_AGAIN_SECONDS)  # a herd announces itself one by one
-            self._looking = False
-
     def who_holds(self, claim: Claim) -> Holder | None:
         """The oldest lease that an exclusive one on ``claim`` would wait for."""
-        with self._monitor.lock:
-            table = self.session.replica.table
-            for holding in table.in_the_way((claim,), exclusive=True):
-                if holding.granted:
-                    return answers.describe(table, holding)
-        return None
+        raise NotImplementedError
 
     # ---- talking to it
 
@@ -233,8 +229,11 @@ class HostedSession:
 
     def give_up(self, question: Acquire) -> None:
         """Nobody waits for the answer any more: the next beat gives back what it got."""
-        with self._monitor.lock:
-            self.session.requests.give_up(question)
+        raise NotImplementedError
+
+    def tail(self) -> int:
+        """Where the log went on, as far as this session knew; -1 where there is none."""
+        return -1
 
     def notice(self, text: str) -> None:
         """Tell the user something."""
@@ -243,3 +242,74 @@ class HostedSession:
     def talk(self, errand: Errand | None = None) -> Conversation:
         """For one operation; ``errand`` when it runs for a caller who may give up on it."""
         return Conversation(self.clock, errand, self)
+
+
+class HostedSession(Hosting[Session]):
+    """A session of a volume that has a log."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        layout: Layout,
+        facts: SessionFacts,
+        clock: Clock,
+        performer: Performer,
+        report: Callable[[str], None],
+        retention_seconds: float,
+        bells: Bells | None = None,
+    ) -> None:
+        name = os.urandom(8).hex()
+        belfry = bells.of_session(name) if bells is not None else None
+        super().__init__(clock, performer, report, belfry)
+        self.session = Session(
+            identity=identity,
+            layout=layout,
+            facts=facts,
+            name=name,
+            clock=clock,
+            turn=ThreadTurn(),
+            unique=lambda: os.urandom(8).hex(),
+            wake=self._wake,
+            retention_seconds=retention_seconds,
+            bell=self.belfry,
+            turnstile=bells.turnstile() if bells is not None else None,
+        )
+        self._looking = False
+        if belfry is not None:
+            belfry.on_awaited = self._look_soon
+
+    def _look_soon(self) -> None:
+        """Somebody waits behind this session: it reads that now, and not when it lets go."""
+        if not self._looking:
+            self._looking = True
+            self._start(self._look, "volumelease-look")
+
+    def _look(self) -> None:
+        try:
+            self._monitor.run(self.session.look())
+        finally:
+            time.sleep(_LOOK_AGAIN_SECONDS)  # a herd announces itself one by one
+            self._looking = False
+
+    def still_waits(self, token: int) -> bool:
+        """Whether that request is still queued, in a session that lives."""
+        with self._monitor.lock:
+            holding = self.session.replica.table.holdings.get(token)
+            return self.session.alive() and holding is not None and not holding.granted
+
+    def who_holds(self, claim: Claim) -> Holder | None:
+        """The oldest lease that an exclusive one on ``claim`` would wait for."""
+        with self._monitor.lock:
+            table = self.session.replica.table
+            for holding in table.in_the_way((claim,), exclusive=True):
+                if holding.granted:
+                    return answers.describe(table, holding)
+        return None
+
+    def give_up(self, question: Acquire) -> None:
+        """Nobody waits for the answer any more: the next beat gives back what it got."""
+        with self._monitor.lock:
+            self.session.requests.give_up(question)
+
+    def tail(self) -> int:
+        return self.session.replica.next_index

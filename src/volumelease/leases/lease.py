@@ -246,7 +246,8 @@ class Lease:
 
         Promise: readers see the old or the new, whole; once the lease is lost, nothing becomes
         visible: the decision is an entry of the log that is void then. Limit: who keeps a file of
-        the draft open for writing can still change it after it is published.
+        the draft open for writing can still change it after it is published; and where a Redis
+        keeps the leases, it is asked right before that step, which is not sealed by its answer.
 
         Errors, on leaving: ``LeaseLost``, ``PublishFailed``, ``VolumeFull``; on entering:
         ``LeaseViolation`` (not covered by this lease, or shared), ``PathInvalid`` (a real

@@ -43,13 +43,13 @@ class Bells:
         if self._wire is not None:
             redis = RedisBell(self._wire, self._volume, session, ear)
         bytes_ = ByteBell(self._file, session, ear) if self._file is not None else None
-        return Belfry(ear, bytes_, redis, _report)
+        return Belfry(ear, bytes_, redis, report)
 
     def turnstile(self) -> Turnstile | None:
         return Turnstile(self._file) if self._file is not None else None
 
 
-def _report(text: str) -> None:
+def report(text: str) -> None:
     if "logging" in sys.modules:  # who has not imported it reads no log
         import logging  # waits for a thread that is just importing it
 

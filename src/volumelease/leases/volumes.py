@@ -9,33 +9,29 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.cleaning import DEFAULT_RETENTION_SECONDS
-from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import Clock, SystemClock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
-from volumelease.drivers.threads import Errand, Monitor, Patience, Performer, run_flow
+from volumelease.drivers.threads import Errand, Patience, Performer, run_flow
 from volumelease.errors import (
     AuthorityUnreachable,
     LeaseError,
-    SettingsMismatch,
     VolumeNotFound,
-    VolumeUnsuitable,
 )
 from volumelease.host import ProcessFacts, this_process
 from volumelease.paths.canonical import VolumePath, canonical
 from volumelease.paths.locate import VolumeRoot, locate
-from volumelease.paths.proof import judge_with_proof
 from volumelease.paths.resolve import text_of
 from volumelease.settings import Settings, load
 from volumelease.wire.identity import Identity
 
-from . import entering
+from . import choosing, entering
 from .blocks import Block
-from .hosting import HostedSession
+from .hosting import Hosting
 from .order import Order
 from .owners import Held, Owner, Owners
-from .ringing import ALL_BELLS, Bells
+from .ringing import ALL_BELLS
 from .talking import Conversation, Hosted
 
 T = TypeVar("T")
@@ -86,7 +82,7 @@ class Volumes:
         self._spelled: dict[str, VolumeRoot] = {}
         """The volumes in use, by what their paths begin with."""
         self._identities: dict[str, Identity] = {}
-        self._sessions: dict[str, HostedSession] = {}
+        self._sessions: dict[str, Hosting[Any]] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -120,7 +116,7 @@ class Volumes:
     def tails(self) -> dict[str, int]:
         """Where each log in use went on, as far as this process knew, by the root's real path."""
         return {
-            root: self._sessions[identity.id].session.replica.next_index
+            root: self._sessions[identity.id].tail()
             for root, identity in self._identities.items()
             if identity.id in self._sessions
         }
@@ -131,8 +127,8 @@ class Volumes:
         """Whether the lease was granted by the very next entry of the log after ``tails`` were
         read: then nobody who had a lease there can have moved its paths since, and they need no
         second look (a tenth of what a lease costs)."""
-        assert isinstance(hosted, HostedSession)
-        after = hosted.session.replica.next_index
+        assert isinstance(hosted, Hosting)
+        after = hosted.tail()
         return tails.get(root.real_root) == token == after - 1
 
     def leads_there(
@@ -152,31 +148,21 @@ class Volumes:
 
         Errors: ``VolumeUnsuitable`` for a mount that can't carry the log, ``SettingsMismatch``.
         """
-        verdict = judge_with_proof(root.real_root, root.mount)
-        if verdict.suitable == "refused":
-            raise VolumeUnsuitable(
-                f"{root.root} can't carry leases: {verdict.reason}",
-                advice="Use a MooseFS, CephFS or local volume",
-                root=root.root,
-                fstype=root.mount.fstype,
-            )
-        run = Monitor(self.surroundings.performer).run
-        identity = run(founding.read_identity(root.real_root))
+        identity = choosing.existing(root, self.surroundings)
         if identity is None:
-            if verdict.suitable == "unknown":
-                raise VolumeUnsuitable(
-                    f"{root.root} is {root.mount.fstype}, which is not proven to order symlinks "
-                    f"between hosts: {verdict.reason}",
-                    advice=f"Prove it from two hosts (volumelease doctor --peer {root.root}), or "
-                    f"if you know that it does: volumelease init {root.root} --force",
-                    root=root.root,
-                    fstype=root.mount.fstype,
-                )
             identity = self.found(root, ready=False)
-        self._agree(root, identity)
+            choosing.agree(root.root, identity, self.surroundings.settings)
         return identity
 
-    def found(self, root: VolumeRoot, *, ready: bool, ttl: float | None = None) -> Identity:
+    def found(
+        self,
+        root: VolumeRoot,
+        *,
+        ready: bool,
+        ttl: float | None = None,
+        authority: choosing.Authority | None = None,
+    ) -> Identity:
+        """Make it a volume; without ``authority``, with that of ``choosing.choose``."""
         settings = self.surroundings.settings
         wanted = founding.Founding(
             id=os.urandom(8).hex(),
@@ -184,8 +170,8 @@ class Volumes:
             created=self.surroundings.clock.wall(),
             ready=ready,
         )
-        steps = founding.found(root.real_root, wanted)
-        identity, ours = Monitor(self.surroundings.performer).run(steps)
+        authority = authority or choosing.choose(root, settings)
+        identity, ours = choosing.found(root, wanted, authority, self.surroundings)
         if ours and not ready:
             self.surroundings.report(
                 f"{root.root} is now a volume. Its first lease is granted after "
@@ -194,29 +180,7 @@ class Volumes:
             )
         return identity
 
-    def _agree(self, root: VolumeRoot, identity: Identity) -> None:
-        settings = self.surroundings.settings
-        if settings.ttl is not None and settings.ttl != identity.ttl:
-            raise SettingsMismatch(
-                f"VOLUMELEASE_TTL is {settings.ttl:g} s here, but {root.root} was made with "
-                f"{identity.ttl:g} s",
-                advice=f"Unset VOLUMELEASE_TTL, or set it to {identity.ttl:g}: all workers of a "
-                "volume share one ttl",
-                setting="VOLUMELEASE_TTL",
-                ours=settings.ttl,
-                theirs=identity.ttl,
-            )
-        if settings.authority not in ("auto", identity.authority):
-            raise SettingsMismatch(
-                f"VOLUMELEASE_AUTHORITY is {settings.authority!r} here, but {root.root} takes "
-                f"its leases from {identity.authority!r}",
-                advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}",
-                setting="VOLUMELEASE_AUTHORITY",
-                ours=settings.authority,
-                theirs=identity.authority,
-            )
-
-    def session(self, root: VolumeRoot) -> HostedSession:
+    def session(self, root: VolumeRoot) -> Hosting[Any]:
         """The live session of this process on that volume; a new one if the last was lost."""
         with self._lock:
             known = self.hosted(root)
@@ -224,14 +188,7 @@ class Volumes:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            if identity.authority != "volume":
-                raise VolumeUnsuitable(
-                    f"{root.root} takes its leases from {identity.authority!r}, which this "
-                    "version can't do",
-                    advice="Upgrade volumelease here",
-                    root=root.root,
-                )
-            hosted = self._host(root, identity)
+            hosted = choosing.host(root, identity, self._facts(), self.surroundings)
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
@@ -245,21 +202,6 @@ class Volumes:
                 self._refuse_when_closed()
             return hosted
 
-    def _host(self, root: VolumeRoot, identity: Identity) -> HostedSession:
-        surroundings = self.surroundings
-        layout = Layout(root.real_root, identity.id)
-        boot_id, settings = surroundings.process.boot_id, surroundings.settings
-        return HostedSession(
-            identity=identity,
-            layout=layout,
-            facts=self._facts(),
-            clock=surroundings.clock,
-            performer=surroundings.performer,
-            report=surroundings.report,
-            retention_seconds=surroundings.retention_seconds,
-            bells=Bells(layout, boot_id, settings, surroundings.bells),
-        )
-
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""
         identity = self._identities.get(root.real_root)
@@ -269,7 +211,7 @@ class Volumes:
         """The live session of this process on that volume, if it has one. Never blocks."""
         return self.hosted(root)
 
-    def hosted(self, root: VolumeRoot) -> HostedSession | None:
+    def hosted(self, root: VolumeRoot) -> Hosting[Any] | None:
         identity = self._identities.get(root.real_root)
         known = self._sessions.get(identity.id) if identity else None
         return known if known is not None and not known.over else None

@@ -54,6 +54,10 @@ class Breaking:
         self.ends: dict[int, str] = {}
         """How each lease ended that this session broke, in words; "" before."""
 
+    def under_way(self, token: int) -> bool:
+        """Whether that lease still stands, marked, as far as was read."""
+        return token in self._replica.table.breaking
+
     def begin(self, token: int, reason: str, audit: str = "", record: bytes = b"") -> Steps[bool]:
         """Mark that lease as being broken. Returns whether it is, no matter by whom.
 

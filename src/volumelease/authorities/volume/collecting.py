@@ -19,9 +19,8 @@ from volumelease.clock import Clock
 from volumelease.effects import ListDirectory, ReadLink, RemoveTree, Rename, Steps, Symlink, Unlink
 from volumelease.wire.drafts import decode_owner
 
-from .drafts import DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN, session_of, unique_of
+from .drafts import DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN, Fleet, session_of, unique_of
 from .layout import Layout
-from .replica import Replica
 
 VERSION_RETENTION_SECONDS: Final = 60.0
 """How long a replaced version stays: whoever resolved its public name before has so long to open
@@ -36,7 +35,7 @@ DEAD: Final = ".dead."
 class Collector:
     """Clears away for one session."""
 
-    def __init__(self, name: str, replica: Replica, clock: Clock, boot_id: str) -> None:
+    def __init__(self, name: str, replica: Fleet, clock: Clock, boot_id: str) -> None:
         self._name = name
         self._replica = replica
         self._layout: Layout = replica.layout

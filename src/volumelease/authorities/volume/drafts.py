@@ -12,12 +12,13 @@ a mark nor an owner any more is nobody's and is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
+from volumelease.core.table import Pending
 from volumelease.effects import (
     Contents,
     CopyTree,
@@ -36,12 +37,11 @@ from volumelease.effects import (
     Unlink,
 )
 from volumelease.errors import LeaseError, PathInvalid, PublishFailed
-from volumelease.model import Claim, Draft, Prepare, Prepared
+from volumelease.model import Claim, Client, Draft, Prepare, Prepared
 from volumelease.wire.drafts import DraftOwner, decode_owner, encode_owner
 
 from .insisting import FULL, is_there, kind_of, make, move, refusal
 from .layout import CONTROL, Layout
-from .replica import Replica
 
 OWNER: Final = ".owner"
 LINK: Final = ".link"
@@ -63,6 +63,36 @@ OLD: Final = "-old"
 
 _LONGEST_NAME_BYTES: Final = 900
 _DISCARD_SECONDS: Final = 3600.0
+
+
+class Used(Protocol):
+    @property
+    def client(self) -> Client | None: ...
+
+
+class Roll(Protocol):
+    """Who is there, by the table of whatever authority."""
+
+    @property
+    def holdings(self) -> Mapping[int, Used]: ...
+
+    @property
+    def sessions(self) -> Collection[str]: ...
+
+    @property
+    def pending(self) -> Mapping[int, Pending]: ...
+
+
+class Fleet(Protocol):
+    """What clearing away and resuming must know: a table that was read after the drafts were."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def table(self) -> Roll: ...
+
+    def catch_up(self) -> Steps[None]: ...
 
 
 class Sealed(NamedTuple):
@@ -90,7 +120,7 @@ class Drafts:
         self,
         name: str,
         facts: SessionFacts,
-        replica: Replica,
+        replica: Fleet,
         clock: Clock,
         unique: Callable[[], str],
     ) -> None:

@@ -15,6 +15,7 @@ from volumelease.core.table import Table
 from volumelease.effects import (
     ListDirectory,
     MakeDirectory,
+    ReadFile,
     ReadLink,
     RemoveDirectory,
     Sleep,
@@ -62,7 +63,9 @@ def read_identity(root: str) -> Steps[Identity | None]:
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
-        raise _refusal(root, error) from error
+        if error.errno != errno.EINVAL:
+            raise _refusal(root, error) from error
+        text = yield from _file_at(root, path)  # of a volume whose authority is not its log
     identity = decode_identity(text)
     if identity is None:
         raise LogDamaged(f"{path} holds no identity: {text[:80]!r}", where=path)
@@ -76,6 +79,20 @@ def read_identity(root: str) -> Steps[Identity | None]:
             theirs=identity.format,
         )
     return identity
+
+
+def _file_at(root: str, path: str) -> Steps[str]:
+    """Whoever makes it creates it first and writes it then."""
+    content = b""
+    for _ in range(_TRIES):
+        try:
+            content = yield ReadFile(path)
+        except OSError as error:
+            raise _refusal(root, error) from error
+        if content:
+            break
+        yield Sleep(_PAUSE_SECONDS)
+    return content.decode(errors="replace").strip()
 
 
 def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:

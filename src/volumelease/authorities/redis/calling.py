@@ -1,0 +1,118 @@
+"""How a session calls its Redis: by name of an incarnation, and again when an answer was lost.
+
+Every call names the incarnation that the session knows; a Redis that forgot, or is another one,
+has a higher one and does nothing but say so. Then the session names what it has (``rejoin``) and
+asks again. Every call may be asked again, because requests are numbered, counters only grow, and
+everything else names what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from volumelease.clock import Clock
+from volumelease.effects import CallScript, Sleep, Steps
+from volumelease.errors import AuthorityUnreachable, LeaseError
+
+FIRST_PAUSE_SECONDS: Final = 0.02
+LONGEST_PAUSE_SECONDS: Final = 0.5
+
+Argument: TypeAlias = str | bytes | int
+
+
+class SessionOver(LeaseError):
+    """The session was ended, so nothing can be asked in its name any more."""
+
+
+class Reply(NamedTuple):
+    """``word`` says what it is, ``rest`` what it tells."""
+
+    word: str
+    rest: list[Any]
+
+
+def text(value: bytes | int) -> str:
+    """A part of a reply, as it was given to Redis."""
+    if isinstance(value, int):
+        return str(value)
+    return value.decode("utf-8", "surrogateescape")
+
+
+def raw(value: str) -> bytes:
+    """A text as Redis keeps it, whatever bytes a path has."""
+    return value.encode("utf-8", "surrogateescape")
+
+
+def state_key(identity_id: str) -> str:
+    """All keys of one volume have this one's hash tag."""
+    return f"{{volumelease:{identity_id}}}:state"
+
+
+class Calls:
+    """The calls of one session."""
+
+    def __init__(
+        self,
+        identity_id: str,
+        session: str,
+        clock: Clock,
+        unique: Callable[[], str],
+        rejoin: Callable[[int], Steps[None]],
+    ) -> None:
+        self.incarnation = 0
+        """The one this session is part of; 0 before it is open."""
+        self.last = -1
+        """The last number that this session was told of, as a token."""
+        self._key = state_key(identity_id)
+        self._session = session
+        self._clock = clock
+        self._unique = unique
+        self._rejoin = rejoin
+
+    def once(self, script: str, *arguments: Argument) -> Steps[Reply]:
+        """Call, and go on with whatever incarnation there is.
+
+        Errors: ``SessionOver``; ``AuthorityUnreachable``, then the outcome is unknown; those of
+        ``CallScript``.
+        """
+        while True:
+            named = self.incarnation
+            reply = yield from self.call_in(named, script, *arguments)
+            if reply.word == "incarnation":
+                yield from self._rejoin(int(reply.rest[0]))
+            elif named == self.incarnation or not named:
+                return reply
+            # Else another thread of this process went over to a new incarnation meanwhile, in
+            # which nothing is known of what this call did in the old one.
+
+    def call_in(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
+        """Call in the name of one incarnation. Errors: as ``once``."""
+        wall = f"{self._clock.wall():.3f}"
+        head = (incarnation, self._unique(), self._session, wall)
+        answer = yield CallScript(script, self._key, (*head, *arguments))
+        reply = Reply(text(answer[0]), answer[1:])
+        if reply.word == "unknown":
+            raise SessionOver("another session saw no beat of this one and ended it")
+        if reply.word == "ended":
+            raise SessionOver(
+                f"the volume takes its leases from {text(reply.rest[0])!r} now",
+                advice="Start the worker again",
+            )
+        return reply
+
+    def insist(
+        self, wanted: Callable[[], bool], seconds: float, script: str, *arguments: Argument
+    ) -> Steps[Reply]:
+        """The same, again and again as long as nobody answers and it is ``wanted``, for about
+        ``seconds``. Errors: as ``once``."""
+        until = self._clock.monotonic() + seconds
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return (yield from self.once(script, *arguments))
+            except AuthorityUnreachable:
+                if not wanted() or self._clock.monotonic() + pause > until:
+                    raise
+            yield Sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,22 @@
+-- Open a session. Asked again, it changes nothing.
+--
+-- KEYS, ARGV[1..4]  see table.lua
+-- ARGV[5]  who it is: kept, and told to others as it is
+-- ARGV[6]  its counter
+-- Reply    {"open", incarnation, grace}; {"evicts", policy} from a server that may throw away parts
+--          of the table to make room, and so a lease: no session begins there
+
+local other = begin(true)
+if other then return other end
+local memory = redis.call('INFO', 'memory')
+local most = string.match(memory, 'maxmemory:(%d+)')
+local policy = string.match(memory, 'maxmemory_policy:([%w-]+)')
+if most and most ~= '0' and policy and string.sub(policy, 1, 7) == 'allkeys' then
+  return {'evicts', policy}
+end
+if not session() then
+  redis.call('ZADD', P .. 'names', 0, ME)
+  redis.call('HSET', P .. 's:' .. ME, 'counter', ARGV[6], 'floor', '0', 'rejoined', '0',
+    'touched', '0', 'facts', ARGV[5])
+end
+return {'open', string.format('%.0f', INCARNATION), GRACE}

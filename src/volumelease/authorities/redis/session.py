@@ -1,0 +1,393 @@
+"""One live worker incarnation on a volume whose leases a Redis keeps.
+
+The same questions and answers as a session of a log, and the same life: one ``keep`` for all of
+it, one ``attend`` while requests wait, one ``ask`` for each question, side by side.
+
+Promise: while ``alive()``, this Redis grants nobody else anything that conflicts with what it
+granted to this session, whatever happens to its memory: after a restart, a flush or a failover
+nothing new is granted until every holder had a ttl to name what it holds. Limits: two masters at
+once (a split brain of Redis) are two tables; a publish is checked before its rename and not sealed
+by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from volumelease.clock import Clock, Reading
+from volumelease.core.liveness import Pulse, Timing
+from volumelease.core.records import SessionFacts
+from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
+from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeUnsuitable
+from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
+from volumelease.wire.identity import Identity
+from volumelease.wire.tellings import decode_session, encode_session
+
+from .breaking import Breaking
+from .calling import Calls, Reply, SessionOver, text
+from .publishing import Publishing
+from .requests import Requests
+from .still import Memory, newer_than, newest_memory, still_this_volume
+from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
+
+RING: Final = 8
+"""How many other sessions each one watches when nobody waits."""
+
+OPEN_SECONDS: Final = 5.0
+FIRST_POLL_SECONDS: Final = 0.002
+POLL_SECONDS: Final = 0.026
+ARMED_POLL_SECONDS: Final = 0.5
+ASKED_AHEAD: Final = 4
+"""Of how many waiting requests the sessions in their way are asked for at once."""
+
+COLLECT_BEATS: Final = 6
+
+OTHER_REDIS: Final = (
+    "another Redis than that of this worker keeps leases of this volume: the workers' "
+    "VOLUMELEASE_REDIS_URL lead to different ones"
+)
+
+CHUNK: Final = 200
+"""Requests named in one call after the server forgot them: a long call holds up everybody."""
+
+
+class RedisSession:
+    """A session of one volume whose authority is a Redis."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        root: str,
+        facts: SessionFacts,
+        name: str,
+        clock: Clock,
+        unique: Callable[[], str],
+        wake: Callable[[int | None], None],
+        bell: Bell | None = None,
+    ) -> None:
+        self.identity = identity
+        self.facts = facts
+        self.name = name
+        self.root = root
+        self.timing = Timing(identity.ttl, cache=0.0)
+        self.pulse = Pulse(self.timing, clock.read())
+        self.clock = clock
+        self._wake = wake
+        self._bell = bell
+        self.calls = Calls(identity.id, name, clock, unique, self._rejoin)
+        self.publishing = Publishing(self, clock, unique)
+        self.breaking = Breaking(self)
+        self.requests = Requests(
+            self.calls, clock, self.timing, self._loss, wake, self.publishing.answer
+        )
+        self._ahead: list[Ahead] = []
+        self._ahead_watch = Watch(self.timing)
+        self._ring_watch = Watch(self.timing)
+        here = facts.process if facts.process.boot_id else None
+        self._undertaker = Undertaker(clock, here)
+        self._counter = 0
+        self._beats = 0
+        self._touched = 0
+        self._opened = False
+        self._poll = FIRST_POLL_SECONDS
+        self._look_at = 0.0
+
+    # ---- what others ask
+
+    def alive(self) -> bool:
+        """Whether this session may still assume what it holds."""
+        return self.pulse.alive(self.clock.read())
+
+    def remaining_seconds(self) -> float:
+        return max(0.0, self.pulse.deadline - self.clock.boottime()) if self.alive() else 0.0
+
+    def _loss(self) -> str:
+        return "" if self.alive() else self.pulse.lost
+
+    def loss_of(self, token: int) -> str:
+        """Why the lease of ``token`` can no longer be assumed, or ""."""
+        return self.requests.loss_of(token)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any request of this session is still waiting."""
+        return bool(self.requests.waiting())
+
+    def still_waits(self, token: int) -> bool:
+        return self.alive() and self.requests.still_waits(token)
+
+    def tail(self) -> int:
+        """The least token that this session was not told of yet: every request and every end of
+        one takes a number."""
+        return self.calls.last + 1
+
+    def who_holds(self, claim: Claim) -> Holder | None:
+        return self.requests.who_holds(claim)
+
+    def give_up(self, question: Acquire) -> None:
+        self.requests.give_up(question)
+
+    def ask(self, question: Question) -> Steps[Answer]:
+        """Answer one question; see ``Requests.ask``."""
+        answer = yield from self.requests.ask(question)
+        if isinstance(answer, Waiting):
+            self._look_at = min(self._look_at, self.clock.monotonic() + FIRST_POLL_SECONDS)
+            self._poll = FIRST_POLL_SECONDS
+            if self._bell is not None:
+                self._bell.nudge()  # whoever attends already listens for another one's sake
+        return answer
+
+    def _lose(self, reason: str) -> None:
+        self.pulse.lose(reason)
+        self._wake(None)
+
+    # ---- life
+
+    def open(self) -> Steps[None]:
+        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``; ``VolumeUnsuitable``
+        where the Redis may throw leases away."""
+        until = self.clock.monotonic() + OPEN_SECONDS
+        self._counter += 1
+        known = yield from newest_memory(self.publishing.layout)
+        named = known.incarnation if known is not None else 0
+        reply: Reply | None = None
+        while reply is None or reply.word != "open":
+            self.pulse = Pulse(self.timing, self.clock.read())
+            try:
+                facts = encode_session(self.facts)
+                reply = yield from self.calls.call_in(named, "open", facts, self._counter)
+            except AuthorityUnreachable:
+                if self.clock.monotonic() > until:
+                    raise
+                yield Sleep(0.1)
+                continue
+            if reply.word == "evicts":
+                raise self._evicts(text(reply.rest[0]))
+            named = int(reply.rest[0])
+        self.calls.incarnation = named
+        if not self.alive():
+            raise SessionOver(
+                f"no session on {self.root} could be opened in time: {self.pulse.lost}",
+                advice="Try again",
+            )
+        self._opened = True
+
+    def _evicts(self, policy: str) -> VolumeUnsuitable:
+        return VolumeUnsuitable(
+            f"the Redis that keeps the leases of {self.root} has maxmemory-policy {policy}: to "
+            "make room it throws away whatever it likes, a lease too",
+            advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
+            root=self.root,
+            fstype="",
+        )
+
+    def close(self) -> Steps[None]:
+        """End everything this session holds or waits for."""
+        self.requests.wanted.clear()
+        if self._opened and self.alive():
+            with suppress(SessionOver):
+                yield from self.calls.once("close")
+        self.pulse.lose("the session was closed")
+
+    def keep(self) -> Steps[None]:
+        """Beat until the session is over, and do the chores of a member of the fleet."""
+        while self.alive():
+            started = self.clock.monotonic()
+            counted = yield from self.beat()
+            if counted:
+                yield from self._chores()
+            pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
+            yield Sleep(max(0.05, pause - (self.clock.monotonic() - started)))
+        self._wake(None)
+
+    def _chores(self) -> Steps[None]:
+        with suppress(LeaseError):  # the next beat says whether the session is in danger
+            yield from self.requests.give_back_unwanted()
+        self._beats += 1
+        if self._beats % COLLECT_BEATS == 2:
+            with suppress(LeaseError):
+                yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+
+    def beat(self) -> Steps[bool]:
+        """One heartbeat, one call. Returns whether it counts.
+
+        It counts from when it was sent, and only if it was answered, and with it whatever
+        somebody else did to this session's requests, before the previous deadline.
+        """
+        self.pulse.sending(self.clock.read())
+        self._counter += 1
+        before, quiet = self.requests.known(), self.requests.quiet
+        asked = self.clock.read()
+        try:
+            reply = yield from self.calls.once("beat", self._counter, self.requests.floor, RING)
+            answered = self.clock.read()
+            if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
+                yield from self._compare()
+            gone = yield from still_this_volume(self.root, self.identity.id)
+            gone = gone or (yield from self._another_redis(reply))
+        except SessionOver as error:
+            self._lose(str(error))
+            return False
+        except LeaseError:
+            return False
+        if gone:
+            self._lose(gone)
+        counted = self.pulse.answered(self.clock.read())
+        if not counted:
+            self._wake(None)
+            return False
+        with suppress(LeaseError):
+            yield from self._end_the_dead(reply, asked, answered)
+        return True
+
+    def _another_redis(self, reply: Reply) -> Steps[str]:
+        """Why leases of this volume are kept elsewhere too, or ""."""
+        layout = self.publishing.layout
+        memory = Memory(self.calls.incarnation, text(reply.rest[5]))
+        newer = yield from newer_than(layout, memory)
+        if newer is None:
+            return ""
+        yield from self.calls.once("look", 0)  # else it is ours, which just forgot
+        forgot = self.calls.incarnation > memory.incarnation
+        return "" if forgot and self.calls.incarnation >= newer.incarnation else OTHER_REDIS
+
+    def _differs(self, reply: Reply, expected: int | None) -> bool:
+        """Whether the server tells another story than this session believes. ``expected``
+        requests, None while some are on their way."""
+        touched, count = int(reply.rest[2]), int(reply.rest[1])
+        if touched != self._touched:
+            return True
+        return expected is not None and count != expected and expected == len(self.requests.known())
+
+    def _compare(self) -> Steps[None]:
+        before = self.requests.known()
+        reply = yield from self.calls.once("inspect")
+        self._touched = int(reply.rest[0])
+        self.requests.compare(before, reply.rest[1])
+
+    def _end_the_dead(self, reply: Reply, asked: Reading, answered: Reading) -> Steps[None]:
+        """Whom nobody waits for: the sessions next to this one in the ring of their names."""
+        grace, _, _, marked, ring, _ = reply.rest
+        pairs = zip(ring[::2], ring[1::2], strict=True)
+        seen = [(text(name), text(counter)) for name, counter in pairs if counter]
+        seen += _standing_things(grace, marked)
+        yield from self._end(self._ring_watch.look(seen, asked, answered), dict(seen))
+
+    # ---- a Redis that forgot
+
+    def _rejoin(self, incarnation: int) -> Steps[None]:
+        """Name to a new incarnation what this session has. Errors: ``SessionOver``, those of
+        ``Calls.call_in``."""
+        done: set[int] = set()
+        self._counter += 1
+        while True:
+            some = self.requests.named(done)[:CHUNK]
+            reply = yield from self.calls.call_in(
+                incarnation,
+                "reclaim",
+                encode_session(self.facts),
+                self._counter,
+                self.requests.floor,
+                *self.requests.reclaiming(some),
+            )
+            if reply.word == "incarnation":
+                incarnation, done = int(reply.rest[0]), set()
+                continue
+            lost = {int(number) for number in reply.rest[1]}
+            for mine in some:
+                if mine.number in lost:
+                    self.requests.lose(mine, "the Redis forgot it and gave it to somebody else")
+            done |= {mine.number for mine in some}
+            if not self.requests.named(done):
+                break
+        if incarnation > self.calls.incarnation:
+            self.calls.incarnation = incarnation
+            self._touched = 0
+
+    # ---- waiting
+
+    def attend(self) -> Steps[None]:
+        """While requests wait: ask how they stand, end those ahead that are over, hear the
+        bell."""
+        self._look_at, self._poll = self.clock.monotonic(), FIRST_POLL_SECONDS
+        armed = False
+        while self.alive() and self.requests.waiting():
+            try:
+                armed = yield from self._once(armed)
+            except SessionOver as error:
+                self._lose(str(error))
+                return
+            except LeaseError:  # Redis is in trouble: be gentle
+                yield Sleep(self.timing.beat_interval / 8)
+
+    def _once(self, armed: bool) -> Steps[bool]:
+        now = self.clock.monotonic()
+        if now >= self._look_at:
+            yield from self._look()
+            longest = ARMED_POLL_SECONDS if armed else POLL_SECONDS
+            self._poll = min(2 * self._poll, longest)
+            self._look_at = self.clock.monotonic() + self._poll
+            if not self.requests.waiting():
+                return armed
+        for name in (yield from self._undertaker.dead(self._ahead)):
+            yield from self._expire(name, "")
+            self._look_at = 0.0
+        pause = max(0.0, self._look_at - self.clock.monotonic())
+        if self._undertaker.within_reach(self._ahead):
+            pause = min(pause, PROOF_SECONDS)
+        if self._bell is None:
+            yield Sleep(pause)
+            return False
+        heard: Heard = yield Listen(self._bell, (), pause)
+        if heard.rung:
+            self._look_at = 0.0
+        return heard.armed
+
+    def _look(self) -> Steps[None]:
+        waiting = self.requests.waiting()
+        asked = self.clock.read()
+        reply = yield from self.calls.once("look", ASKED_AHEAD, *(mine.number for mine in waiting))
+        answered = self.clock.read()
+        grace, standings, ahead, marked = reply.rest
+        by_number = {mine.number: mine for mine in waiting}
+        for number, word in zip(standings[::2], standings[1::2], strict=True):
+            mine = by_number[int(number)]
+            if word == b"granted":
+                self.requests.granted(mine.token)
+            elif word != b"waiting" and self.requests.still_waits(mine.token):
+                self.requests.lose(mine, "the lease was broken")
+        self._ahead = [
+            Ahead(
+                text(name),
+                decode_session(text(facts)),
+                tuple(client_of(text(client)) for client in clients),
+            )
+            for name, _, facts, clients in ahead
+        ]
+        seen = [(text(name), text(counter)) for name, counter, _, _ in ahead if counter]
+        seen += _standing_things(grace, marked)
+        yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen))
+
+    def _end(self, over: list[str], seen: dict[str, str]) -> Steps[None]:
+        """End what stood for a ttl."""
+        for name in over:
+            if name == GRACE:
+                reply = yield from self.calls.once("ready", seen[name])
+            elif name.startswith(MARK):
+                reply = yield from self.calls.once("break", name.removeprefix(MARK), "end", "")
+            else:
+                yield from self._expire(name, seen[name])
+                continue
+            self.requests.granted_by(reply.rest[0])
+
+    def _expire(self, name: str, counter: str) -> Steps[None]:
+        reply = yield from self.calls.once("expire", name, counter)
+        self.requests.granted_by(reply.rest[0])
+
+
+def _standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
+    """What stands from the first look on: the nonce of a grace, marks on leases."""
+    seen = [(MARK + text(token), "") for token in marked]
+    return [*seen, (GRACE, text(grace))] if grace else seen

@@ -1,0 +1,77 @@
+"""What a beat looks at on the volume itself: that it is still the one this session belongs to.
+
+The identity of a volume whose leases a Redis keeps is a file, made once (O_EXCL). If it is gone or
+another one, whoever comes next asks another authority, so what this session holds means nothing.
+
+Beside it lies which memory of which Redis was last in use (``redis``): two workers with two
+addresses would have two tables. A Redis that is new to a volume begins with a grace of a ttl, and
+a third of that is the time in which everybody who beats elsewhere finds the newer one here and is
+lost. Limit: as late as the mount shows another host's writes.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.layout import Layout
+from volumelease.effects import ReadFile, Steps, WriteDurably
+from volumelease.errors import LogDamaged, SettingsMismatch, VolumeUnsuitable
+
+
+def still_this_volume(root: str, identity_id: str) -> Steps[str]:
+    """Why it is not, or "". A volume that does not answer, or only in parts, gives no verdict: the
+    lease is the Redis's, and the file was made once."""
+    try:
+        identity = yield from founding.read_identity(root)
+    except VolumeUnsuitable as error:
+        cause = error.__cause__
+        gone = isinstance(cause, OSError) and cause.errno == errno.ENOTDIR
+        return "the volume's identity is gone" if gone else ""
+    except (LogDamaged, SettingsMismatch):
+        return "the volume has another identity now"
+    except ConnectionError:  # AuthorityUnreachable
+        return ""
+    if identity is None:
+        return "the volume's identity is gone"
+    if identity.id != identity_id or identity.authority != "redis":
+        return "the volume has another identity now"
+    return ""
+
+
+LARGEST: Final = 2**32
+"""An incarnation that somebody made up must not use up what tokens can hold."""
+
+
+class Memory(NamedTuple):
+    """One memory of one Redis: of two, the larger is the newer."""
+
+    incarnation: int
+    nonce: str
+
+
+def newest_memory(layout: Layout) -> Steps[Memory | None]:
+    """What was last in use, as far as the volume tells."""
+    try:
+        content: bytes = yield ReadFile(layout.folder("redis"))
+    except OSError:
+        return None
+    incarnation, _, nonce = content.decode(errors="replace").strip().partition(" ")
+    if not (incarnation.isdecimal() and incarnation.isascii() and nonce):
+        return None
+    known = Memory(int(incarnation), nonce)
+    return known if known.incarnation < LARGEST else None
+
+
+def newer_than(layout: Layout, memory: Memory) -> Steps[Memory | None]:
+    """A memory that is in use and newer than that one; if there is none, that one is noted."""
+    known = yield from newest_memory(layout)
+    if known is not None and known >= memory:
+        return known if known > memory else None
+    with suppress(OSError):
+        yield WriteDurably(
+            layout.folder("redis"), f"{memory.incarnation} {memory.nonce}\n".encode()
+        )
+    return None

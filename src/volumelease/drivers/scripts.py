@@ -1,0 +1,160 @@
+"""Lua scripts performed on a Redis, in the calling thread.
+
+A call is sent once: redis-py's own repetitions are not used, because only who asks knows what may
+be asked twice. Whatever happens between sending and the whole reply, the connection is thrown
+away, so that no reply is ever taken for that of a later call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from volumelease.effects import CallScript, Effect
+from volumelease.errors import AuthorityUnreachable, LeaseError
+
+from .threads import Performer
+
+_COMMON: Final = "table"
+
+
+def read_scripts(folder: Path) -> dict[str, str]:
+    """The scripts of a folder by name: each is the text of ``table.lua`` and its own."""
+    common = (folder / f"{_COMMON}.lua").read_text(encoding="utf-8")
+    return {
+        path.stem: f"{common}\n{path.read_text(encoding='utf-8')}"
+        for path in folder.glob("*.lua")
+        if path.stem != _COMMON
+    }
+
+
+class Scripts:
+    """Performs ``CallScript`` on one Redis and leaves everything else to ``below``. Any number of
+    threads may call. ``wait_seconds`` must be less than a client waits for an answer.
+
+    ``connect`` makes a client of redis-py, at the first call; ``translate`` says what an error of
+    it means. With ``replicas``, a reply counts only once so many replicas have what it stands for
+    (WAIT): else its outcome is unknown. Errors: those of ``CallScript``.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        scripts: Mapping[str, str],
+        translate: Callable[[Exception], Exception],
+        below: Performer,
+        replicas: int = 0,
+        wait_seconds: float = 0.5,
+    ) -> None:
+        self._connect = connect
+        self._scripts = scripts
+        self._digests = {
+            name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            for name, text in scripts.items()
+        }
+        self._translate = translate
+        self._below = below
+        self._replicas = replicas
+        self._wait_milliseconds = round(wait_seconds * 1000)
+        self._client: Any = None
+        self._idle: list[Any] = []
+
+    def perform(self, effect: Effect) -> Any:
+        if type(effect) is not CallScript:
+            return self._below.perform(effect)
+        trouble: Exception
+        try:
+            return self._call(effect)
+        except LeaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - translated
+            trouble = self._translate(error)
+        raise trouble  # outside: raised inside, it would remember what may hold a password
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        self._let_idle_go()
+        if client is not None:
+            client.close()
+
+    def _call(self, effect: CallScript) -> Any:
+        connection = self._connection()
+        usable = False
+        try:
+            reply = self._evaluate(connection, effect)
+            if self._replicas:
+                self._must_be_replicated(connection)
+            usable = True
+            return reply
+        except Exception as error:
+            usable = _was_a_reply(error)
+            raise
+        finally:
+            if usable:
+                self._idle.append(connection)
+            else:
+                connection.disconnect()
+                self._let_idle_go()
+
+    def _let_idle_go(self) -> None:
+        """What ended one connection has likely ended all; each would cost its user a call."""
+        while self._idle:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:  # another thread took it
+                return
+
+    def _connection(self) -> Any:
+        """One that nobody uses: kept here and not in the pool of redis-py, which asks each
+        connection whether it still is one (a sixth of what a lease costs)."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            if self._client is None:
+                self._client = self._connect()
+            connection = self._client.connection_pool.make_connection()
+            connection.connect()
+            return connection
+
+    def _evaluate(self, connection: Any, effect: CallScript) -> Any:
+        script, rest = effect.script, (b"1", effect.key, *effect.arguments)
+        connection.send_packed_command(_packed(b"EVALSHA", self._digests[script], *rest), False)
+        try:
+            return connection.read_response()
+        except Exception as error:
+            if type(error).__name__ != "NoScriptError":
+                raise
+        connection.send_packed_command(_packed(b"EVAL", self._scripts[script], *rest), False)
+        return connection.read_response()
+
+    def _must_be_replicated(self, connection: Any) -> None:
+        connection.send_command("WAIT", self._replicas, self._wait_milliseconds)
+        reached = connection.read_response()
+        if reached < self._replicas:
+            raise AuthorityUnreachable(
+                f"only {reached} of {self._replicas} replicas of the Redis have it",
+                advice="Look at the replicas: volumelease doctor",
+                root=None,
+                seconds=self._wait_milliseconds / 1000,
+            )
+
+
+def _packed(*parts: str | bytes | int) -> list[bytes]:
+    """A command as Redis reads it."""
+    found = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        if isinstance(part, bytes):
+            content = part
+        else:
+            content = b"%d" % part if isinstance(part, int) else part.encode()
+        found.append(b"$%d\r\n%b\r\n" % (len(content), content))
+    return [b"".join(found)]
+
+
+def _was_a_reply(error: Exception) -> bool:
+    """Whether the server said so itself, and is still the one to ask."""
+    from redis.exceptions import ReadOnlyError, ResponseError
+
+    return isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError)

@@ -1,0 +1,315 @@
+"""The scripts of the Redis authority, call by call: numbers, grace, reclaim, expiry, leftovers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.authorities.redis_table import RedisTable
+from tests.bed.redis import RedisServer
+from volumelease.authorities.redis.tokens import incarnation_of, name_of, token_of
+
+
+class Caller:
+    """One session that keeps to its incarnation, as a worker does."""
+
+    def __init__(self, table: RedisTable, name: str) -> None:
+        self.table = table
+        self.name = name
+        self.call("open", "", 1)
+
+    def call(self, script: str, *arguments: Any) -> list[Any]:
+        return self.table.call(self.name, script, *arguments)
+
+    def acquire(self, number: int, key: str, *, wait: int = 1, exclusive: int = 1) -> list[Any]:
+        return self.call("acquire", number, wait, exclusive, f"o{number}", key, "", "")
+
+    def release(self, number: int, floor: int | None = None) -> list[Any]:
+        return self.call("release", number, number + 1 if floor is None else floor, 1)
+
+    def beat(self, counter: int, floor: int = 1) -> list[Any]:
+        return self.call("beat", counter, floor, 8)
+
+    def reclaim(self, number: int, token: bytes, key: str, *, granted: str = "1") -> list[Any]:
+        one = (number, token, 1, granted, f"o{number}", key, "", "1", "")
+        return self.call("reclaim", "", 2, number + 1, *one)
+
+
+@pytest.fixture
+def table(redis_server: RedisServer) -> Iterator[RedisTable]:
+    table = RedisTable(redis_server.url, grace=False)
+    yield table
+    table.close()
+
+
+def forget(table: RedisTable, server: RedisServer) -> None:
+    """The server loses its memory; the table's sessions get to know the new incarnation."""
+    server.kill()
+    server.start()
+    table.close()
+    old = table.incarnation
+    reply = table.call("anybody", "look", 0)
+    assert reply[0] == b"incarnation"
+    table.incarnation = int(reply[1])
+    table.nonce = reply[2].decode()
+    assert table.incarnation > old
+
+
+# ---- numbers
+
+
+def test_the_same_number_asked_again_is_the_same_request(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    granted = one.acquire(1, "a")
+    assert granted[0] == b"granted"
+    assert one.acquire(1, "a") == granted
+    waiting = other.acquire(1, "a")
+    assert waiting[0] == b"waiting"
+    assert other.acquire(1, "a")[:2] == waiting[:2]
+    assert len(table.picture()[4]) == 2
+
+
+@pytest.mark.parametrize("floor", [0, 2, 9])
+def test_a_finished_number_is_refused(table: RedisTable, floor: int) -> None:
+    """A copy of an acquire that was long on its way must not be granted to nobody."""
+    one = Caller(table, "s0")
+    one.acquire(1, "a")
+    assert one.release(1, floor)[0] == b"released"
+    assert one.acquire(1, "a") == [b"finished"]
+    one.beat(2, 9)
+    assert one.acquire(1, "a") == [b"finished"]
+    assert one.acquire(9, "a")[0] == b"granted"
+
+
+def test_a_release_that_overtakes_its_acquire_finishes_the_number(table: RedisTable) -> None:
+    one = Caller(table, "s0")
+    assert one.release(1, 1)[0] == b"void"
+    assert one.acquire(1, "a") == [b"finished"]
+
+
+def test_a_number_that_was_refused_is_finished(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    assert other.acquire(1, "a", wait=0)[0] == b"busy"
+    one.release(1)
+    assert other.acquire(1, "a", wait=0) == [b"finished"]
+
+
+def test_a_session_that_is_not_there_is_lost_and_never_new(table: RedisTable) -> None:
+    one = Caller(table, "s0")
+    one.call("close")
+    for reply in (one.acquire(1, "a"), one.beat(3), one.release(1), one.call("look", 0, 1)):
+        assert reply == [b"unknown"]
+    assert one.reclaim(1, name_of(2**32 + 1).encode(), "a") == [b"unknown"]
+
+
+# ---- a session that stands still
+
+
+def test_only_a_counter_that_still_stands_is_expired(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    one.beat(5)
+    other.acquire(1, "a")
+    assert other.call("expire", "s0", 4)[0] == b"void"
+    one.beat(4)  # a beat that was overtaken by a later one
+    assert other.call("expire", "s0", 5)[0] == b"expired"
+    assert table.sessions() == {"s1"}
+    assert other.acquire(1, "a")[0] == b"granted"
+
+
+def test_a_beat_tells_of_what_others_did(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    token = one.acquire(1, "a")[1]
+    _, grace, count, touched, marked, ring, _ = one.beat(2)
+    assert (grace, count, touched, marked, ring) == (b"", 1, b"0", [], [b"s1", b"1"])
+    assert other.call("break", token, "mark", " by me")[0] == b"marked"
+    assert one.beat(3)[3:5] == [b"1", [token]]
+    assert one.call("inspect")[2] == [[b"1", token, b"1", b"1", b" by me"]]
+    assert other.call("break", token, "end", "")[0] == b"broken"
+    assert one.beat(4)[2:5] == [0, b"2", []]
+    assert one.acquire(1, "a") == [b"finished"]
+
+
+# ---- amnesia
+
+
+def test_a_server_that_forgot_begins_a_grace_in_which_nothing_new_is_granted(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    one = Caller(table, "s0")
+    token = one.acquire(1, "a")[1]
+    forget(table, redis_server)
+    late = Caller(table, "s9")
+    assert late.acquire(1, "b")[0] == b"waiting"
+    assert late.acquire(2, "b", wait=0)[0] == b"busy"
+    assert one.reclaim(1, token, "a") == [b"reclaimed", table.nonce.encode(), []]
+    assert one.reclaim(1, token, "a") == [b"reclaimed", table.nonce.encode(), []]
+    assert late.call("ready", "another nonce")[0] == b"void"
+    reply = late.call("ready", table.nonce)
+    assert reply[0] == b"ready"
+    assert len(reply[1]) == 1
+    assert late.acquire(3, "a")[0] == b"waiting"
+    assert one.acquire(1, "a")[:2] == [b"granted", token]
+
+
+def test_a_flush_is_noticed_too(table: RedisTable, redis_server: RedisServer) -> None:
+    import redis
+
+    one = Caller(table, "s0")
+    one.acquire(1, "a")
+    client = redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    client.close()
+    reply = one.beat(2)
+    assert reply[0] == b"incarnation"
+    assert int(reply[1]) > table.incarnation
+    assert reply[2]
+
+
+def test_a_caller_that_names_a_higher_incarnation_knows_better(table: RedisTable) -> None:
+    """What a lagging replica never heard of."""
+    one = Caller(table, "s0")
+    one.acquire(1, "a")
+    table.incarnation += 5
+    named = table.incarnation
+    reply = one.beat(2)
+    assert reply[0] == b"incarnation"
+    assert int(reply[1]) == named + 1
+    table.incarnation = int(reply[1])
+    assert table.state() == {}
+    assert table.sessions() == set()
+
+
+def test_a_restored_memory_is_dropped(tmp_path: object, redis_server: RedisServer) -> None:
+    """What lies in the server may be older than what it granted since."""
+    import redis
+
+    table = RedisTable(redis_server.url, grace=False)
+    one = Caller(table, "s0")
+    one.acquire(1, "a/b")
+    client = redis.Redis.from_url(redis_server.url)
+    key = client.keys("*:state")[0]
+    client.hset(key, "life", "of another one")
+    assert one.acquire(2, "c")[0] == b"incarnation"
+    assert sorted(client.keys("*")) == [key]
+    client.close()
+    table.close()
+
+
+def test_of_two_that_conflict_the_larger_token_wins(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    names = [name_of(table.incarnation * 2**32 + number).encode() for number in (7, 8, 9)]
+    one, other, third = (Caller(table, f"s{number}") for number in range(3))
+    forget(table, redis_server)
+    assert one.reclaim(1, names[0], "a")[2] == []
+    assert other.reclaim(1, names[1], "a/b")[2] == []
+    assert third.reclaim(1, names[0], "a/b/c")[2] == [b"1"]
+    assert one.beat(3)[2:4] == [0, b"1"]
+    assert other.beat(3)[2:4] == [1, b"0"]
+    assert one.reclaim(1, names[2], "a")[2] == [b"1"], "a copy of a reclaim that lost"
+
+
+def test_nobody_waits_in_front_of_a_lease_that_was_granted(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    """At the end of the grace the older waiter would be granted beside it."""
+    older, younger = (name_of(table.incarnation * 2**32 + n).encode() for n in (7, 8))
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    forget(table, redis_server)
+    assert one.reclaim(1, older, "a", granted="")[2] == []
+    assert other.reclaim(1, younger, "a")[2] == []
+    assert one.reclaim(2, older, "a", granted="")[2] == [b"2"]
+    other.call("ready", table.nonce)
+    assert [(session, granted) for session, _, granted, _ in table_state(table)] == [("s1", True)]
+
+
+def table_state(table: RedisTable) -> list[tuple[str, bool, bool, bool]]:
+    return [
+        (session.decode(), x == b"1", granted != b"", by != b"")
+        for _, session, x, granted, _, _, by, _ in table.picture()[4]
+    ]
+
+
+def test_a_late_copy_of_a_reclaim_brings_nothing_back(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    one = Caller(table, "s0")
+    token = one.acquire(1, "a")[1]
+    forget(table, redis_server)
+    one.reclaim(1, token, "a")
+    assert one.release(1, 5)[0] == b"released"
+    one.beat(3, 5)
+    assert one.reclaim(1, token, "a")[2] == [b"1"]
+    assert one.beat(4, 5)[2] == 0
+
+
+def test_after_the_grace_nothing_can_be_reclaimed(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    one = Caller(table, "s0")
+    token = one.acquire(1, "a")[1]
+    forget(table, redis_server)
+    other = Caller(table, "s1")
+    other.call("ready", table.nonce)
+    assert one.reclaim(1, token, "a") == [b"unknown"]
+    assert other.reclaim(7, token, "a")[2] == [b"7"]
+
+
+# ---- tokens, and what is left
+
+
+def test_tokens_grow_over_restarts_and_fit_into_63_bits(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    one = Caller(table, "s0")
+    tokens = []
+    for number in range(1, 4):
+        tokens.append(token_of(one.acquire(number, "a")[1]))
+        one.release(number)
+    forget(table, redis_server)
+    one = Caller(table, "s0")
+    one.call("ready", table.nonce)
+    tokens.append(token_of(one.acquire(1, "a")[1]))
+    assert tokens == sorted(set(tokens))
+    assert tokens[-1] < 2**63
+    assert [incarnation_of(token) for token in tokens[-2:]] == sorted(
+        set(map(incarnation_of, tokens))
+    )
+    assert token_of(name_of(tokens[-1])) == tokens[-1]
+
+
+def test_an_incarnation_that_used_all_its_numbers_makes_room_for_the_next(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    import redis
+
+    one = Caller(table, "s0")
+    client = redis.Redis.from_url(redis_server.url)
+    client.hset(client.keys("*:state")[0], "sequence", 2**32 - 2)
+    client.close()
+    last = token_of(one.acquire(1, "a")[1])
+    reply = one.acquire(2, "b")
+    assert reply[0] == b"incarnation"
+    assert int(reply[1]) == incarnation_of(last) + 1 or int(reply[1]) > incarnation_of(last)
+
+
+def test_what_is_let_go_leaves_no_key_behind(table: RedisTable, redis_server: RedisServer) -> None:
+    import redis
+
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    client = redis.Redis.from_url(redis_server.url)
+    before = sorted(client.keys("*"))
+    for number in range(1, 200):
+        one.acquire(number, f"a/{number % 7}/x\0b", exclusive=number % 2)
+        other.acquire(number, "a", exclusive=1)
+        one.call("downgrade", number)
+        one.release(number, number % 3 and number + 1)
+        other.release(number)
+    one.beat(2, 200)
+    other.beat(2, 200)
+    assert sorted(client.keys("*")) == before
+    client.close()
