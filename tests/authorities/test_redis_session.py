@@ -15,10 +15,10 @@ import pytest
 from tests.bed.redis import RedisServer, missing_redis
 from volumelease.errors import (
     AuthorityUnreachable,
+    AuthorityUnsuitable,
     LeaseLost,
     LeaseTimeout,
     SettingsMismatch,
-    VolumeFull,
     VolumeUnsuitable,
 )
 from volumelease.leases.asking import volume_lease
@@ -235,7 +235,7 @@ def test_a_redis_without_memory_goes_on_with_what_it_has(
     client = redis.Redis.from_url(redis_server.url)
     with volume_lease(tmp_path / "a", volumes=one) as lease:
         client.config_set("maxmemory", 1)
-        with pytest.raises(VolumeFull, match="maxmemory"):
+        with pytest.raises(AuthorityUnsuitable, match="maxmemory"):
             volume_lease(tmp_path / "b", volumes=one).__enter__()
         time.sleep(1.5 * TTL)
         lease.check()
