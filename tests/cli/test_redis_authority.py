@@ -99,7 +99,7 @@ def test_a_redis_that_is_away_is_named_without_its_password(
     for arguments in (("status", volume), ("hold", volume / "a", "--", "true")):
         result = run(*arguments, env=away)
         assert result.returncode == 1
-        assert "Redis" in error_of(result)[0]
+        assert "redis://" in error_of(result)[0]
         assert "s3cret" not in result.stderr
 
 
