@@ -312,7 +312,7 @@ MUTANTS: Final = (
         "draft-mark-left",
         "what became public is no draft any more before its publish counts as done",
         publishing.draft_mark_left,
-        ("error", "kill"),
+        ("error", "slow"),
         300,
     ),
     Mutant(
