@@ -35,7 +35,7 @@ class Turn(Protocol):
         """Take it if nobody has it; never waits."""
 
     def leave(self) -> None:
-        """Let the next one in. Does no harm where it was not had."""
+        """Let the next one in. Does no harm where the calling thread does not have it."""
 
 
 class Heard(NamedTuple):

@@ -146,7 +146,9 @@ class Actor:
         yield from self.replica.catch_up()
 
     def _use(self, token: int) -> Iterator[Any]:
+        """And read the log meanwhile, as who is told that somebody waits."""
         yield Pause()
+        yield from self._look()
 
     def _release(self, token: int) -> Steps[None]:
         try:

@@ -55,20 +55,25 @@ class _Lock:
 
 
 class Turn:
-    """The turn to commit, among the threads of one simulated process; as the real one, who waits
-    in vain puts a new lock in its place, for a thread that was interrupted never leaves."""
+    """The turn to commit, among the threads of one simulated process; as the real one, it knows
+    who has it, and who waits in vain puts a new lock in its place."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: Process) -> None:
+        self._process = process
         self._lock = _Lock()
+        self._owner: Thread | None = None
 
     def free(self) -> bool:
         if self._lock.taken:
             return False
-        self._lock.taken = True
+        self._lock.taken, self._owner = True, self._process.steps
         return True
 
-    def enter(self, world: World, seconds: float, answer: Callable[[bool], None]) -> None:
-        if self.free():
+    def enter(
+        self, world: World, thread: Thread, seconds: float, answer: Callable[[bool], None]
+    ) -> None:
+        if not self._lock.taken:
+            self._lock.taken, self._owner = True, thread
             answer(True)
             return
         lock = self._lock
@@ -78,8 +83,11 @@ class Turn:
             if answered:
                 return False
             answered.append(had)
-            if not had and lock is self._lock:
-                self._lock = _Lock()
+            if lock is self._lock:
+                if had:
+                    self._owner = thread
+                else:
+                    self._lock, self._owner = _Lock(), None
             answer(had)
             return True
 
@@ -87,7 +95,9 @@ class Turn:
         world.after(seconds, lambda: (hear(False), None)[1])
 
     def leave(self) -> None:
-        lock = self._lock
+        if self._owner is None or self._owner is not self._process.steps:
+            return
+        lock, self._owner = self._lock, None
         while lock.queue:
             if lock.queue.pop(0)():
                 return
@@ -249,11 +259,14 @@ class Process:
                 world.after(wait, lambda: self._step(thread, None, None))
             case effects.EnterTurn(turn, seconds):
                 assert isinstance(turn, Turn | bells.Turnstile)
-                turn.enter(
-                    world,
-                    seconds,
-                    lambda had: world.after(0, lambda: self._step(thread, had, None)),
-                )
+
+                def entered(had: bool) -> None:
+                    world.after(0, lambda: self._step(thread, had, None))
+
+                if isinstance(turn, Turn):
+                    turn.enter(world, thread, seconds, entered)
+                else:
+                    turn.enter(world, seconds, entered)
             case effects.Listen(bell, ahead, seconds):
                 assert isinstance(bell, bells.Bell)
                 bell.listen(

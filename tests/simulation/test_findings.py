@@ -68,6 +68,10 @@ ADOPTED_ONCE_MORE: Final = [Case(451), Case(451, ("late", "resend", "stall", "cu
 """An adoption's rename landed late, when its version had been replaced and cleared away: it moved
 the public link there. Mutant: passage-left-open."""
 
+TURN_TAKEN_ALONG: Final = [Case(392, long=True), Case(1025, long=True)]
+"""Who was interrupted as it got its turn to commit took the turn along, and who found out what
+became of a slow call kept it for that second: a waiter slept over its grant meanwhile."""
+
 GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
 """A bug of the checker: a process was stopped over its grant, and returned it when it was lost."""
 
@@ -87,6 +91,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *GHOST_OPENED,
         *CLOSING_PLACES_FILLED,
         *HIDDEN_BY_VOID_ENTRIES,
+        *TURN_TAKEN_ALONG,
         *CAME_BACK_EMPTY,
         *FOUNDED_AFTER_A_DELETION,
         *ADOPTED_ONCE_MORE,

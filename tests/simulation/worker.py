@@ -141,7 +141,7 @@ class Worker:
             facts=SessionFacts(self.process.facts, worker=self.name),
             name=name,
             clock=self.process.host.clock,
-            turn=Turn(),
+            turn=Turn(self.process),
             unique=world.unique,
             wake=lambda token: self._bell.ring(),
             retention_seconds=self.fleet.retention_seconds,

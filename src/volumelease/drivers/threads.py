@@ -24,31 +24,37 @@ class Performer(Protocol):
 class ThreadTurn:
     """The turn of a session to commit, among the threads of this process.
 
-    A thread that was interrupted right after it got the turn never leaves it; so who waited in
-    vain puts a new lock in its place, and the accident costs one wait and not all later ones.
+    It knows which thread has it, so that one which was interrupted while it entered can leave
+    whether it got in or not. Should one be interrupted between the lock and the note of that, who
+    waited in vain puts a new lock in its place: the accident costs one wait and not all later ones.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "_owner")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._owner = 0
 
     def free(self) -> bool:
-        return self._lock.acquire(blocking=False)
+        if not self._lock.acquire(blocking=False):
+            return False
+        self._owner = threading.get_ident()
+        return True
 
     def enter(self, seconds: float) -> bool:
         lock = self._lock
         if lock.acquire(timeout=seconds):
+            if lock is self._lock:
+                self._owner = threading.get_ident()
             return True
         if lock is self._lock:
-            self._lock = threading.Lock()
+            self._lock, self._owner = threading.Lock(), 0
         return False
 
     def leave(self) -> None:
-        try:
-            self._lock.release()
-        except RuntimeError:  # ours was replaced meanwhile
-            return
+        if self._owner == threading.get_ident():
+            lock, self._owner = self._lock, 0
+            lock.release()
 
 
 class Monitor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from volumelease.authorities.volume.committer import TURN_SECONDS
 from volumelease.core.records import Entry
 from volumelease.core.table import Outcome
 
@@ -19,10 +18,6 @@ SLOW_CALLS: Final = frozenset(
 )
 BOUND_SECONDS: Final = 1.0
 """Several polls. Applies where calls are answered at once; a stop of the process is added."""
-
-DELAYS_TURNS: Final = frozenset({"interrupt", "stop", "suspend", "freeze"})
-"""Who is interrupted at its turn takes it along; and a call that a pause made slow is read back
-after a second, in its turn."""
 
 
 class WakeUps(Checker):
@@ -49,16 +44,13 @@ class WakeUps(Checker):
 
     def _expect(self, wish: Wish) -> None:
         world, process = self.fleet.world, wish.worker.process
-        bound = BOUND_SECONDS
-        if DELAYS_TURNS & set(self.fleet.setup.troubles):
-            bound += TURN_SECONDS
 
         def judge() -> None:
             if wish not in self._wishes or process.killed or not wish.session.alive():
                 return
-            if not process.running or process.undisturbed_since + bound > world.now:
-                world.after(bound, judge)
+            if not process.running or process.undisturbed_since + BOUND_SECONDS > world.now:
+                world.after(BOUND_SECONDS, judge)
                 return
             raise self.violation(f"{process.name} sleeps over its grant of token {wish.token}")
 
-        world.after(bound, judge)
+        world.after(BOUND_SECONDS, judge)

@@ -143,7 +143,12 @@ class Committer:
         """
         self._number += 1
         number = self._number
-        had_turn: bool = self._turn.free() or (yield EnterTurn(self._turn, TURN_SECONDS))
+        if not self._turn.free():
+            try:
+                yield EnterTurn(self._turn, TURN_SECONDS)
+            except BaseException:  # interrupted, perhaps right after it was had
+                self._turn.leave()
+                raise
         attempt = _Attempt(number, round(self._clock.wall(), 3), urgent)
         try:
             self._wanted[number] = wanted
@@ -154,8 +159,7 @@ class Committer:
             del self._wanted[number]
             if attempt.passed and self._turnstile is not None:
                 self._turnstile.leave()
-            if had_turn:
-                self._turn.leave()
+            self._turn.leave()
 
     def _until_known(
         self, attempt: _Attempt, decide: Callable[[], Body | None]
@@ -220,6 +224,7 @@ class Committer:
         """Find out what became of an attempt, and make way for the next one."""
         replica = self._replica
         if slow:
+            self._turn.leave()  # the other threads need not wait for what was slow here
             yield Sleep(ATTRIBUTE_CACHE_SECONDS)
             replica.distrust()
         in_vain = False

@@ -33,6 +33,9 @@ from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal
 from .layout import CONTROL, Layout
 from .replica import Replica
 
+MOST_TRIED: Final = 10_000
+"""Publishes of one session that are remembered."""
+
 _SHAPE: Final = frozenset(
     {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
 )
@@ -62,8 +65,10 @@ class Publishing:
         self._root = replica.layout.root
         self._clock = clock
         self.loss_of = loss_of
-        self._tried: set[str] = set()
-        """Own drafts whose publish is, or may yet be, decided: they are the log's from then on."""
+        self._tried: dict[str, None] = {}
+        """Own drafts whose publish is, or may yet be, decided: they are the log's from then on. In
+        the order in which they were tried; the oldest of very many are forgotten, long after
+        their writers were told."""
         self._visible: set[str] = set()
         """Those of them whose rename this session saw succeed."""
 
@@ -91,11 +96,11 @@ class Publishing:
         as ``publish``."""
         yield from self.settle([draft.target.key])
         record = records.Publish(draft.token, source, draft.target)
-        self._tried.add(draft.unique)
+        self._note_try(draft.unique)
         done = yield from self._committer.commit(lambda: record)
         assert done is not None
         if done.void:
-            self._tried.discard(draft.unique)
+            self._tried.pop(draft.unique, None)
             void = done.outcome.void if done.outcome is not None else "the lease is not live"
             return Lost(self.loss_of(draft.token) or void)
         try:
@@ -111,6 +116,11 @@ class Publishing:
         elif (yield from is_there(self._root, self.layout.audit(draft.unique))):
             raise self._failed(draft)
         return Ended()
+
+    def _note_try(self, unique: str) -> None:
+        self._tried[unique] = None
+        if len(self._tried) > MOST_TRIED:
+            del self._tried[next(iter(self._tried))]
 
     def discard(self, draft: Draft, back_to: str = "") -> Steps[None]:
         """Remove a draft, or move it ``back_to`` where it came from, unless its publish was tried
