@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.bed.redis import RedisServer, missing_redis
+from volumelease.effects import CallScript
 from volumelease.errors import (
     AuthorityUnreachable,
     AuthorityUnsuitable,
@@ -321,3 +322,24 @@ def test_nothing_is_made_where_the_redis_does_not_answer(tmp_path: Path) -> None
         volumes.session(locate(str(tmp_path), explicit=str(tmp_path)))
     assert "secret" not in str(caught.value)
     assert not os.listdir(tmp_path)
+
+
+def test_what_the_server_ended_is_lost_as_soon_as_anything_is_asked(
+    join: Join, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Not at the next beat: and a new session asks, not the dead one again and again."""
+    one = join()
+    with (
+        pytest.raises(LeaseLost, match="another session saw no beat"),
+        volume_lease(tmp_path / "a", volumes=one) as lease,
+    ):
+        dead = hosted_of(one)
+        calls = dead.session.calls
+        scripts = dead._scripts
+        head = (calls.incarnation, "another call", dead.session.name, "0")
+        assert scripts.perform(CallScript("close", calls._key, head)) == [b"closed"]
+        with volume_lease(tmp_path / "b", timeout=2 * TTL, volumes=one) as other:
+            assert lease.lost
+            other.check()
+        assert dead.over
+    assert hosted_of(one) is not dead

@@ -59,6 +59,7 @@ class Calls:
         clock: Clock,
         unique: Callable[[], str],
         rejoin: Callable[[int], Steps[None]],
+        lose: Callable[[str], None],
     ) -> None:
         self.incarnation = 0
         """The one this session is part of; 0 before it is open."""
@@ -69,6 +70,7 @@ class Calls:
         self._clock = clock
         self._unique = unique
         self._rejoin = rejoin
+        self._lose = lose
 
     def once(self, script: str, *arguments: Argument) -> Steps[Reply]:
         """Call, and go on with whatever incarnation there is.
@@ -87,18 +89,16 @@ class Calls:
             # which nothing is known of what this call did in the old one.
 
     def call_in(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
-        """Call in the name of one incarnation. Errors: as ``once``."""
+        """Call in the name of one incarnation. A session that the server does not know is lost
+        from this answer on, whoever asked. Errors: as ``once``."""
         wall = f"{self._clock.wall():.3f}"
         head = (incarnation, self._unique(), self._session, wall)
         answer = yield CallScript(script, self._key, (*head, *arguments))
         reply = Reply(text(answer[0]), answer[1:])
-        if reply.word == "unknown":
-            raise SessionOver("another session saw no beat of this one and ended it")
-        if reply.word == "ended":
-            raise SessionOver(
-                f"the volume takes its leases from {text(reply.rest[0])!r} now",
-                advice="Start the worker again",
-            )
+        if reply.word in ("unknown", "ended"):
+            over = _over(reply)
+            self._lose(str(over))
+            raise over
         return reply
 
     def insist(
@@ -116,3 +116,12 @@ class Calls:
                     raise
             yield Sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _over(reply: Reply) -> SessionOver:
+    if reply.word == "unknown":
+        return SessionOver("another session saw no beat of this one and ended it")
+    return SessionOver(
+        f"the volume takes its leases from {text(reply.rest[0])!r} now",
+        advice="Start the worker again",
+    )

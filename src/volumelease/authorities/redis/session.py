@@ -76,7 +76,7 @@ class RedisSession:
         self.clock = clock
         self._wake = wake
         self._bell = bell
-        self.calls = Calls(identity.id, name, clock, unique, self._rejoin)
+        self.calls = Calls(identity.id, name, clock, unique, self._rejoin, self._lose)
         self.publishing = Publishing(self, clock, unique)
         self.breaking = Breaking(self)
         self.requests = Requests(
@@ -227,9 +227,6 @@ class RedisSession:
                 yield from self._compare()
             gone = yield from still_this_volume(self.root, self.identity.id)
             gone = gone or (yield from self._another_redis(reply))
-        except SessionOver as error:
-            self._lose(str(error))
-            return False
         except LeaseError:
             return False
         if gone:
@@ -316,8 +313,7 @@ class RedisSession:
         while self.alive() and self.requests.waiting():
             try:
                 armed = yield from self._once(armed)
-            except SessionOver as error:
-                self._lose(str(error))
+            except SessionOver:
                 return
             except LeaseError:  # Redis is in trouble: be gentle
                 yield Sleep(self.timing.beat_interval / 8)
