@@ -27,6 +27,7 @@ from volumelease.authorities.volume.insisting import (
     unlink,
 )
 from volumelease.authorities.volume.layout import CONTROL, Layout
+from volumelease.authorities.volume.tried import Tried
 from volumelease.clock import Clock
 from volumelease.core.table import Pending
 from volumelease.effects import ReadLink, Rename, Steps, Symlink
@@ -97,8 +98,7 @@ class Publishing:
         self._boot_id = facts.process.boot_id or session.name
         self.drafts = Drafts(session.name, facts, self._members, clock, unique)
         self.collector = Collector(session.name, self._members, clock, self._boot_id)
-        self._tried: set[str] = set()
-        """Drafts whose rename was sent: it may have landed, or land yet."""
+        self._tried = Tried()
 
     def answer(self, question: Prepare | Publish | Discard) -> Steps[Answer]:
         """Errors: those of ``Drafts``, ``PublishFailed``, ``AuthorityUnreachable``."""

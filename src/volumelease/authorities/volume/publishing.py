@@ -32,9 +32,7 @@ from .drafts import DRAFT, LINK, OLD, REPLACED, WAS, Drafts, unique_of
 from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal, unlink
 from .layout import CONTROL, Layout
 from .replica import Replica
-
-MOST_TRIED: Final = 10_000
-"""Publishes of one session that are remembered."""
+from .tried import Tried
 
 _SHAPE: Final = frozenset(
     {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
@@ -65,12 +63,9 @@ class Publishing:
         self._root = replica.layout.root
         self._clock = clock
         self.loss_of = loss_of
-        self._tried: dict[str, None] = {}
-        """Own drafts whose publish is, or may yet be, decided: they are the log's from then on. In
-        the order in which they were tried; the oldest of very many are forgotten, long after
-        their writers were told."""
+        self._tried = Tried()
         self._visible: set[str] = set()
-        """Those of them whose rename this session saw succeed."""
+        """Own drafts that were tried, and whose rename this session saw succeed."""
 
     def publish(self, draft: Draft) -> Steps[Answer]:
         """Make a draft visible. ``Lost`` if the lease was not live: then nothing changed.
@@ -96,11 +91,11 @@ class Publishing:
         as ``publish``."""
         yield from self.settle([draft.target.key])
         record = records.Publish(draft.token, source, draft.target)
-        self._note_try(draft.unique)
+        self._tried.add(draft.unique)
         done = yield from self._committer.commit(lambda: record)
         assert done is not None
         if done.void:
-            self._tried.pop(draft.unique, None)
+            self._tried.discard(draft.unique)
             void = done.outcome.void if done.outcome is not None else "the lease is not live"
             return Lost(self.loss_of(draft.token) or void)
         try:
@@ -117,16 +112,10 @@ class Publishing:
             raise self._failed(draft)
         return Ended()
 
-    def _note_try(self, unique: str) -> None:
-        self._tried[unique] = None
-        if len(self._tried) > MOST_TRIED:
-            del self._tried[next(iter(self._tried))]
-
     def discard(self, draft: Draft, back_to: str = "") -> Steps[None]:
         """Remove a draft, or move it ``back_to`` where it came from, unless its publish was tried
-        and is not known to be void. Whatever error its writer saw, such a draft may be public, or
-        become it: an interrupted record can land later. If it never lands, the draft is cleared
-        away when this session is over. Errors: none."""
+        and is not known to be void (``Tried``). If it never lands, the draft is cleared away when
+        this session is over. Errors: none."""
         if draft.unique not in self._tried:
             yield from self.drafts.discard(draft, back_to)
 
