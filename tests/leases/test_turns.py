@@ -62,3 +62,34 @@ def test_a_late_leave_of_the_old_one_does_not_end_the_turn_of_the_next() -> None
     go.set()
     thread.join()
     assert not elsewhere(turn.free)
+
+
+def test_a_thread_that_takes_turn_after_turn_lets_the_waiting_ones_in() -> None:
+    turn = ThreadTurn()
+    had: list[bool] = []
+
+    def wait_for_it() -> None:
+        had.append(turn.enter(30))
+        turn.leave()
+
+    assert turn.free()
+    threads = [threading.Thread(target=wait_for_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    turn.leave()
+    rounds = 0
+    while any(thread.is_alive() for thread in threads):  # never gives up the processor itself
+        assert turn.free() or turn.enter(30)
+        rounds += 1
+        turn.leave()
+    assert had == [True] * 8
+    assert turn.free()
+
+
+def test_who_waits_in_vain_at_a_door_that_nobody_opens_makes_a_new_one() -> None:
+    turn = ThreadTurn()
+    assert turn._door.acquire(timeout=1)  # interrupted right after
+    assert not turn.enter(0.01)
+    assert turn.enter(0.01)
+    turn.leave()
+    assert turn.free()

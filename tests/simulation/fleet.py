@@ -164,6 +164,12 @@ class Fleet:
             return False
         return session.knew_at > self.state_lost_at + LONGEST_ANSWER_SECONDS
 
+    def notices_by(self, worker: Worker) -> float:
+        """When a worker knows of its losses. Two it can only notice at its next beat: of what a
+        master forgot, and of the time in which its machine was frozen with clocks that show
+        nothing."""
+        return max(worker.process.host.thawed_at, self.state_lost_at) + self.setup.ttl * 1.05
+
     def lose_state(self) -> None:
         self.state_lost_at = self.world.now
         self.tell("state_lost")

@@ -178,6 +178,12 @@ MUTANTS: Final = (
         ("resend",),
     ),
     Mutant(
+        "known-a-while-ago",
+        "the log is known only as of a question asked after that",
+        commits.known_a_while_ago,
+        (),
+    ),
+    Mutant(
         "orphans-dropped",
         "a request that nobody waits for is given back",
         commits.orphans_dropped,

@@ -51,6 +51,8 @@ def small_segments(entries: int) -> Iterator[None]:
         SEGMENT_ENTRIES=entries,
         CLOSING_ENTRIES=entries - max(4, entries // 4),
         RESERVE_ENTRIES=6,
+        READ_IN_A_ROW=2,
+        LEAST_AHEAD=2,
         POLL_SECONDS=0.2,
         FORGET_SECONDS=1.1 * JOURNAL_SECONDS,
     ):

@@ -8,8 +8,9 @@ the freedom the simulator explores.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from volumelease.effects import Effect, Steps
 from volumelease.model import Answer, Ask, Call, Flow, Question, Resumed, Step, Wait
@@ -21,33 +22,63 @@ class Performer(Protocol):
     def perform(self, effect: Effect) -> Any: ...
 
 
+PATIENCE_SECONDS: Final = 0.01
+"""For how long a thread that commits again and again may go before one that waits. A switch at
+every commit would cost each of them more than its commit."""
+
+
 class ThreadTurn:
     """The turn of a session to commit, among the threads of this process.
 
+    Promise: whoever waits has it after ``PATIENCE_SECONDS`` and the commits of those who waited
+    longer; a beat must never wait behind a busy thread. Limit: those who wait for the same time
+    come in any order.
+
     It knows which thread has it, so that one which was interrupted while it entered can leave
-    whether it got in or not. Should one be interrupted between the lock and the note of that, who
-    waited in vain puts a new lock in its place: the accident costs one wait and not all later ones.
+    whether it got in or not. Should one be interrupted between a lock and the note of that, who
+    finds it taken for as long as anybody waits puts a new lock in its place: the accident costs
+    one wait and not all later ones.
     """
 
-    __slots__ = ("_lock", "_owner")
+    __slots__ = ("_door", "_had_at", "_lock", "_next_since", "_owner")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner = 0
+        self._had_at = 0.0
+        self._door = threading.Lock()
+        """Held by the next one: nobody else waits for ``_lock``, so it can't be overtaken there."""
+        self._next_since = 0.0
 
     def free(self) -> bool:
+        now = time.monotonic()
+        if self._door.locked() and now - self._next_since > PATIENCE_SECONDS:
+            return False
         if not self._lock.acquire(blocking=False):
             return False
-        self._owner = threading.get_ident()
+        self._owner, self._had_at = threading.get_ident(), now
         return True
 
     def enter(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        door = self._door
+        if not door.acquire(timeout=seconds):
+            if door is self._door and time.monotonic() - self._next_since >= seconds:
+                self._door = threading.Lock()
+            return False
+        try:
+            self._next_since = time.monotonic()
+            return self._wait(seconds, until)
+        finally:
+            door.release()
+
+    def _wait(self, seconds: float, until: float) -> bool:
         lock = self._lock
-        if lock.acquire(timeout=seconds):
+        if lock.acquire(timeout=max(0.0, until - time.monotonic())):
             if lock is self._lock:
-                self._owner = threading.get_ident()
+                self._owner, self._had_at = threading.get_ident(), time.monotonic()
             return True
-        if lock is self._lock:
+        if lock is self._lock and time.monotonic() - self._had_at >= seconds:
             self._lock, self._owner = threading.Lock(), 0
         return False
 

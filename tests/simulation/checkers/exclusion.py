@@ -59,12 +59,9 @@ class Exclusion(Checker):
                 self._report(held, other)
 
     def _report(self, held: Held, other: Held) -> None:
-        """Two losses can only be noticed at the next beat: of what a master forgot, and of the
-        time in which a machine was frozen whose clocks show nothing. For that long two can
-        believe, and no longer."""
-        world, ttl = self.fleet.world, self.fleet.setup.ttl
-        thawed = max(held.worker.process.host.thawed_at, other.worker.process.host.thawed_at)
-        notices = max(thawed, self.fleet.state_lost_at) + ttl * 1.05
+        """For as long as one of them can't have noticed, two can believe, and no longer."""
+        world = self.fleet.world
+        notices = max(self.fleet.notices_by(held.worker), self.fleet.notices_by(other.worker))
         knowing = self.fleet.knows(held.session) and self.fleet.knows(other.session)
         if world.now > notices or knowing:
             raise self.violation(f"{held} and {other} are both believed in")

@@ -72,7 +72,9 @@ class Publishes(Checker):
             for held in worker.held:
                 other = held.session.identity.id == identity and held.token != token
                 covered = any(covers(claim.key, place) for claim in held.claims)
-                if other and covered and held.believed() and not self._blind:
+                if not (other and covered and held.believed()) or self._blind:
+                    continue
+                if self.fleet.world.now > self.fleet.notices_by(worker):
                     raise self.violation(f"{place} is published with token {token} while {held}")
 
     def state_lost(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from volumelease.authorities.volume.committer import Committer, _Attempt
+from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.requests import Requests
 from volumelease.effects import Steps
 from volumelease.errors import AuthorityUnreachable
@@ -61,7 +62,7 @@ def error_means_nothing_happened() -> Patches:
     ) -> Steps[None]:
         if trouble is not None and trouble.errno == errno.EIO:
             raise AuthorityUnreachable("not committed", root="", seconds=0.0)
-        yield from self._replica.catch_up()
+        yield from self._replica.reach_end()
 
     def careless(self: Requests) -> Steps[None]:
         return
@@ -139,3 +140,14 @@ def orphans_dropped() -> Patches:
         yield
 
     return [(Requests, "give_back_unwanted", careless)]
+
+
+def known_a_while_ago() -> Patches:
+    catch_up = Replica.catch_up
+
+    def trusting(self: Replica) -> Steps[None]:
+        if self._complete_at > self._clock.boottime() - 1.0:
+            return
+        yield from catch_up(self)
+
+    return [(Replica, "catch_up", trusting)]

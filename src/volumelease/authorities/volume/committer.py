@@ -210,10 +210,10 @@ class Committer:
             trouble = error
         slow = self._clock.boottime() - started > SLOW_SECONDS
         if trouble is None and not slow:
+            read: Entry | None = entry
             if "\\u" in text:  # as every reader reads it: two escapes can come back as one letter
-                replica.apply(index, mark, entries.decode_entry(text), target, started)
-            else:
-                replica.apply(index, mark, entry, target, started)
+                read = entries.decode_entry(text)
+            replica.committed(index, mark, read, target, started)
             return
         self.misses += 1
         yield from self._settle(index, attempt, trouble, slow)
@@ -234,7 +234,7 @@ class Committer:
         # then the next index is free, and trying it costs no more than asking whether it is.
         first = trouble is not None and trouble.errno == errno.EEXIST and attempt.misses == 1
         try:
-            yield from replica.catch_up(index if first else None)
+            yield from replica.reach_end(index if first else None)
             self._turnstile_stuck |= in_vain and replica.next_index <= index + 1
         except AuthorityUnreachable:
             yield from self._pause(attempt)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from volumelease.core.records import FORMAT_VERSION
+from volumelease.clock import Clock
+from volumelease.core.records import FORMAT_VERSION, SEGMENT_ENTRIES
 from volumelease.core.table import Table
 from volumelease.effects import (
     Directory,
     ListDirectory,
     OpenDirectory,
+    ReadFile,
     ReadLink,
     Sleep,
     Steps,
     Symlink,
 )
 from volumelease.errors import AuthorityUnreachable, LogDamaged
-from volumelease.wire import snapshots
+from volumelease.wire import entries, snapshots
 
 from .layout import FIRST_SEGMENT, SETTLED, Layout, number_of
 
@@ -25,6 +28,9 @@ READ_TRIES: Final = 5
 RETRY_SECONDS: Final = 0.05
 GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 ALREADY: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY})
+
+LEAST_AHEAD: Final = 8
+"""How far ahead the end of the log is looked for first."""
 
 
 class LogForgotten(LogDamaged):
@@ -112,6 +118,51 @@ def read_place(layout: Layout, name: str, directory: Directory) -> Steps[tuple[b
     if last is None:
         last = OSError(errno.EIO, "an entry of the log reads empty")
     raise trouble(layout, "read the log", last) from last
+
+
+def read_record(layout: Layout, index: int, name: str, known: Callable[[], bool]) -> Steps[str]:
+    """The record file that entry ``index`` names; "" if the entry is ``known`` meanwhile."""
+    trouble = "its content is not what its name says"
+    for _ in range(READ_TRIES):
+        try:
+            content: bytes = yield ReadFile(layout.record(name))
+        except OSError as error:
+            trouble = str(error)
+        else:
+            text = content.decode(errors="replace")
+            if entries.reference_to(text) == entries.reference_to_name(name):
+                return text
+        if known():
+            return ""
+        yield Sleep(RETRY_SECONDS)
+    raise LogDamaged(
+        f"the record of log entry {index} can't be read: {trouble}", where=layout.record(name)
+    )
+
+
+class End(NamedTuple):
+    """An index at or after the end of the log, and since when it was that (boottime)."""
+
+    at: int
+    asked_at: float
+
+
+def find_end(
+    layout: Layout, index: int, place: int, directory: Directory, clock: Clock
+) -> Steps[End | None]:
+    """Where the log ended, looking ever farther ahead from ``index``, which is at that ``place``
+    of its segment: entries have no gaps. None: it goes on after this segment.
+
+    Errors: ``AuthorityUnreachable``.
+    """
+    ahead = LEAST_AHEAD
+    while place + ahead < SEGMENT_ENTRIES:
+        asked_at = clock.boottime()
+        found, _ = yield from read_place(layout, str(place + ahead), directory)
+        if not found:
+            return End(index + ahead, asked_at)
+        ahead *= 2
+    return None
 
 
 class Beginning(NamedTuple):

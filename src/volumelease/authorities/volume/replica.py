@@ -21,7 +21,6 @@ from volumelease.effects import (
     Directory,
     MakeDirectory,
     OpenDirectory,
-    ReadFile,
     Rename,
     Sleep,
     Steps,
@@ -38,6 +37,9 @@ TRUST_SECONDS: Final = 5.0
 """How long an open segment directory is used before its path is looked up again, and how long an
 answer may take. Must stay well below the least retention: a directory whose entries were deleted
 would take commits again."""
+
+READ_IN_A_ROW: Final = 8
+"""So many entries are read before the end of the log is looked for."""
 
 
 class Listener(Protocol):
@@ -73,6 +75,9 @@ class Replica:
         self._listener = listener
         self._opened_at = 0.0
         self._first = 0
+        self._complete_at = float("-inf")
+        """Every entry that was there then (boottime) has been applied: the place after the last
+        of them was still free."""
         self._last: str | None = None
         """The entry before ``next_index``, if that is in this segment."""
         self._loaded = False
@@ -93,23 +98,52 @@ class Replica:
 
     # ---- reading
 
-    def catch_up(self, beyond: int | None = None) -> Steps[None]:
-        """Apply every entry there is; with ``beyond``, no more when one after that index is next.
+    def catch_up(self) -> Steps[None]:
+        """Apply every entry that was there when this was called.
 
-        Errors: ``AuthorityUnreachable`` when the volume does not answer properly,
+        The end of the log can move on as fast as it is read: whoever ran after it would beat too
+        late. Errors: ``AuthorityUnreachable`` when the volume does not answer properly,
         ``LogDamaged``.
         """
-        while beyond is None or self.next_index <= beyond:
-            yield from self.arrive()
-            index, name, directory = self.next_index, self.name, self.directory
-            if directory is None:
-                continue
-            asked_at = self._clock.boottime()
-            found, target = yield from self._read(str(self.place), directory)
-            if found:
-                yield from self._take(index, target, name, asked_at)
-            elif index == self.next_index and name == self.name:
+        called_at = self._clock.boottime()
+        in_a_row = 0
+        end: ground.End | None = None
+        while self._complete_at <= called_at:
+            if (yield from self._read_on()):
                 return
+            in_a_row += 1
+            if end is not None:
+                if self.next_index >= end.at:
+                    self._know_all_at(end.asked_at)
+            elif in_a_row % READ_IN_A_ROW == 0 and self.directory is not None:
+                end = yield from ground.find_end(
+                    self.layout, self.next_index, self.place, self.directory, self._clock
+                )
+
+    def reach_end(self, beyond: int | None = None) -> Steps[None]:
+        """Apply entries until none is next, which is where the next one can be committed; with
+        ``beyond``, no more when one after that index is next. Errors: those of ``catch_up``."""
+        while beyond is None or self.next_index <= beyond:
+            if (yield from self._read_on()):
+                return
+
+    def _read_on(self) -> Steps[bool]:
+        """Apply the next entry. Returns whether there was none."""
+        yield from self.arrive()
+        index, name, directory = self.next_index, self.name, self.directory
+        if directory is None:
+            return False
+        asked_at = self._clock.boottime()
+        found, target = yield from self._read(str(self.place), directory)
+        if found:
+            yield from self._take(index, target, name, asked_at)
+        elif self.next_index >= index:
+            self._know_all_at(asked_at)
+            return True
+        return False
+
+    def _know_all_at(self, moment: float) -> None:
+        self._complete_at = max(self._complete_at, moment)
 
     def there(self) -> bool:
         """Whether ``arrive`` would have nothing to do."""
@@ -246,30 +280,14 @@ class Replica:
             text = marks.unseal(mark, target)
             record = None if text is None else entries.referenced_file(text)
             if record is not None:
-                entry = entries.decode_entry((yield from self._read_record(index, record)))
+                text = yield from ground.read_record(
+                    self.layout, index, record, lambda: index < self.next_index
+                )
+                entry = entries.decode_entry(text)
             elif text is not None and len(target) <= entries.INLINE_BYTES:
                 entry = entries.decode_entry(text)
             # else: its author had read another history, which a crashed master forgot
         self.apply(index, mark, entry, target, asked_at)
-
-    def _read_record(self, index: int, name: str) -> Steps[str]:
-        trouble = "its content is not what its name says"
-        for _ in range(READ_TRIES):
-            try:
-                content: bytes = yield ReadFile(self.layout.record(name))
-            except OSError as error:
-                trouble = str(error)
-            else:
-                text = content.decode(errors="replace")
-                if entries.reference_to(text) == entries.reference_to_name(name):
-                    return text
-            if index < self.next_index:
-                return ""  # another flow applied it meanwhile
-            yield Sleep(RETRY_SECONDS)
-        raise LogDamaged(
-            f"the record of log entry {index} can't be read: {trouble}",
-            where=self.layout.record(name),
-        )
 
     # ---- applying
 
@@ -288,6 +306,13 @@ class Replica:
         self.trail.add(Step(index, self.name, place, target, entry is None), asked_at)
         self._apply(index, place, entry, mark, target)
         self._torn = False
+
+    def committed(self, index: int, mark: int, entry: Entry | None, target: str, at: float) -> None:
+        """Apply an entry that this worker wrote itself, by a call that was made ``at`` then
+        (boottime) and succeeded: so the place was free, and all before it was known."""
+        self.apply(index, mark, entry, target, at)
+        if self.next_index > index:
+            self._know_all_at(at)
 
     def _apply(self, index: int, place: int, entry: Entry | None, mark: int, target: str) -> None:
         self.mark = marks.follow(mark, target)
@@ -357,6 +382,7 @@ class Replica:
         self.mark = marks.begin(name, beginning.digest)
         self.directory, self._opened_at = beginning.directory, opened_at
         self.trail.start(name)
+        self._complete_at = float("-inf")
         self._loaded = True
         self._listener.table_loaded()
         return True

@@ -48,6 +48,8 @@ class Requests:
     ) -> None:
         self.wanted: dict[int, Acquire] = {}
         self._breakers: dict[int, str] = {}  # by the token of a lease that is not let go yet
+        self._leaving: dict[int, bool] = {}
+        """Tokens that their users are letting go right now: did a beat find them so before?"""
         self._asking: dict[int, bool] = {}  # id of each question under way: is it still wanted?
         self._name = name
         self._replica = replica
@@ -177,7 +179,11 @@ class Requests:
     def _let_go(self, body: records.Cancel | records.Release, token: int) -> Steps[Answer]:
         self.wanted.pop(token, None)  # from now on it is unwanted: a beat gives it back too
         self._breakers.pop(token, None)
-        done = yield from self._end(body, token)
+        self._leaving[token] = False
+        try:
+            done = yield from self._end(body, token)
+        finally:
+            self._leaving.pop(token, None)
         loss = self._session_loss() if done is None else ""
         return Lost(loss) if loss else Ended()
 
@@ -216,6 +222,9 @@ class Requests:
         mine = set(self._replica.table.tokens_of(self._name))
         trouble: LeaseError | None = None
         for token in sorted(mine - self.wanted.keys() - self._committer.unclaimed()):
+            if self._leaving.get(token) is False:
+                self._leaving[token] = True  # it only hurried ahead; but its call may hang
+                continue
             try:
                 yield from self._end(records.Cancel(token), token)
             except SessionOver:

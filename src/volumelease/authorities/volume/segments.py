@@ -113,7 +113,7 @@ class Segments:
             yield Symlink(marks.seal(mark, text), place, directory)
         except OSError as error:
             trouble = error
-        yield from replica.catch_up()  # whose record it is decides, not what the call said
+        yield from replica.reach_end()  # whose record it is decides, not what the call said
         if trouble is not None and replica.segment == segment:
             if trouble.errno in _FULL:
                 yield from self._pay(trouble)
