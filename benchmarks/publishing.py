@@ -1,5 +1,6 @@
 """What does it cost to publish? One small file under a lease that is already held, against writing
-it aside, fsync and rename; a large file and a tree, against fsync of all of it and rename."""
+it aside, fsync and rename; a large file and a tree, against fsync of all of it and rename. And
+``populate`` of what is there already, against looking that it is."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from .measure import Goal, alternate, report
 
 OURS = "publish"
 BARE = "temp + fsync + rename"
+THERE = "populate what is there"
+LOOK = "stat"
 LARGE_BYTES = 1_000_000_000
 TREE_FILES = 10_000
 _CHUNK = b"x" * (4 << 20)
@@ -76,6 +79,7 @@ def _ours(lease: Any, path: Path, make: Callable[[Path], None]) -> Callable[[], 
 
 def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
     from volumelease.leases.asking import volume_lease
+    from volumelease.leases.populating import populate
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.locate import locate
 
@@ -102,5 +106,13 @@ def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
             file = target and target.with_name(f"{target.stem}-{short}.json")
             met &= report(f"publish {name}", where, results, goals, file)
             shutil.rmtree(own)
+    model = populate(volume / "model", _small, volumes=volumes)
+    looks: dict[str, Callable[[], Any]] = {
+        THERE: lambda: populate(model, _small, volumes=volumes),
+        LOOK: model.stat,
+    }
+    results = alternate(looks, rounds=rounds, calls=10)
+    file = target and target.with_name(f"{target.stem}-there.json")
+    met &= report("populate what is there", where, results, [], file)
     volumes.close()
     return met

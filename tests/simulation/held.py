@@ -63,6 +63,13 @@ class WatchedSession(Session):
     """Names the log it reads. A founder that was at it when the control directory was deleted can
     make a log anew under the same identity."""
 
+    _deletions = 0
+
+    @property
+    def log_deleted(self) -> bool:
+        """Whether somebody deleted the log that it reads: its next beat finds out."""
+        return self._deletions != self.fleet.deletions
+
     knew_at = -1e9
     """Since when nothing is known to this session but what it found in place, or read, after it."""
 
@@ -88,6 +95,7 @@ class WatchedSession(Session):
 
     def table_loaded(self) -> None:
         super().table_loaded()
-        self.log = f"{self.identity.id}/{self.fleet.deletions}"
+        self._deletions = self.fleet.deletions
+        self.log = f"{self.identity.id}/{self._deletions}"
         for checker in self.fleet.checkers:
             checker.loaded(self)

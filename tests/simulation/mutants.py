@@ -184,6 +184,12 @@ MUTANTS: Final = (
         (),
     ),
     Mutant(
+        "the-end-of-another-segment",
+        "the end of the log is looked for in the segment that is read",
+        commits.the_end_of_another_segment,
+        (),
+    ),
+    Mutant(
         "orphans-dropped",
         "a request that nobody waits for is given back",
         commits.orphans_dropped,

@@ -20,6 +20,7 @@ from .checkers.replays import Replays
 from .checkers.takeover import Takeover
 from .checkers.tidiness import Tidiness
 from .checkers.tokens import Tokens
+from .checkers.uptodate import UpToDate
 from .checkers.wakeups import WakeUps
 from .fleet import Fleet
 from .setup import Setup
@@ -33,6 +34,7 @@ CHECKERS: Final[list[type[Checker]]] = [
     Deadlocks,
     Latch,
     WakeUps,
+    UpToDate,
     Orphans,
     Takeover,
     Tidiness,

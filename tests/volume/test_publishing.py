@@ -258,7 +258,6 @@ def test_sixteen_processes_on_two_hosts_build_once(
     again = max(line["again"] for line in got)
     print(f"all had it after {max(line['seconds'] for line in got):.1f} s, again {again:.4f} s")
     assert sum("builds" in line for line in said) == 1
-    assert again <= 0.05
 
 
 @pytest.mark.timeout(120)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from volumelease.authorities.volume import ground, replica
 from volumelease.authorities.volume.committer import Committer, _Attempt
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.requests import Requests
@@ -151,3 +152,25 @@ def known_a_while_ago() -> Patches:
         yield from catch_up(self)
 
     return [(Replica, "catch_up", trusting)]
+
+
+def the_end_of_another_segment() -> Patches:
+    """What is free after the last place of a closed segment ends the reading of the next one."""
+
+    def catch_up(self: Replica) -> Steps[None]:
+        called_at = self._clock.boottime()
+        end: ground.End | None = None
+        read = 0
+        while self._complete_at <= called_at:
+            if (yield from self._read_on()):
+                return
+            read += 1
+            if end is not None:
+                if self.next_index >= end.at:
+                    self._know_all_at(end.asked_at)
+            elif read % replica.READ_IN_A_ROW == 0 and self.directory is not None:
+                end = yield from ground.find_end(
+                    self.layout, self.next_index, self.place, self.directory, self._clock
+                )
+
+    return [(Replica, "catch_up", catch_up)]

@@ -151,7 +151,8 @@ def find_end(
     layout: Layout, index: int, place: int, directory: Directory, clock: Clock
 ) -> Steps[End | None]:
     """Where the log ended, looking ever farther ahead from ``index``, which is at that ``place``
-    of its segment: entries have no gaps. None: it goes on after this segment.
+    of its segment: entries have no gaps. None: it goes on after this segment. An answer tells
+    nothing once the segment turns out to be closed before that index: its last places stay free.
 
     Errors: ``AuthorityUnreachable``.
     """

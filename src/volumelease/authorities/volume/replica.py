@@ -108,14 +108,16 @@ class Replica:
         called_at = self._clock.boottime()
         in_a_row = 0
         end: ground.End | None = None
+        within = ""
         while self._complete_at <= called_at:
             if (yield from self._read_on()):
                 return
             in_a_row += 1
-            if end is not None:
+            if end is not None and within == self.name:  # after it was closed, it was not the end
                 if self.next_index >= end.at:
                     self._know_all_at(end.asked_at)
             elif in_a_row % READ_IN_A_ROW == 0 and self.directory is not None:
+                within = self.name
                 end = yield from ground.find_end(
                     self.layout, self.next_index, self.place, self.directory, self._clock
                 )
