@@ -46,6 +46,7 @@ MUTANTS: Final = (
         "nobody waits long for the turnstile",
         courtesies.turnstile_without_a_bound,
         ("kill", "interrupt"),
+        budget=600,
         busy=True,
     ),
     Mutant(

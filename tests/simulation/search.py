@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from typing import Final, NamedTuple
 
-from . import duel, mutants
+from . import cores, duel, mutants
 from .checkers import Violation
 from .run import run
 from .setup import Case, setup_of
@@ -36,10 +37,18 @@ def violation_of(case: Case, mutant: mutants.Mutant | None = None) -> Violation 
 
 def first(cases: Iterable[Case], mutant: mutants.Mutant | None = None) -> Found | None:
     """The first case with a violation."""
-    for runs, case in enumerate(cases, 1):
+    result = cores.first_of(cases, partial(_first_here, mutant))
+    if result is None:
+        return None
+    place, found = result
+    return found._replace(runs=place + 1)
+
+
+def _first_here(mutant: mutants.Mutant | None, cases: list[Case]) -> tuple[int, Found] | None:
+    for place, case in enumerate(cases):
         violation = violation_of(case, mutant)
         if violation is not None:
-            return Found(case, violation.checker, violation.what, runs)
+            return place, Found(case, violation.checker, violation.what, place + 1)
     return None
 
 
