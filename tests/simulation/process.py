@@ -117,6 +117,15 @@ class Host:
         self.mount = mount
         self.processes: list[Process] = []
         self.thawed_at = -1e9
+        self._asleep: list[list[Process]] = []
+        """For each sleep under way, who sleeps in it."""
+
+    def admit(self, process: Process) -> None:
+        """A process begins here: on a host that stands still, when that wakes."""
+        self.processes.append(process)
+        for asleep in self._asleep:
+            asleep.append(process)
+            process.stop()
 
     def sleep(self, seconds: float, *, frozen: bool = False) -> None:
         """Stand still. ``frozen``: from outside, so that no clock of the host shows it."""
@@ -126,10 +135,12 @@ class Host:
         if frozen:
             self.thawed_at = self.world.now + seconds
         asleep = list(self.processes)
+        self._asleep.append(asleep)
         for process in asleep:
             process.stop()
 
         def wake() -> None:
+            self._asleep = [other for other in self._asleep if other is not asleep]
             self.clock.wake()
             self.world.note(self.name, "awake")
             for process in asleep:
@@ -180,7 +191,7 @@ class Process:
         self._parked: list[Callable[[], None]] = []
         self._stall = 0.008 * setup.strength("stall")
         self._stop = 0.002 * setup.strength("stop")
-        host.processes.append(self)
+        host.admit(self)
 
     @property
     def running(self) -> bool:

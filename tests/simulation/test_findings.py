@@ -75,6 +75,9 @@ became of a slow call kept it for that second: a waiter slept over its grant mea
 GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
 """A bug of the checker: a process was stopped over its grant, and returned it when it was lost."""
 
+BORN_ASLEEP: Final = [Case(5760, long=True)]
+"""A bug of the simulator: a process that began on a frozen host ran, by clocks that stood."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -96,6 +99,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *FOUNDED_AFTER_A_DELETION,
         *ADOPTED_ONCE_MORE,
         *GRANTED_WHEN_LOST,
+        *BORN_ASLEEP,
     ],
     ids=lambda case: case.command(),
 )
