@@ -11,11 +11,14 @@ import pytest
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import FIRST_SEGMENT, Layout
 from volumelease.authorities.volume.replica import READ_IN_A_ROW, Replica
-from volumelease.clock import Reading
-from volumelease.core.records import CLOSING_ENTRIES
+from volumelease.clock import Reading, SystemClock
+from volumelease.core.records import CLOSING_ENTRIES, SEGMENT_ENTRIES
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
 from volumelease.effects import Effect, ReadLink
+from volumelease.leases.asking import volume_lease
+from volumelease.leases.volumes import Surroundings, Volumes
+from volumelease.paths.locate import locate
 
 
 class Nobody:
@@ -79,6 +82,34 @@ def test_a_log_that_grows_as_fast_as_it_is_read_is_read_as_far_as_it_was(layout:
     Monitor(volume).run(replica.catch_up())
     assert behind <= replica.next_index < volume.length < CLOSING_ENTRIES
     assert volume.places_read < 3 * behind
+
+
+def test_who_is_whole_segments_behind_need_not_catch_up_with_a_log_that_grows_faster(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").mkdir()
+    place = locate(str(tmp_path), explicit=str(tmp_path))
+    volumes = Volumes(Surroundings.of_this_process())
+    identity = volumes.found(place, ready=True, ttl=15.0)
+
+    class Growing:
+        calls = 0
+
+        def perform(self, effect: Effect) -> Any:
+            self.calls += 1
+            if isinstance(effect, ReadLink) and effect.at is not None and self.calls < 5_000:
+                with volume_lease(tmp_path / "data", volumes=volumes):
+                    pass
+            return Files().perform(effect)
+
+    for _ in range(SEGMENT_ENTRIES):
+        with volume_lease(tmp_path / "data", volumes=volumes):
+            pass
+    volume = Growing()
+    replica = Replica(Layout(str(tmp_path), identity.id), SystemClock(), Nobody())
+    Monitor(volume).run(replica.catch_up())
+    assert 2 * SEGMENT_ENTRIES <= replica.next_index < 4 * SEGMENT_ENTRIES
+    volumes.close()
 
 
 def test_who_knew_it_all_a_moment_ago_looks_again(layout: Layout) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 
 from volumelease.authorities.volume import ground, replica
 from volumelease.authorities.volume.committer import Committer, _Attempt
+from volumelease.authorities.volume.layout import Layout, number_of
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.requests import Requests
-from volumelease.effects import Steps
+from volumelease.clock import Clock
+from volumelease.core import records
+from volumelease.effects import Directory, Steps
 from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Acquire
 
@@ -165,12 +168,24 @@ def the_end_of_another_segment() -> Patches:
             if (yield from self._read_on()):
                 return
             read += 1
-            if end is not None:
-                if self.next_index >= end.at:
-                    self._know_all_at(end.asked_at)
-            elif read % replica.READ_IN_A_ROW == 0 and self.directory is not None:
+            if end is not None and self.next_index >= end.at:
+                self._know_all_at(end.asked_at)
+            elif end is None and read >= replica.READ_IN_A_ROW and self.directory is not None:
                 end = yield from ground.find_end(
-                    self.layout, self.next_index, self.place, self.directory, self._clock
+                    self.layout, self.name, self.place, self.directory, self._clock
                 )
 
-    return [(Replica, "catch_up", catch_up)]
+    def free_place(
+        layout: Layout, name: str, place: int, directory: Directory, clock: Clock
+    ) -> Steps[ground.End | None]:
+        ahead = ground.LEAST_AHEAD
+        while place + ahead < records.SEGMENT_ENTRIES:
+            asked_at = clock.boottime()
+            found, _ = yield from ground.read_place(layout, str(place + ahead), directory)
+            if not found:
+                at = number_of(name) * records.SEGMENT_ENTRIES + place + ahead
+                return ground.End(name, at, asked_at)
+            ahead *= 2
+        return None
+
+    return [(Replica, "catch_up", catch_up), (ground, "free_place", free_place)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from volumelease.clock import Clock
-from volumelease.core.records import FORMAT_VERSION, SEGMENT_ENTRIES
+from volumelease.core.records import CLOSING_ENTRIES, FORMAT_VERSION, SEGMENT_ENTRIES
 from volumelease.core.table import Table
 from volumelease.effects import (
     Directory,
@@ -141,27 +141,53 @@ def read_record(layout: Layout, index: int, name: str, known: Callable[[], bool]
 
 
 class End(NamedTuple):
-    """An index at or after the end of the log, and since when it was that (boottime)."""
+    """The log had not come to the index ``at`` when that was asked (boottime); it holds for who
+    comes there in that ``segment``."""
 
+    segment: str
     at: int
     asked_at: float
 
 
 def find_end(
-    layout: Layout, index: int, place: int, directory: Directory, clock: Clock
+    layout: Layout, name: str, place: int, directory: Directory, clock: Clock
 ) -> Steps[End | None]:
-    """Where the log ended, looking ever farther ahead from ``index``, which is at that ``place``
-    of its segment: entries have no gaps. None: it goes on after this segment. An answer tells
-    nothing once the segment turns out to be closed before that index: its last places stay free.
+    """Where the log ended, for who is at that ``place`` of segment ``name``; None if that can't be
+    told now.
+
+    A free place ends the log only in the newest segment, and there are no later ones while a place
+    before the closing ones is free. A list of the segments can be old: it only says where to look.
+    Errors: ``AuthorityUnreachable``.
+    """
+    end = yield from free_place(layout, name, place, directory, clock)
+    if end is not None:
+        return end
+    names = yield from segments_in(layout, "log")
+    if not names or number_of(names[-1]) <= number_of(name):
+        return None
+    try:
+        newest = yield from open_segment(layout, names[-1])
+    except OSError as error:
+        raise trouble(layout, "open the log", error) from error
+    if newest is None:
+        return None
+    return (yield from free_place(layout, names[-1], 0, newest, clock))
+
+
+def free_place(
+    layout: Layout, name: str, place: int, directory: Directory, clock: Clock
+) -> Steps[End | None]:
+    """A free place of an open segment, looking ever farther ahead: entries have no gaps.
 
     Errors: ``AuthorityUnreachable``.
     """
     ahead = LEAST_AHEAD
-    while place + ahead < SEGMENT_ENTRIES:
+    while place + ahead < CLOSING_ENTRIES:
         asked_at = clock.boottime()
         found, _ = yield from read_place(layout, str(place + ahead), directory)
         if not found:
-            return End(index + ahead, asked_at)
+            at = number_of(name) * SEGMENT_ENTRIES + place + ahead
+            return End(name, at, asked_at)
         ahead *= 2
     return None
 

@@ -39,7 +39,7 @@ answer may take. Must stay well below the least retention: a directory whose ent
 would take commits again."""
 
 READ_IN_A_ROW: Final = 8
-"""So many entries are read before the end of the log is looked for."""
+"""So many entries are read before the end of the log is looked for, and then ever more."""
 
 
 class Listener(Protocol):
@@ -106,20 +106,20 @@ class Replica:
         ``LogDamaged``.
         """
         called_at = self._clock.boottime()
-        in_a_row = 0
+        read, look_at = 0, READ_IN_A_ROW
         end: ground.End | None = None
-        within = ""
         while self._complete_at <= called_at:
             if (yield from self._read_on()):
                 return
-            in_a_row += 1
-            if end is not None and within == self.name:  # after it was closed, it was not the end
-                if self.next_index >= end.at:
+            read += 1
+            if end is not None and self.next_index >= end.at:
+                if end.segment == self.name:
                     self._know_all_at(end.asked_at)
-            elif in_a_row % READ_IN_A_ROW == 0 and self.directory is not None:
-                within = self.name
+                end = None  # else it was the end of another history
+            elif end is None and read >= look_at and self.directory is not None:
+                look_at = 2 * read
                 end = yield from ground.find_end(
-                    self.layout, self.next_index, self.place, self.directory, self._clock
+                    self.layout, self.name, self.place, self.directory, self._clock
                 )
 
     def reach_end(self, beyond: int | None = None) -> Steps[None]:
