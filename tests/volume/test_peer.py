@@ -36,6 +36,7 @@ def test_two_hosts_prove_moosefs_before_it_is_a_volume(shared_mounts: list[Path]
 
 
 @pytest.mark.bed
+@pytest.mark.timeout(240)
 def test_a_mount_that_nobody_measured_is_accepted_where_two_hosts_proved_it(
     bed: MooseFsBed, tmp_path: Path
 ) -> None:
@@ -51,7 +52,7 @@ def test_a_mount_that_nobody_measured_is_accepted_where_two_hosts_proved_it(
         fresh = [mount / "proved-by-two" for mount in mounts]
         fresh[0].mkdir()
         assert "doctor --peer" in error_of(run("init", fresh[0]))[1]
-        for code, found in together(fresh):
+        for code, found in together(fresh, 180):  # as many trials as on any unknown mount
             assert (code, found["fstype"]) == (0, "fuse.mystery"), found
         assert run("init", fresh[1]).returncode == 0
     finally:
