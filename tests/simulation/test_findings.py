@@ -78,6 +78,11 @@ GRANTED_WHEN_LOST: Final = [Case(18383, long=True)]
 BORN_ASLEEP: Final = [Case(5760, long=True)]
 """A bug of the simulator: a process that began on a frozen host ran, by clocks that stood."""
 
+MADE_ANEW_THOUGH_RETIRED: Final = [Case(1161, long=True)]
+"""On a mount that showed what a crashed master had forgotten (ESTALE), the newest segment did not
+look settled. A newcomer that came to an older one the moment it was retired made it anew, as if
+its draft had been forgotten, and went on there, on a log of its own."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -100,6 +105,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *ADOPTED_ONCE_MORE,
         *GRANTED_WHEN_LOST,
         *BORN_ASLEEP,
+        *MADE_ANEW_THOUGH_RETIRED,
     ],
     ids=lambda case: case.command(),
 )

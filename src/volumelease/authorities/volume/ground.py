@@ -58,25 +58,28 @@ def _by_number(name: str) -> tuple[int, str]:
     return number_of(name), name
 
 
-def newest_settled(layout: Layout, names: list[str], above: int = -1) -> Steps[str | None]:
+def newest_settled(
+    layout: Layout, names: list[str], above: int = -1, *, surely: bool = False
+) -> Steps[str | None]:
     """The newest of ``names`` (as ``segments_in`` sorts them), with a number above ``above``, of
     which is known that everything that led to it is there for ever; None if there is none.
 
     A segment that is only the newest proves nothing: it may have been elected by entries that a
-    crashed master forgot."""
+    crashed master forgot. With ``surely``, None is an answer of the volume and not of a mount that
+    shows what such a master forgot (ESTALE): then ``AuthorityUnreachable``."""
     for name in reversed(names):
         if number_of(name) <= above:
             return None
-        if name == FIRST_SEGMENT or (yield from is_settled(layout, name)):
+        if name == FIRST_SEGMENT or (yield from is_settled(layout, name, surely=surely)):
             return name
     return None
 
 
-def is_settled(layout: Layout, name: str) -> Steps[bool]:
+def is_settled(layout: Layout, name: str, *, surely: bool = False) -> Steps[bool]:
     try:
         yield ReadLink(f"{layout.segment(name)}/{SETTLED}")
     except OSError as error:
-        if error.errno in GONE | {errno.EINVAL}:
+        if error.errno in GONE | {errno.EINVAL} and not (surely and error.errno == errno.ESTALE):
             return False
         raise trouble(layout, "read the log", error) from error
     return True
@@ -257,7 +260,8 @@ def check_snapshot(layout: Layout, name: str, directory: Directory, table: Table
             missing.append(number)
     if missing:
         names = yield from segments_in(layout, "log")
-        if (yield from newest_settled(layout, names, number_of(name))) is not None:
+        newer = yield from newest_settled(layout, names, number_of(name), surely=True)
+        if newer is not None:
             raise AuthorityUnreachable(
                 f"segment {name} was retired long ago", root=layout.root, seconds=0.0
             )

@@ -226,7 +226,7 @@ class Replica:
         if self.name != name:
             return
         names = yield from ground.segments_in(self.layout, "log")
-        newer = yield from ground.newest_settled(self.layout, names, number_of(name))
+        newer = yield from ground.newest_settled(self.layout, names, number_of(name), surely=True)
         if newer is not None:
             yield from self._load_segment(newer)
             return
@@ -252,6 +252,8 @@ class Replica:
             directory: Directory = yield OpenDirectory(self.layout.retired(name))
         except OSError:
             return
+        if self.name == name and self.mark is None:
+            yield from self._begin_segment(name, directory)
         while self.name == name and self.mark is not None:
             index, asked_at = self.next_index, self._clock.boottime()
             found, target = yield from self._read(str(self.place), directory)
