@@ -50,8 +50,9 @@ servers: venv # the oldest and the newest Redis that serve; without them their t
 demo: venv packages ## several workers of two endpoints compete on a volume
 	@$(RUN) -m tests.bed.demo
 
+# Two files at a time: most tests wait for a ttl. ARGS=-n0 runs them one by one.
 test: venv packages servers ## all tests but the long ones; ARGS= goes to pytest
-	@$(PYTEST) -m 'not torture' $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile -m 'not torture' $(ARGS)
 
 check: venv ## format, lint, types, layers and the rules of the house
 	@$(RUN) -m ruff format --check --quiet .
