@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 
+from .guarding import Guarding
 from .volumes import Surroundings, Volumes
 
 
@@ -23,7 +24,7 @@ class _Process:
             return volumes
         with self.lock:
             if self.volumes is None:
-                self.volumes = Volumes(Surroundings.of_this_process())
+                self.volumes = _guarded(Volumes(Surroundings.of_this_process()))
                 if not self.hooked:
                     self.hooked = True
                     os.register_at_fork(after_in_child=self.after_fork)
@@ -38,6 +39,14 @@ class _Process:
     def at_exit(self) -> None:
         if self.volumes is not None:
             self.volumes.close()
+
+
+def _guarded(volumes: Volumes) -> Volumes:
+    """Those of a user's process: what it writes needs a lease, as far as Python can see."""
+    settings, report = volumes.surroundings.settings, volumes.surroundings.report
+    if settings.guard != "off":
+        volumes.guarding = Guarding(enforced=settings.guard == "enforce", say=report)
+    return volumes
 
 
 _process = _Process()
