@@ -6,8 +6,10 @@ import re
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import picture_of
-from tests.cli.shell import ROOT, Running, eventually
+from tests.cli.shell import ROOT, Running, command_line, eventually
 from volumelease.enforce.places import appearances
 from volumelease.paths.locate import VolumeRoot
 from volumelease.paths.mounts import parse_mounts
@@ -276,6 +278,24 @@ def test_a_lease_of_the_whole_volume_covers_it(volume: Path) -> None:
         volume,
     )
     assert said == ["True"]
+
+
+@pytest.mark.parametrize("options", [(), ("--shared",), ("--sandbox",)])
+def test_a_command_of_hold_may_write_what_hold_has_leased_for_it(
+    volume: Path, options: tuple[str, ...]
+) -> None:
+    script = """
+        with volume_lease(V / "b/deep"):
+            (V / "b/deep").mkdir()
+            print(denied(lambda: (V / "a/f").touch()) is None, end=" ")
+            print(denied(lambda: (V / "b/f").touch()) is None)
+    """
+    held = command_line("hold", *options, volume / "a", "--")
+    if options == ("--sandbox",):
+        script = 'print((V / "a/f").touch()); print(os.environ["VOLUMELEASE_MODE"])'
+        assert python(script, volume, before=held)[:2] == ["None", "exclusive"]
+    else:
+        assert python(script, volume, before=held)[0] == f"{not options} False"
 
 
 def test_bytecode_that_may_not_be_written_does_not_stop_an_import(volume: Path) -> None:

@@ -55,6 +55,7 @@ class Terms:
     command: tuple[str, ...]
     group: int
     mask: frozenset[int]
+    shared: bool = False
     plan: str = ""
 
 
@@ -181,6 +182,7 @@ class _Warden:
         environment = dict(os.environ)
         environment["VOLUMELEASE_TOKEN"] = str(message.number)
         environment["VOLUMELEASE_PATHS"] = message.text
+        environment["VOLUMELEASE_MODE"] = "shared" if self._terms.shared else "exclusive"
         environment["VOLUMELEASE_ENFORCEMENT"] = "landlock" if self._plan else "none"
         terms = replace(self._terms, plan=self._plan)
         if self._draft:

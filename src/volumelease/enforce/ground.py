@@ -75,6 +75,12 @@ class Ground:
         self._places = tuple((place.rstrip("/"), rest) for place, rest in appearances(root).items())
         self.covers: tuple[Cover, ...] = ()
 
+    def inherited(self, paths: tuple[str, ...]) -> Cover:
+        """What covers those paths in the name of a lease that a launcher holds."""
+        names = [self.name_of(os.path.realpath(path)) for path in paths]
+        keys = [key_of(name) for name in names if name is not None]
+        return Cover(tuple(key for key in keys if key.split("/")[0] != CONTROL), _Launchers())
+
     def leased(self) -> bool:
         return any(cover.allows() for cover in self.covers)
 
@@ -105,6 +111,16 @@ class Ground:
         if lost is not None:
             return "lost", lost
         return "shared" if shared else "uncovered", None
+
+
+class _Launchers:
+    """A lease that a launcher holds: when it is lost, this process is ended."""
+
+    mode = "exclusive"
+    lost = over = False
+
+    def check(self) -> None:
+        return
 
 
 def _refusal_of_ours(name: str) -> str:

@@ -98,6 +98,8 @@ def ruleset(plan: Plan) -> Ruleset:
 
 def _beside(closed: tuple[str, ...], directory: str = "/") -> Iterator[str]:
     """Everything that is not on the volume, by as few names as can be."""
+    if directory in closed:
+        return  # the volume is all there is
     try:
         names = os.listdir(directory)
     except OSError:

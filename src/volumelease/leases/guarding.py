@@ -25,11 +25,15 @@ class Guarding:
     """Arms the guard for each volume in use and tells it what is leased there.
 
     From the first lease on a volume to the end of the process; ``enforced`` False only says what
-    it would refuse.
+    it would refuse. ``inherited``: what a launcher (``hold``, ``Lease.run``) leased exclusively
+    for this process, and ends it with.
     """
 
-    def __init__(self, *, enforced: bool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, enforced: bool, say: Callable[[str], None], inherited: tuple[str, ...] = ()
+    ) -> None:
         self._enforced = enforced
+        self._inherited = inherited
         self._say = say
         self._patience = Patience()
         self._its: Any = None
@@ -44,10 +48,14 @@ class Guarding:
         ground.enforced = self._enforced
         ground.explain = lambda name: self._explain(hosted, name)
         if new:
+            if self._inherited:
+                guard.guard.begin(volume, ground.inherited(self._inherited))
             _tell_at_start(root.root, self._enforced)
 
-    def begin(self, volume: str, claims: tuple[Claim, ...], lease: Lease) -> Cover:
+    def begin(self, volume: str, claims: tuple[Claim, ...], lease: Lease) -> Cover | None:
         """From here on, ``lease`` covers writes there. Give the result to ``end``."""
+        if self._its is None:
+            return None  # no session of this process's own: nothing is guarded
         cover: Cover = self._its.Cover(tuple([claim.key for claim in claims]), lease)
         self._its.guard.begin(volume, cover)
         return cover

@@ -45,8 +45,17 @@ def _guarded(volumes: Volumes) -> Volumes:
     """Those of a user's process: what it writes needs a lease, as far as Python can see."""
     settings, report = volumes.surroundings.settings, volumes.surroundings.report
     if settings.guard != "off":
-        volumes.guarding = Guarding(enforced=settings.guard == "enforce", say=report)
+        volumes.guarding = Guarding(
+            enforced=settings.guard == "enforce", say=report, inherited=_leased_by_a_launcher()
+        )
     return volumes
+
+
+def _leased_by_a_launcher() -> tuple[str, ...]:
+    """What ``hold`` or ``Lease.run`` holds exclusively for this process, and ends it with."""
+    if os.environ.get("VOLUMELEASE_MODE") != "exclusive":
+        return ()
+    return tuple(filter(None, os.environ.get("VOLUMELEASE_PATHS", "").split(os.pathsep)))
 
 
 _process = _Process()

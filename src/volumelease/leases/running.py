@@ -82,6 +82,7 @@ def _environment(lease: Lease, given: Any, level: Level) -> dict[str, str]:
         **(os.environ if given is None else given),
         "VOLUMELEASE_TOKEN": str(lease.token),
         "VOLUMELEASE_PATHS": os.pathsep.join(lease.paths),
+        "VOLUMELEASE_MODE": lease.mode,
         "VOLUMELEASE_ENFORCEMENT": level,
     }
 
