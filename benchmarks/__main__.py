@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import asynchronous, fairness, handoff, imports, publishing, starters, uncontended
+from . import asynchronous, fairness, guard, handoff, imports, publishing, starters, uncontended
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
@@ -21,6 +21,7 @@ SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "imports": imports.run,
     "asynchronous": asynchronous.run,
     "publishing": publishing.run,
+    "guard": guard.run,
 }
 ON_HOSTS: dict[str, Callable[[list[Path], str, Path | None, int], bool]] = {
     "handoff": handoff.run,

@@ -8,8 +8,9 @@
 In an event loop, ``async with``. Tests need no volume: ``volumelease.testing``.
 
 At most one live lease covers any path exclusively, across hosts, under crashes, pauses and
-partitions. The limit: a lease excludes those who ask for one; a process that writes in place
-without a lease is not stopped.
+partitions. The limit: a lease excludes those who ask for one. From its first lease on, a process
+is guarded: what it writes from Python on the volume needs a lease that covers it
+(``VOLUMELEASE_GUARD``); a process that never asks for one is not stopped.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from volumelease.errors import (
     AuthorityUnreachable,
     AuthorityUnsuitable,
     DaemonUnavailable,
+    EnforcementMissing,
     LeaseDeadlock,
     LeaseError,
     LeaseLost,
@@ -46,6 +48,7 @@ __all__ = [
     "AuthorityUnreachable",
     "AuthorityUnsuitable",
     "DaemonUnavailable",
+    "EnforcementMissing",
     "Lease",
     "LeaseDeadlock",
     "LeaseError",

@@ -61,11 +61,25 @@ class LeaseLost(LeaseError, RuntimeError):
 
 
 class LeaseViolation(LeaseError, PermissionError):
-    """A write that no live lease of this process covers. Facts: ``path``, ``holder``."""
+    """A write that no live, exclusive lease of this process covers; nothing was changed.
+
+    Facts: ``path``, ``holder``; of a write that the guard refused also ``token`` and ``since`` of
+    that holder's lease.
+    """
 
     def __init__(self, what: str, *, advice: str = "", **facts: Any) -> None:
         super().__init__(what, advice=advice, **facts)
         self.errno = errno.EACCES
+        self.filename = facts.get("path")
+
+
+class EnforcementMissing(LeaseError, OSError):
+    """This kernel or container can't keep a program to what is leased, and that was required.
+
+    Facts: ``level``, ``reason``.
+    """
+
+    advice = "Leave require away to run it at a lower level; see what works: volumelease doctor"
 
 
 class LeaseDeadlock(LeaseError, RuntimeError):

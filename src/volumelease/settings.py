@@ -12,7 +12,7 @@ from volumelease.errors import SettingsInvalid
 PREFIX: Final = "VOLUMELEASE_"
 FILE_NAME: Final = "volumelease.toml"
 LEAST_TTL: Final = 2.0
-_PASSED_TO_CHILDREN: Final = frozenset({"TOKEN", "PATHS", "CONFIG"})
+_PASSED_TO_CHILDREN: Final = frozenset({"TOKEN", "PATHS", "MODE", "CONFIG", "DRAFT", "ENFORCEMENT"})
 """Names of ours in the environment that are no settings: what ``hold`` gives its command."""
 
 _IDENTITY: Final = {

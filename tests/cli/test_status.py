@@ -45,7 +45,7 @@ def test_json_has_the_promised_form(volume: Path) -> None:
     assert found["volume"]["root"] == str(volume)
     assert set(found["volume"]) == {"id", "root", "fstype", "source"}
     assert (found["authority"], found["bell"]) == ("volume", "fcntl")
-    assert (found["enforcement"], found["violations_24h"]) == ("none", 0)
+    assert (found["enforcement"], found["violations_24h"]) == ("python", 0)
     (lease,) = found["leases"]
     assert 0 <= lease.pop("held_seconds") < 20
     assert isinstance(lease.pop("token"), str)

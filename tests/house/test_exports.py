@@ -32,6 +32,7 @@ NOT_YET: Final[set[str]] = set()
 """Promised names that can't be imported yet. It only shrinks."""
 ADDED: Final[set[str]] = {
     "AuthorityUnsuitable",
+    "EnforcementMissing",
     "LogDamaged",
     "PathInvalid",
     "PublishFailed",

@@ -428,6 +428,7 @@ def test_on_lost_signal_ends_a_process_whose_loop_is_blocked(tmp_path: Path) -> 
         """
         import asyncio, os, signal, sys, time
         from volumelease import volume_lease
+        os.environ["VOLUMELEASE_GUARD"] = "off"  # it would not let the log be moved away
         signal.signal(signal.SIGTERM, lambda *_: print("TERM", flush=True))
         async def main():
             async with volume_lease(sys.argv[1] + "/a", on_lost="signal"):

@@ -94,7 +94,7 @@ def examine(patient: Patient) -> Iterator[Check]:
 
 
 def _on_the_mount(patient: Patient) -> Iterator[Check]:
-    from . import mount_checks
+    from . import enforcement_checks, mount_checks
 
     for examination in (
         mount_checks.entries,
@@ -104,6 +104,8 @@ def _on_the_mount(patient: Patient) -> Iterator[Check]:
         mount_checks.locks,
         mount_checks.skew,
         mount_checks.space,
+        enforcement_checks.guard,
+        enforcement_checks.landlock,
     ):
         check = _careful(examination, patient)
         yield check

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias, assert_never
 
 from volumelease.errors import LeaseError, LeaseLost, LeaseTimeout
 
-from . import orders, processes, speech
+from . import orders, processes, sandboxing, speech
 from .keeper import unpacked
 from .orders import Message
 from .reins import Reins, Servant
@@ -140,6 +140,8 @@ class Holding:
                     self._grace = grace
                 case FromKeeper(Message(orders.NOTE, _, _, text)):
                     self._say(text)
+                case FromKeeper(Message(orders.SANDBOX, _, _, plan)):
+                    self._warden.tell(orders.SANDBOX, text=plan)
                 case FromKeeper(Message(orders.REFUSED, _, _, text)):
                     raise _refusal(text)
                 case FromKeeper(Message(orders.LOST, _, _, reason)):
@@ -176,6 +178,8 @@ class Holding:
         if forced or gone_at >= min(self._lost_at, self._deadline):
             self._in_time = False
             raise self._lost()
+        if self._refusal < 0:
+            raise sandboxing.failed(-self._refusal)
         if self._refusal:
             raise CommandRefused(os.strerror(self._refusal), errno=self._refusal)
         assert self._status is not None

@@ -22,6 +22,8 @@ from .orders import Message, Sender
 
 if TYPE_CHECKING:
     from volumelease import Lease
+    from volumelease.enforce.levels import Level
+    from volumelease.enforce.sandbox import Plan
 
 _LOOK_SECONDS: Final = 0.1
 _NEWS_SECONDS: Final = 0.01
@@ -42,6 +44,8 @@ class Wish:
     """Begin with the draft of a builder that died."""
     watched: bool = False
     """A person looks at the terminal: say how the wait goes on every second."""
+    level: Level = "none"
+    """What the command is kept to."""
 
 
 def serve(wish: Wish, warden: int, orders_from: int, reports_to: int) -> NoReturn:
@@ -113,8 +117,27 @@ class Keeper:
         # Half of the time that is sure to pass between our last moment and another's first.
         grace = (timing.margin - timing.tolerance + timing.cache) / 2
         self._reports.send(Message(orders.GRACE, at=grace))
+        if self._wish.level == "landlock":
+            self._plan_sandbox(lease)
         if self._keep(lease, timing.ttl / 2):
             self._give_back(lease)
+
+    def _plan_sandbox(self, lease: Lease) -> None:
+        from volumelease.enforce import sandbox
+
+        terms = lease._terms
+        names = [claim.path for claim in terms.claims] if lease.mode == "exclusive" else []
+        try:
+            plan = sandbox.plan(terms.root, names)
+        except BaseException:
+            self._volumes.close()  # the next one need not wait for a ttl
+            raise
+        for place in plan.made:
+            self._note(f"{place} was not there, and was made as a directory")
+        for place in plan.published:
+            self._note(f"{place} is published, and a version never changes: it can't be written")
+        self._note(f"enforcement: level landlock: {_in_words(terms.root.root, lease, plan)}")
+        self._reports.send(Message(orders.SANDBOX, text=plan.encoded()))
 
     def _give_back(self, lease: Lease) -> None:
         del lease  # with the session all that it holds is free
@@ -181,6 +204,13 @@ class Keeper:
 
     def _note(self, text: str) -> None:
         self._reports.send(Message(orders.NOTE, text=text))
+
+
+def _in_words(root: str, lease: Lease, plan: Plan) -> str:
+    what = f"only below {', '.join(lease.paths)}" if plan.leased else "nowhere"
+    said = f"the command can write on {root} {what}"
+    above = ", ".join(place for place in plan.above() if place != "/")
+    return f"{said}; and make nothing new right in {above}" if above else said
 
 
 def _loss_of(lease: Lease) -> str:

@@ -19,6 +19,8 @@ DEADLINE: Final = b"d"
 DRAFT: Final = b"w"
 """``{}`` in the command, and VOLUMELEASE_DRAFT, are the path in ``text``. Before RUN; from the
 keeper, handed on."""
+SANDBOX: Final = b"b"
+"""Keep the command to the plan in ``text``. Before RUN; from the keeper, handed on."""
 FORWARD: Final = b"f"
 """Send signal ``number`` to the command."""
 END: Final = b"e"
@@ -26,7 +28,7 @@ END: Final = b"e"
 
 # From the warden.
 FAILED: Final = b"x"
-"""The command could not be executed: errno ``number``."""
+"""The command could not be executed: errno ``number``; of its sandbox, if it is negative."""
 ENDED: Final = b"c"
 """The command ended with wait status ``number``."""
 LEFT: Final = b"l"

@@ -85,7 +85,8 @@ def take_reins(command: tuple[str, ...], wish: keeper.Wish) -> Reins:
     heard = {number for number in _FORWARDED if signal.getsignal(number) != signal.SIG_IGN}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     shared_group = _has_terminal()
-    terms = warden.Terms(command, os.getpgrp() if shared_group else 0, frozenset(mask))
+    group = os.getpgrp() if shared_group else 0
+    terms = warden.Terms(command, group, frozenset(mask), wish.shared)
     guard = _fork(lambda orders, reports: warden.serve(terms, orders, reports))
 
     def keep(orders_from: int, reports_to: int) -> NoReturn:

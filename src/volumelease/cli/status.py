@@ -118,9 +118,19 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
             for holder, position in waiters(place, picture)
         ],
         "space": space.document(place, picture),
-        "enforcement": "none",
+        "enforcement": enforcement_here(),
         "violations_24h": 0,
     }
+
+
+def enforcement_here() -> str:
+    """What a process that is started here is kept to. What others on the volume are kept to is
+    their own affair: a log does not stop a write."""
+    from volumelease.enforce.levels import in_force
+
+    from .places import settings_of_this_process
+
+    return in_force(os.environ, settings_of_this_process())
 
 
 def _lease(place: Place, holder: Holder, ttl: float) -> dict[str, Any]:
@@ -178,7 +188,8 @@ def headline(place: Place, picture: Picture) -> str:
         where = f"leases by Redis, incarnation {picture.next_index}"
     return (
         f"volume {one_line(place.root)} ({place.kind}) id {identity.id} ttl {identity.ttl:g} s, "
-        f"{count} session{'' if count == 1 else 's'}, {where}"
+        f"{count} session{'' if count == 1 else 's'}, {where}, enforcement here: "
+        f"{enforcement_here()}"
     )
 
 

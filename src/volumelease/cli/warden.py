@@ -19,6 +19,7 @@ until then the warden stays.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -26,6 +27,8 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
+
+from volumelease.errors import LeaseError
 
 from . import orders, processes
 from .orders import Message
@@ -46,11 +49,14 @@ _NAMES_SHOWN: Final = 3
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How the command is started. ``group`` is the process group it joins, 0 for its own;
-    ``mask`` the signals that were blocked before ``hold`` blocked its own."""
+    ``mask`` the signals that were blocked before ``hold`` blocked its own; ``plan`` what a sandbox
+    keeps it to, if there is one."""
 
     command: tuple[str, ...]
     group: int
     mask: frozenset[int]
+    shared: bool = False
+    plan: str = ""
 
 
 def serve(terms: Terms, orders_from: int, reports_to: int) -> NoReturn:
@@ -77,6 +83,7 @@ class _Warden:
         self._orders = orders_from
         self._reports = reports_to
         self._draft = ""
+        self._plan = ""
         self._alone = False
         self._command = 0
         self._refusal = -1
@@ -140,6 +147,8 @@ class _Warden:
             self._grace = message.at
         elif message.kind == orders.DRAFT:
             self._draft = message.text
+        elif message.kind == orders.SANDBOX:
+            self._plan = message.text
         elif message.kind == orders.RUN:
             self._deadline = message.at
             self._start(message)
@@ -173,7 +182,9 @@ class _Warden:
         environment = dict(os.environ)
         environment["VOLUMELEASE_TOKEN"] = str(message.number)
         environment["VOLUMELEASE_PATHS"] = message.text
-        terms = self._terms
+        environment["VOLUMELEASE_MODE"] = "shared" if self._terms.shared else "exclusive"
+        environment["VOLUMELEASE_ENFORCEMENT"] = "landlock" if self._plan else "none"
+        terms = replace(self._terms, plan=self._plan)
         if self._draft:
             environment["VOLUMELEASE_DRAFT"] = self._draft
             words = [word.replace("{}", self._draft) for word in terms.command]
@@ -258,12 +269,27 @@ def _become(terms: Terms, environment: dict[str, str], parent: int, tell_refusal
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # else one that comes now is swallowed
         signal.pthread_sigmask(signal.SIG_SETMASK, terms.mask)
-        if os.getppid() == parent:
+        confined = not terms.plan or _confine(terms.plan, tell_refusal)
+        if confined and os.getppid() == parent:
             os.execvpe(terms.command[0], terms.command, environment)
     except OSError as error:
         os.write(tell_refusal, str(error.errno).encode())
     finally:
         os._exit(127)
+
+
+def _confine(plan: str, tell_refusal: int) -> bool:
+    """In the child, which may hang here as the command may later: only the leased paths of the
+    volume can be written from now on. Returns whether that is so."""
+    from volumelease.enforce import landlock, sandbox
+
+    try:
+        landlock.confine(sandbox.ruleset(sandbox.decoded(plan)))
+    except (OSError, LeaseError) as error:
+        code = getattr(error, "errno", None) or errno.EINVAL
+        os.write(tell_refusal, str(-code).encode())
+        return False
+    return True
 
 
 def _join_group(pid: int, group: int) -> None:

@@ -40,8 +40,10 @@ class volume_lease:
     ``"ignore"`` only records. ``reason`` is shown to whoever waits.
 
     Promise: at most one live lease covers any path exclusively, across hosts, whatever crashes.
-    Limit: it excludes those who ask. A process that writes without a lease is not stopped, and a
-    write in place by a holder that lost its lease lands.
+    From the first one on, a write of this process on that volume that no live lease of it covers
+    raises ``LeaseViolation``, and after a loss ``LeaseLost`` (``VOLUMELEASE_GUARD``). Limit: it
+    excludes those who ask. A process that never does, or a program in C or Rust, is not stopped
+    (see ``Lease.run``), and what was written in place before a loss may land after it.
 
     Errors: ``LeaseTimeout``, ``LeaseDeadlock``, ``LeaseLost``, ``VolumeNotFound``,
     ``PathInvalid``, ``VolumeUnsuitable``, ``VolumeFull``, ``AuthorityUnreachable``,

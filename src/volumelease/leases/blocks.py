@@ -11,24 +11,30 @@ from .lease import Lease, end_this_process
 from .owners import Held, Owner
 
 if TYPE_CHECKING:
+    from volumelease.enforce.ground import Cover
+
     from .tasks import Interruption
 
 
 class Block:
     """``held`` is None when an outer block of the same owner holds the lease already."""
 
-    __slots__ = ("_held", "_interruption", "lease", "owner")
+    __slots__ = ("_cover", "_held", "_interruption", "lease", "owner")
 
     def __init__(self, lease: Lease, owner: Owner, held: Held | None) -> None:
         self.lease = lease
         self.owner = owner
         self._held = held
         self._interruption: Interruption | None = None
+        self._cover: Cover | None = None
 
     def begin(self) -> None:
         """The owner is inside."""
         if self._held is not None:
             self.owner.enter(self._held)
+            guarding, terms = self.lease._terms.volumes.guarding, self.lease._terms
+            if guarding is not None:
+                self._cover = guarding.begin(terms.volume, terms.claims, self.lease)
         if self.lease._terms.on_lost == "signal":
             self.lease._when_lost(end_this_process, None)
 
@@ -70,6 +76,9 @@ class Block:
         """The owner is no longer inside. Returns whether the lease was lost."""
         if self._held is not None:
             self.owner.leave(self._held)
+        guarding, cover = self.lease._terms.volumes.guarding, self._cover
+        if guarding is not None and cover is not None:
+            guarding.end(cover)
         return self.lease.lost
 
     def _judge(self, lost: bool, error: BaseException | None, *, interrupted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseError, LeaseLost
@@ -13,9 +13,11 @@ from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
 from .order import AnyPath, Mode, OnLost
 
 if TYPE_CHECKING:
+    import subprocess
     from asyncio import AbstractEventLoop
 
     from volumelease.drivers.crew import Crew
+    from volumelease.enforce.levels import Level
     from volumelease.paths.locate import VolumeRoot
 
     from .loans import Loan
@@ -85,6 +87,8 @@ class Lease:
         self._released = False
         self._callbacks: list[tuple[Callable[[Lease], Any], AbstractEventLoop | None]] = []
         self._stop_listening: Callable[[], None] | None = None
+        self._drafts: set[str] = set()
+        """Those that are being written under the lease, whatever block of it they are of."""
         self._lock = threading.Lock()
 
     @property
@@ -277,6 +281,31 @@ class Lease:
         from .staging import publish
 
         publish(self, source, path)
+
+    def run(
+        self,
+        args: Sequence[str | os.PathLike[str]] | str,
+        *,
+        require: Level | None = None,
+        **options: Any,
+    ) -> subprocess.CompletedProcess[Any]:
+        """Run a program that may write on the volume only beneath this lease's paths and drafts.
+
+        As ``subprocess.run``, with its ``options``; it gets VOLUMELEASE_TOKEN and
+        VOLUMELEASE_PATHS. Promise: the kernel (Landlock) denies it and all that it starts every
+        write elsewhere on the volume; it is ended with its process group when the lease is lost,
+        and dies with this process (what it started does not). Where the kernel can't deny, a
+        line says so and it runs all the same; ``require="landlock"`` raises
+        ``EnforcementMissing`` then. Blocks: in an event loop,
+        ``await asyncio.to_thread(lease.run, [...])``.
+
+        Limits: chmod, chown, utime and xattrs are not denied; what it leaves running outlives
+        the lease (``volumelease hold`` ends that too); nothing new can be made right in the
+        directories above the volume. Errors: ``LeaseLost``, and those of ``subprocess.run``.
+        """
+        from .running import run
+
+        return run(self, args, require, options)
 
     def _ask(self, question: Question) -> Answer:
         """Put a question about this lease. Errors: ``LeaseLost``, and those of the authority."""

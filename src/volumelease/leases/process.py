@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 
+from .guarding import Guarding
 from .volumes import Surroundings, Volumes
 
 
@@ -23,7 +24,7 @@ class _Process:
             return volumes
         with self.lock:
             if self.volumes is None:
-                self.volumes = Volumes(Surroundings.of_this_process())
+                self.volumes = _guarded(Volumes(Surroundings.of_this_process()))
                 if not self.hooked:
                     self.hooked = True
                     os.register_at_fork(after_in_child=self.after_fork)
@@ -38,6 +39,23 @@ class _Process:
     def at_exit(self) -> None:
         if self.volumes is not None:
             self.volumes.close()
+
+
+def _guarded(volumes: Volumes) -> Volumes:
+    """Those of a user's process: what it writes needs a lease, as far as Python can see."""
+    settings, report = volumes.surroundings.settings, volumes.surroundings.report
+    if settings.guard != "off":
+        volumes.guarding = Guarding(
+            enforced=settings.guard == "enforce", say=report, inherited=_leased_by_a_launcher()
+        )
+    return volumes
+
+
+def _leased_by_a_launcher() -> tuple[str, ...]:
+    """What ``hold`` or ``Lease.run`` holds exclusively for this process, and ends it with."""
+    if os.environ.get("VOLUMELEASE_MODE") != "exclusive":
+        return ()
+    return tuple(filter(None, os.environ.get("VOLUMELEASE_PATHS", "").split(os.pathsep)))
 
 
 _process = _Process()

@@ -38,6 +38,7 @@ class Stage:
         prepared = self._lease._ask(Prepare(self._lease.token, target, self._resume))
         assert isinstance(prepared, Prepared)
         self.draft, self.resumed = prepared.draft, prepared.resumed
+        self._lease._root._drafts.add(prepared.draft.path)
         return Path(prepared.draft.path)
 
     def __exit__(
@@ -49,6 +50,7 @@ class Stage:
         draft, self.draft = self.draft, None
         if draft is None:
             return
+        self._lease._root._drafts.discard(draft.path)
         if error is not None:
             discard(self._lease, draft)
             return
@@ -75,6 +77,7 @@ class Stage:
     def _discard(self) -> None:
         draft, self.draft = self.draft, None
         if draft is not None:
+            self._lease._root._drafts.discard(draft.path)
             discard(self._lease, draft)
 
 
@@ -219,6 +222,7 @@ def open_draft(lease: Lease, path: AnyPath, mode: str, options: dict[str, Any]) 
     place = stage.__enter__()
     draft = stage.draft
     assert draft is not None
+    lease._root._drafts.discard(draft.path)  # this process writes it, and no other
     try:
         file: IO[Any] = open(place, mode.replace("w", "x"), **options)  # noqa: SIM115
     except BaseException:

@@ -28,6 +28,7 @@ from volumelease.wire.identity import Identity
 
 from . import choosing, entering
 from .blocks import Block
+from .guarding import Guarding
 from .hosting import Hosting
 from .order import Order
 from .owners import Held, Owner, Owners
@@ -77,6 +78,8 @@ class Volumes:
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
         self.owners = Owners()
+        self.guarding: Guarding | None = None
+        self._told: set[str] = set()
         self._patience = Patience()
         self._crews: dict[str, Crew] = {}
         self._spelled: dict[str, VolumeRoot] = {}
@@ -192,15 +195,27 @@ class Volumes:
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
+                self._guard(root, known)
                 return known  # the same volume through another mount point
             hosted.open()
             for name in (root.root, root.real_root):
                 self._spelled[name.rstrip("/")] = root
             self._sessions[identity.id] = hosted
+            self._guard(root, hosted)
             if self._closed:
                 self.close()
                 self._refuse_when_closed()
             return hosted
+
+    def _guard(self, root: VolumeRoot, hosted: Hosting[Any]) -> None:
+        if self.guarding is not None:
+            self.guarding.arm(root, self.name_of(root), hosted)
+
+    def tell_once(self, text: str) -> None:
+        """Tell the user something, the first time."""
+        if text not in self._told:
+            self._told.add(text)
+            self.surroundings.report(text)
 
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""

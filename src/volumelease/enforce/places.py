@@ -1,0 +1,188 @@
+"""Where a volume shows up in this process, and where a path leads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from volumelease.paths.locate import VolumeRoot
+from volumelease.paths.mounts import UNSEEN, Mount, read_mounts
+from volumelease.paths.resolve import below
+
+_LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST_LINKS: Final = 40
+_REMEMBERED_SECONDS: Final = 1.0
+_MOST_DIRECTORIES: Final = 1000
+_MOST_ENTRIES: Final = 1000
+_MANY: Final = "/"
+"""Stands among names for: too many to know. No file is named so."""
+
+
+def real_place(path: str, at: int, follows: bool, recent: Recent) -> str | None:
+    """The real path of a name that is about to be changed; None: the call will fail by itself.
+
+    The kernel follows the directory, and its descriptor's name in /proc/self/fd is the answer: 8
+    microseconds on MooseFS, against 216 for ``realpath``. With ``follows``, a link at the end is
+    followed too. What ``recent`` remembers is not asked again. Never raises ``OSError``.
+    """
+    if at >= 0 and not path.startswith("/"):
+        path = f"/proc/self/fd/{at}/{path}"
+    for _ in range(_MOST_LINKS):
+        head, slash, name = path.rpartition("/")
+        if name in ("", ".", ".."):
+            head, slash, name = path.rstrip("/").rpartition("/")
+            if name in ("", ".", ".."):
+                return _directory(path)
+        above = recent.real(head)
+        target = None
+        if above is not None:
+            if follows and recent.may_be_link(above, name):
+                target = _link_at(f"{above}/{name}")
+        else:
+            above, target = _look(head or ("/" if slash else "."), name, follows, recent)
+            if above is None:
+                return None
+            recent.note(head, above)
+        if target is None:
+            return f"/{name}" if above == "/" else f"{above}/{name}"
+        path = target if target.startswith("/") else f"{above}/{target}"
+    return None
+
+
+def _look(
+    directory: str, name: str, follows: bool, recent: Recent
+) -> tuple[str | None, str | None]:
+    """(the real path of the directory, where a link of that name leads if that is asked for)."""
+    try:
+        parent = os.open(directory, _LOOK)
+    except OSError:
+        return None, None
+    try:
+        above = os.readlink(f"/proc/self/fd/{parent}")
+        if not follows or not recent.may_be_link(above, name):
+            return above, None
+        return above, _link_at(name, parent)
+    except OSError:  # no /proc here
+        return None, None
+    finally:
+        os.close(parent)
+
+
+def _link_at(name: str, directory: int | None = None) -> str | None:
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError:  # no link, or nothing yet
+        return None
+
+
+class Recent:
+    """Where directories led, and which of their names are links, remembered for a second.
+
+    A network mount keeps no entries of files, so every look at a name is a question to its server
+    (70 microseconds on MooseFS). Whoever opens several files of a directory for writing asks once
+    for all of it instead. What this process links or renames is seen at once; what another
+    program moves meanwhile is seen a second later.
+    """
+
+    def __init__(self, is_ours: Callable[[str], bool]) -> None:
+        self._is_ours = is_ours
+        self._places: dict[str, tuple[float, str]] = {}
+        self._links: dict[str, tuple[float, frozenset[str] | None]] = {}
+
+    def real(self, directory: str) -> str | None:
+        """The real path of that directory, if it was looked up just now."""
+        known = self._places.get(directory)
+        if known is None or time.monotonic() - known[0] >= _REMEMBERED_SECONDS:
+            return None
+        return known[1]
+
+    def note(self, directory: str, real: str) -> None:
+        # A relative name and a descriptor's mean something else a moment later.
+        if directory[:1] == "/" and not directory.startswith("/proc/"):
+            if len(self._places) > _MOST_DIRECTORIES:
+                self._places.clear()
+            self._places[directory] = (time.monotonic(), real)
+
+    def may_be_link(self, directory: str, name: str) -> bool:
+        now = time.monotonic()
+        when, links = self._links.get(directory, (-_REMEMBERED_SECONDS, None))
+        if now - when < _REMEMBERED_SECONDS:
+            if links is None:
+                links = _links_in(directory)
+                self._links[directory] = (now, links)
+            return name in links or _MANY in links
+        if self._is_ours(directory):
+            if len(self._links) > _MOST_DIRECTORIES:
+                self._links.clear()
+            self._links[directory] = (now, None)  # the next one asks for all of it
+        return True
+
+    def forget_all(self) -> None:
+        self._places.clear()
+        self._links.clear()
+
+    def forget(self, directory: str) -> None:
+        """Something was moved or linked in that directory."""
+        self._places.clear()
+        self._links.pop(directory, None)
+
+
+def _links_in(directory: str) -> frozenset[str]:
+    found = set()
+    try:
+        with os.scandir(directory) as entries:
+            for number, entry in enumerate(entries):
+                if number == _MOST_ENTRIES:
+                    return frozenset({_MANY})
+                if entry.is_symlink():
+                    found.add(entry.name)
+    except OSError:
+        return frozenset({_MANY})
+    return frozenset(found)
+
+
+def _directory(path: str) -> str | None:
+    try:
+        found = os.open(path, _LOOK)
+    except OSError:
+        return None
+    try:
+        return os.readlink(f"/proc/self/fd/{found}")
+    except OSError:
+        return None
+    finally:
+        os.close(found)
+
+
+def appearances(root: VolumeRoot, mounts: Iterable[Mount] | None = None) -> dict[str, str]:
+    """Where the volume, or a part of it, is to be found in this process: real path of a
+    directory, and the volume's name of it (``""``: all of it). Its own root comes first.
+
+    Limit: a picture of one moment; a bind mount made later is not in it, and a second mount of
+    the same network volume by another process (another device) never is.
+    """
+    found = {root.real_root: ""}
+    home = root.mount
+    if home is UNSEEN:
+        return found
+    inside = home.inside(root.real_root)
+    for mount in read_mounts() if mounts is None else mounts:
+        if mount.device != home.device:
+            continue
+        down, up = below(inside, mount.root), below(mount.root, inside)
+        if down is not None:
+            found.setdefault(f"{mount.mount_point.rstrip('/')}/{down}".rstrip("/") or "/", "")
+        elif up is not None:
+            found.setdefault(mount.mount_point, up)
+    return found
+
+
+def key_of(rest: str) -> str:
+    """The name that leases are compared by; see ``paths.canonical.VolumePath``."""
+    if rest.isascii():
+        return rest
+    import unicodedata
+
+    return unicodedata.normalize("NFC", rest)
