@@ -1,0 +1,47 @@
+"""Errors on their way from the daemon to a client: by name, with their facts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from volumelease import errors
+from volumelease.errors import LeaseError
+
+from .fields import take
+
+_KINDS: Final = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, LeaseError)
+}
+_LONGEST: Final = 2_000
+
+
+def encode_error(error: BaseException) -> dict[str, Any]:
+    """Facts that are no plain values stay behind."""
+    if not isinstance(error, LeaseError):
+        return {"kind": "LeaseError", "what": f"the daemon failed: {error!r}"[:_LONGEST]}
+    kinds = (kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _KINDS)
+    return {
+        "kind": next(kinds),
+        "what": error.what[:_LONGEST],
+        "advice": error.advice[:_LONGEST],
+        "facts": {name: value for name, value in error.facts.items() if _plain(value)},
+    }
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)
+
+
+def decode_error(source: dict[str, Any]) -> LeaseError:
+    """Errors: ``Malformed``. A kind that this version does not know is a ``LeaseError``."""
+    kind = _KINDS.get(take(source, "kind", str), LeaseError)
+    facts = take(source, "facts", dict, {})
+    reserved = {"what", "advice"}
+    kept = {name: value for name, value in facts.items() if name not in reserved and _plain(value)}
+    advice = take(source, "advice", str, "")
+    return kind(take(source, "what", str), advice=advice, **kept)
