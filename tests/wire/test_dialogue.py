@@ -15,7 +15,6 @@ from volumelease.model import (
     Busy,
     Cancel,
     Claim,
-    Client,
     Deadlocked,
     Discard,
     Downgrade,
@@ -55,7 +54,7 @@ from volumelease.wire.fields import Malformed
 HOLDER = Holder("s", 7, ("a/b",), True, True, 1.5, "e", "w", "h", 3, "because")
 DRAFT = Draft(2**60, Claim("ä", "ä"), "u", "/v/u")
 QUESTIONS: tuple[Question, ...] = (
-    Acquire((Claim("a", "a"), Claim("b", "B")), True, "o", False, "why", Client(3, 4)),
+    Acquire((Claim("a", "a"), Claim("b", "B")), True, "o", False, "why"),
     Acquire((Claim("", ""),), False, "o"),
     Inspect(1),
     Cancel(2),

@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "uninstall",
     "hold",
     "populate",
+    "daemon",
     "adopt",
     "status",
     "history",
@@ -38,7 +39,7 @@ _COMMANDS: Final = (
     "verify",
     "completion",
 )
-_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "populate", "completion"}
+_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "populate", "daemon", "completion"}
 """Those that touch the volume; ``hold`` and ``populate`` have processes of its own for that."""
 
 

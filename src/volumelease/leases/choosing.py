@@ -145,11 +145,30 @@ def found(
     return identity, ours
 
 
+def by_daemon(root: VolumeRoot, surroundings: Surroundings) -> Hosting[Any] | None:
+    """A session that a daemon hosts, not open yet; None where none is asked, or none is there."""
+    if not surroundings.daemon:
+        return None
+    from volumelease.client.connecting import socket_of
+
+    path = socket_of(surroundings.settings.socket)
+    if path is None:
+        return None
+    from .daemon_hosting import HostedByDaemon
+
+    return HostedByDaemon(
+        path, root.root, surroundings.clock, surroundings.performer, surroundings.report
+    )
+
+
 def host(
-    root: VolumeRoot, identity: Identity, facts: SessionFacts, surroundings: Surroundings
+    root: VolumeRoot,
+    identity: Identity,
+    facts: SessionFacts,
+    surroundings: Surroundings,
 ) -> Hosting[Any]:
     """A session on that volume, not open yet. Errors: ``VolumeUnsuitable``."""
-    settings, process = surroundings.settings, surroundings.process
+    settings = surroundings.settings
     if identity.authority == "redis":
         from .redis_hosting import HostedRedisSession
 
@@ -171,7 +190,19 @@ def host(
             advice="Upgrade volumelease here",
             root=root.root,
         )
+    return host_in_log(root, identity, facts, surroundings)
+
+
+def host_in_log(
+    root: VolumeRoot,
+    identity: Identity,
+    facts: SessionFacts,
+    surroundings: Surroundings,
+    name: str = "",
+) -> HostedSession:
+    """A session of a volume that has a log; of that ``name``, if it is to be resumed."""
     layout = Layout(root.real_root, identity.id)
+    boot, settings = surroundings.process.boot_id, surroundings.settings
     return HostedSession(
         identity=identity,
         layout=layout,
@@ -180,5 +211,6 @@ def host(
         performer=surroundings.performer,
         report=surroundings.report,
         retention_seconds=surroundings.retention_seconds,
-        bells=Bells(layout, process.boot_id, settings, surroundings.bells),
+        bells=Bells(layout, boot, settings, surroundings.bells),
+        name=name,
     )

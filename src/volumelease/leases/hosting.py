@@ -29,7 +29,7 @@ from volumelease.drivers.threads import (
     ThreadTurn,
     WaitingRoom,
 )
-from volumelease.effects import Steps
+from volumelease.effects import Contents, Steps
 from volumelease.errors import LeaseError
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
@@ -53,6 +53,9 @@ class Member(Protocol):
 
     @property
     def waits(self) -> bool: ...
+
+    @property
+    def publishing(self) -> Any: ...
 
     def alive(self) -> bool: ...
 
@@ -93,6 +96,8 @@ class Hosting(Generic[S]):
         self._room = WaitingRoom()
         self._monitor = Monitor(performer)
         self._attending = False
+        self.watch_seconds = _WATCH_SECONDS
+        """How often listeners are called while nothing happens."""
         self._news = threading.Event()
         self._on_change: list[Callable[[], None]] = []
 
@@ -101,6 +106,9 @@ class Hosting(Generic[S]):
     def open(self) -> None:
         """Open the session and start its threads. Errors: those of ``Session.open``."""
         self._monitor.run(self.session.open())
+        self._go()
+
+    def _go(self) -> None:
         self._start(self._keep, "volumelease-beat")
         self._start(self._watch, "volumelease-watch")
         if self.belfry is not None:
@@ -160,7 +168,7 @@ class Hosting(Generic[S]):
                 if self.belfry is not None:
                     self.belfry.close()
                 return
-            self._news.wait(min(self.session.remaining_seconds() + 0.001, _WATCH_SECONDS))
+            self._news.wait(min(self.session.remaining_seconds() + 0.001, self.watch_seconds))
             self._news.clear()
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -214,6 +222,12 @@ class Hosting(Generic[S]):
         """The oldest lease that an exclusive one on ``claim`` would wait for."""
         raise NotImplementedError
 
+    def under_way(self, claim: Claim) -> Contents | None:
+        """How much the live writer of a draft of ``claim`` has written. Errors: ``OSError``,
+        those of the authority."""
+        found: Contents | None = self.run(self.session.publishing.drafts.under_way(claim))
+        return found
+
     # ---- talking to it
 
     def run(self, steps: Steps[Any]) -> Any:
@@ -257,8 +271,9 @@ class HostedSession(Hosting[Session]):
         report: Callable[[str], None],
         retention_seconds: float,
         bells: Bells | None = None,
+        name: str = "",
     ) -> None:
-        name = os.urandom(8).hex()
+        name = name or os.urandom(8).hex()
         belfry = bells.of_session(name) if bells is not None else None
         super().__init__(clock, performer, report, belfry)
         self.session = Session(
@@ -277,6 +292,22 @@ class HostedSession(Hosting[Session]):
         self._looking = False
         if belfry is not None:
             belfry.on_awaited = self._look_soon
+
+    def resume(self, until: float) -> None:
+        """In the place of ``open``: go on with the session of that name, whose process is gone.
+        Errors: those of ``Session.resume``."""
+        self._monitor.run(self.session.resume(until))
+        self._go()
+
+    def requests_of_old(self) -> list[tuple[int, Acquire, bool]]:
+        """What a resumed session has from before: token, question, and whether it is granted."""
+        with self._monitor.lock:
+            holdings = self.session.replica.table.holdings
+            return [
+                (token, asked, holdings[token].granted)
+                for token, asked in self.session.requests.wanted.items()
+                if token in holdings
+            ]
 
     def _look_soon(self) -> None:
         """Somebody waits behind this session: it reads that now, and not when it lets go."""

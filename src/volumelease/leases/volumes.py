@@ -29,7 +29,7 @@ from volumelease.wire.identity import Identity
 from . import choosing, entering
 from .blocks import Block
 from .guarding import Guarding
-from .hosting import Hosting
+from .hosting import HostedSession, Hosting
 from .order import Order
 from .owners import Held, Owner, Owners
 from .ringing import ALL_BELLS
@@ -60,6 +60,11 @@ class Surroundings(NamedTuple):
     report: Any = _say
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     bells: frozenset[str] = ALL_BELLS
+    daemon: bool = False
+    """Whether a daemon hosts the sessions where one is there."""
+    provable: bool = True
+    """False: the death of this process alone must prove nothing, because a session of it may be
+    gone on with by another one."""
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
@@ -191,7 +196,9 @@ class Volumes:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            hosted = choosing.host(root, identity, self._facts(), self.surroundings)
+            hosted = choosing.by_daemon(root, self.surroundings) or choosing.host(
+                root, identity, self._facts(), self.surroundings
+            )
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
@@ -217,6 +224,23 @@ class Volumes:
             self._told.add(text)
             self.surroundings.report(text)
 
+    def resume(
+        self, root: VolumeRoot, volume: str, session: str, until: float
+    ) -> HostedSession | None:
+        """Go on with a session of that name, whose process is provably gone; None where that
+        can't be done. Errors: those of ``Session.resume``."""
+        identity = choosing.existing(root, self.surroundings)
+        if identity is None or identity.id != volume or identity.authority != "volume":
+            return None
+        facts, surroundings = self._facts(), self.surroundings
+        hosted = choosing.host_in_log(root, identity, facts, surroundings, session)
+        hosted.resume(until)
+        with self._lock:
+            self._identities[root.real_root] = identity
+            self._spelled[root.real_root.rstrip("/")] = root
+            self._sessions[identity.id] = hosted
+        return hosted
+
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""
         identity = self._identities.get(root.real_root)
@@ -233,8 +257,9 @@ class Volumes:
 
     def _facts(self) -> SessionFacts:
         settings = self.surroundings.settings
+        process = self.surroundings.process
         return SessionFacts(
-            process=self.surroundings.process,
+            process=process if self.surroundings.provable else process._replace(start_time=0),
             endpoint=settings.endpoint,
             worker=settings.worker,
             datacenter=settings.datacenter,

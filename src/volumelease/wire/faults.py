@@ -5,17 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from volumelease import errors
 from volumelease.errors import LeaseError
 
 from .fields import take
 
-_KINDS: Final = {
-    name: kind
-    for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, LeaseError)
-}
 _LONGEST: Final = 2_000
+
+
+def _kinds() -> dict[str, type[LeaseError]]:
+    """The errors that a user knows, by their names."""
+    found: dict[str, type[LeaseError]] = {}
+    front = [LeaseError]
+    while front:
+        kind = front.pop()
+        if kind.__module__ == LeaseError.__module__:
+            found[kind.__name__] = kind
+            front.extend(kind.__subclasses__())
+    return found
+
+
+_KINDS: Final = _kinds()
 
 
 def encode_error(error: BaseException) -> dict[str, Any]:

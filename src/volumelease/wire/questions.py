@@ -30,7 +30,7 @@ from volumelease.model import (
     Waiting,
 )
 
-from .entries import decode_claims, decode_client, encode_claims, encode_client
+from .entries import decode_claims, encode_claims
 from .fields import Malformed, take, take_number, take_objects
 
 MOST_TOLD: Final = 32
@@ -60,8 +60,8 @@ def take_token(source: dict[str, Any], name: str = "token") -> int:
 
 
 def encode_question(question: Question) -> tuple[str, dict[str, Any]]:
-    """What to do, and the fields of the request; ``GiveBack`` goes by the key of its request
-    and is not known here."""
+    """What to do, and the fields of the request. Left out: the user's process, whom the daemon
+    sees itself, and ``GiveBack``, which goes by the key of its request."""
     match question:
         case Acquire():
             return "acquire", {
@@ -70,7 +70,6 @@ def encode_question(question: Question) -> tuple[str, dict[str, Any]]:
                 "owner": question.owner,
                 "wait": question.wait,
                 "reason": question.reason,
-                "user": encode_client(question.client),
             }
         case Inspect(token) | Cancel(token) | Release(token) | Downgrade(token):
             return type(question).__name__.lower(), {"token": encode_token(token)}
@@ -102,7 +101,6 @@ def decode_question(do: str, fields: dict[str, Any]) -> Question | None:
                 owner=take(fields, "owner", str, ""),
                 wait=take(fields, "wait", bool, True),
                 reason=take(fields, "reason", str, "")[:200],
-                client=decode_client(fields.get("user")),
             )
         case "prepare":
             target = _one_claim(fields, "target")

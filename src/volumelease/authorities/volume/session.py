@@ -17,7 +17,16 @@ from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
-from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
+from volumelease.effects import (
+    Bell,
+    CreateFile,
+    ReadCounter,
+    SetCounter,
+    Sleep,
+    Steps,
+    Turn,
+    Unlink,
+)
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
 from volumelease.model import Acquire, Answer, Lost, Question, Waiting
 from volumelease.wire.identity import Identity
@@ -208,6 +217,37 @@ class Session:
             self.pulse.lose("the session could not be opened in time")
             raise SessionOver(self.pulse.lost)
         self._opened = True
+
+    def resume(self, until: float) -> Steps[None]:
+        """Go on with the session of this name, whose process is provably gone: what it held stays
+        held. ``until`` (boottime): a deadline that this process's predecessor had.
+
+        This is nothing but the predecessor's next beat, and so the proof of ``core.liveness``
+        holds for it: nothing of the predecessor is in flight that could hide this beat behind an
+        older value (hence the proof of its death, with a pidfd, and not the end of its socket),
+        the counter is above the file's, so that observers see it move, and it counts only if it
+        was answered, and the log read without an end of this session in it, before ``until``.
+
+        Errors: ``SessionOver`` when it can't be resumed; those of reading the log.
+        """
+        self.pulse = Pulse(self.timing, self._clock.read())
+        self.pulse.deadline = min(self.pulse.deadline, until)
+        yield from self.replica.catch_up()
+        known = self.replica.table.sessions.get(self.name)
+        if known is None:
+            self.pulse.lose("another session saw no beat of the predecessor and ended it")
+            raise SessionOver(self.pulse.lost)
+        self.committer.go_on_after(max(known.recent, default=0))
+        try:
+            self._counter = yield ReadCounter(self.layout.session(self.name))
+        except OSError as error:
+            raise survival.no_heartbeat(self.layout, error) from error
+        self._opened = True
+        if not (yield from self.beat()):
+            self.pulse.lose("the predecessor's session could not be resumed in time")
+            raise SessionOver(self.pulse.lost)
+        self.requests.take_over()
+        self.publishing.take_over()
 
     def _create_heartbeat(self) -> Steps[None]:
         path = self.layout.session(self.name)
