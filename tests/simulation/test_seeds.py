@@ -17,6 +17,7 @@ from tests.simulation.setup import Case, setup_of
 ROOT: Final = Path(__file__).parents[2]
 BLOCK: Final = 200
 SHORT_SEEDS: Final = 2_000
+DAEMON_SEEDS: Final = 400
 LONG_SEEDS: Final = 20_000
 LONG_BLOCK: Final = 500
 
@@ -37,6 +38,18 @@ def clean(cases: list[Case]) -> None:
 @pytest.mark.parametrize("first", range(0, SHORT_SEEDS, BLOCK))
 def test_every_promise_holds_whatever_the_schedule(first: int) -> None:
     clean([Case(seed) for seed in range(first, first + BLOCK)])
+
+
+@pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, BLOCK))
+def test_every_promise_holds_when_daemons_go_on_with_sessions(first: int) -> None:
+    clean([Case(seed, daemons=True) for seed in range(first, first + BLOCK)])
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", range(0, LONG_SEEDS, LONG_BLOCK))
+def test_every_promise_holds_in_long_runs_of_daemons(first: int) -> None:
+    clean([Case(seed, long=True, daemons=True) for seed in range(first, first + LONG_BLOCK)])
 
 
 @pytest.mark.torture

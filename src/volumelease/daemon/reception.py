@@ -122,7 +122,7 @@ class Reception:
             until = self._page.deadline(one.slot)
             try:
                 root = locate(one.root, explicit=one.root)
-                hosted = self._volumes.resume(root, one.volume, one.session, until)
+                hosted = self._volumes.resume(root, one.volume, one.session, left.process, until)
             except (LeaseError, OSError) as error:
                 report(f"the session {one.session} of {one.root} ends: {error}")
                 continue

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,7 @@ from .reception import Reception
 from .server import Server
 
 _CLOSE_SECONDS: Final = 2.0
+_GOING_SECONDS: Final = 1.0
 
 
 class Daemon:
@@ -43,7 +45,7 @@ class Daemon:
         self._reception = Reception(
             self._volumes, Page(path + ".page"), will, ends_writers=ends_writers
         )
-        left = bequest.heirless(will, surroundings.process)
+        left = _wait_for(will, surroundings)
         if left is not None:
             self._resume(left)
         self.server = Server(self._reception, report)
@@ -87,6 +89,16 @@ class Daemon:
     def end(self) -> None:
         """After ``run``: let go of what nobody uses, and end this process's part in it all."""
         self._reception.close(_CLOSE_SECONDS)
+
+
+def _wait_for(will: str, surroundings: Surroundings) -> bequest.Bequest | None:
+    """What a predecessor left. It lets go of its lock a moment before it is gone as a whole."""
+    until = time.monotonic() + _GOING_SECONDS
+    while True:
+        left = bequest.heirless(will, surroundings.process)
+        if left is not None or time.monotonic() > until or bequest.read(will) is None:
+            return left
+        time.sleep(0.01)
 
 
 def serve(

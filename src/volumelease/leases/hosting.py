@@ -31,6 +31,7 @@ from volumelease.drivers.threads import (
 )
 from volumelease.effects import Contents, Steps
 from volumelease.errors import LeaseError
+from volumelease.host import ProcessFacts
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 
@@ -293,10 +294,10 @@ class HostedSession(Hosting[Session]):
         if belfry is not None:
             belfry.on_awaited = self._look_soon
 
-    def resume(self, until: float) -> None:
+    def resume(self, predecessor: ProcessFacts, until: float) -> None:
         """In the place of ``open``: go on with the session of that name, whose process is gone.
         Errors: those of ``Session.resume``."""
-        self._monitor.run(self.session.resume(until))
+        self._monitor.run(self.session.resume(predecessor, until))
         self._go()
 
     def requests_of_old(self) -> list[tuple[int, Acquire, bool]]:

@@ -225,7 +225,12 @@ class Volumes:
             self.surroundings.report(text)
 
     def resume(
-        self, root: VolumeRoot, volume: str, session: str, until: float
+        self,
+        root: VolumeRoot,
+        volume: str,
+        session: str,
+        predecessor: ProcessFacts,
+        until: float,
     ) -> HostedSession | None:
         """Go on with a session of that name, whose process is provably gone; None where that
         can't be done. Errors: those of ``Session.resume``."""
@@ -234,7 +239,7 @@ class Volumes:
             return None
         facts, surroundings = self._facts(), self.surroundings
         hosted = choosing.host_in_log(root, identity, facts, surroundings, session)
-        hosted.resume(until)
+        hosted.resume(predecessor, until)
         with self._lock:
             self._identities[root.real_root] = identity
             self._spelled[root.real_root.rstrip("/")] = root
@@ -259,7 +264,7 @@ class Volumes:
         settings = self.surroundings.settings
         process = self.surroundings.process
         return SessionFacts(
-            process=process if self.surroundings.provable else process._replace(start_time=0),
+            process=process if self.surroundings.provable else process.without_proof(),
             endpoint=settings.endpoint,
             worker=settings.worker,
             datacenter=settings.datacenter,

@@ -14,12 +14,13 @@ from contextlib import suppress
 from volumelease.authorities import answers
 from volumelease.clock import Clock
 from volumelease.core import records
-from volumelease.core.liveness import Pulse, Timing
+from volumelease.core.liveness import Pulse, Succession, Timing
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.effects import (
     Bell,
     CreateFile,
+    ProveDeath,
     ReadCounter,
     SetCounter,
     Sleep,
@@ -28,6 +29,7 @@ from volumelease.effects import (
     Unlink,
 )
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
+from volumelease.host import ProcessFacts
 from volumelease.model import Acquire, Answer, Lost, Question, Waiting
 from volumelease.wire.identity import Identity
 
@@ -218,20 +220,22 @@ class Session:
             raise SessionOver(self.pulse.lost)
         self._opened = True
 
-    def resume(self, until: float) -> Steps[None]:
-        """Go on with the session of this name, whose process is provably gone: what it held stays
-        held. ``until`` (boottime): a deadline that this process's predecessor had.
+    def resume(self, predecessor: ProcessFacts, until: float) -> Steps[None]:
+        """Go on with the session of this name: what it held stays held. ``until`` (boottime): a
+        deadline that the predecessor had.
 
-        This is nothing but the predecessor's next beat, and so the proof of ``core.liveness``
-        holds for it: nothing of the predecessor is in flight that could hide this beat behind an
-        older value (hence the proof of its death, with a pidfd, and not the end of its socket),
-        the counter is above the file's, so that observers see it move, and it counts only if it
-        was answered, and the log read without an end of this session in it, before ``until``.
+        Safe because the predecessor is provably gone with everything it had under way (a commit
+        of it that landed now would be taken for one of ours, and a beat could hide ours), and
+        because this is nothing but its next beat (``core.liveness.Succession``), which counts only
+        if the log was read without an end of this session in it. Once: what an attempt that
+        failed sent may be under way.
 
         Errors: ``SessionOver`` when it can't be resumed; those of reading the log.
         """
-        self.pulse = Pulse(self.timing, self._clock.read())
-        self.pulse.deadline = min(self.pulse.deadline, until)
+        gone: bool = yield ProveDeath(predecessor)
+        if not gone:
+            self.pulse.lose("its process is not provably gone")
+            raise SessionOver(self.pulse.lost)
         yield from self.replica.catch_up()
         known = self.replica.table.sessions.get(self.name)
         if known is None:
@@ -239,9 +243,12 @@ class Session:
             raise SessionOver(self.pulse.lost)
         self.committer.go_on_after(max(known.recent, default=0))
         try:
-            self._counter = yield ReadCounter(self.layout.session(self.name))
+            counter: int = yield ReadCounter(self.layout.session(self.name))
         except OSError as error:
             raise survival.no_heartbeat(self.layout, error) from error
+        going_on = Succession(counter, until)
+        self._counter = going_on.last_counter()
+        self.pulse = going_on.pulse(self.timing, self._clock.read())
         self._opened = True
         if not (yield from self.beat()):
             self.pulse.lose("the predecessor's session could not be resumed in time")
