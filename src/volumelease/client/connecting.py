@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from volumelease.errors import DaemonUnavailable, LeaseError
 from volumelease.wire.dialogue import (
@@ -129,6 +129,12 @@ class Line:
     def close(self) -> None:
         with suppress(OSError):
             self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def connect(path: str, *, events: bool, seconds: float = CONNECT_SECONDS) -> Line:

@@ -176,7 +176,7 @@ class Hosting(Generic[S]):
         """Call ``listener`` in the watching thread whenever a lease may have been lost. Returns
         what stops it."""
         self._on_change.append(listener)
-        if not self.session.alive():
+        if not self.alive():
             listener()
 
         def stop() -> None:
