@@ -30,6 +30,7 @@ _COMMANDS: Final = (
     "hold",
     "populate",
     "daemon",
+    "worker",
     "adopt",
     "status",
     "history",
@@ -39,7 +40,14 @@ _COMMANDS: Final = (
     "verify",
     "completion",
 )
-_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "populate", "daemon", "completion"}
+_APART: Final = frozenset(_COMMANDS) - {
+    "demo",
+    "hold",
+    "populate",
+    "daemon",
+    "worker",
+    "completion",
+}
 """Those that touch the volume; ``hold`` and ``populate`` have processes of its own for that."""
 
 

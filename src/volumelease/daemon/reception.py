@@ -137,12 +137,12 @@ class Reception:
         """For how long the clients of that session still believe in it."""
         return self._page.deadline(one.slot) - time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def close(self, seconds: float) -> None:
+    def close(self, seconds: float, *, everything: bool = False) -> None:
         """End the sessions that nobody uses. A session in use is left to a successor, with its
         deadline: a process can go on with what it holds until then, and nobody else can have
         it before."""
         for desk in self.all_desks():
-            if not desk.in_use():
+            if everything or not desk.in_use():
                 desk.close()
                 desk.hosted.close(seconds)
 

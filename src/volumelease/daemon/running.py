@@ -37,10 +37,13 @@ class Daemon:
         report: Callable[[str], None],
         *,
         ends_writers: bool = False,
+        keeps_life: bool = False,
     ) -> None:
         self._doorway = Doorway(path)
         self._report = report
-        self._volumes = Volumes(surroundings._replace(provable=False, daemon=False))
+        self._volumes = Volumes(
+            surroundings._replace(provable=False, daemon=False, keeps_life=keeps_life)
+        )
         will = path + ".sessions"
         self._reception = Reception(
             self._volumes, Page(path + ".page"), will, ends_writers=ends_writers
@@ -65,17 +68,18 @@ class Daemon:
         longest = max((self._reception.left_seconds(one) for one in left.sessions), default=0.0)
         done.wait(max(0.0, longest) + 1.0)
 
-    def run(self, started: Callable[[], None] = lambda: None) -> None:
-        """Serve until SIGTERM or SIGINT (in the main thread), or ``stop``."""
-        asyncio.run(self._run(started))
+    def run(self, started: Callable[[], None] = lambda: None, *, signals: bool = True) -> None:
+        """Serve until SIGTERM or SIGINT (in the main thread, with ``signals``), or ``stop``.
+        ``started`` is called on the loop, when clients can connect."""
+        asyncio.run(self._run(started, signals=signals))
 
     def stop(self) -> None:
         """From any thread, once it has started."""
         self.server.on_loop(lambda: self._stop.set() if self._stop is not None else None)
 
-    async def _run(self, started: Callable[[], None]) -> None:
+    async def _run(self, started: Callable[[], None], *, signals: bool) -> None:
         stop = self._stop = asyncio.Event()
-        if threading.current_thread() is threading.main_thread():
+        if signals and threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
@@ -89,6 +93,10 @@ class Daemon:
     def end(self) -> None:
         """After ``run``: let go of what nobody uses, and end this process's part in it all."""
         self._reception.close(_CLOSE_SECONDS)
+
+    def end_all(self, seconds: float) -> None:
+        """After ``run``, when no client lives any more: all leases are free at once."""
+        self._reception.close(seconds, everything=True)
 
 
 def _wait_for(will: str, surroundings: Surroundings) -> bequest.Bequest | None:

@@ -213,4 +213,5 @@ def host_in_log(
         retention_seconds=surroundings.retention_seconds,
         bells=Bells(layout, boot, settings, surroundings.bells),
         name=name,
+        keeps_life=surroundings.keeps_life,
     )

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from volumelease.authorities import answers
@@ -273,9 +274,11 @@ class HostedSession(Hosting[Session]):
         retention_seconds: float,
         bells: Bells | None = None,
         name: str = "",
+        keeps_life: bool = False,
     ) -> None:
         name = name or os.urandom(8).hex()
         belfry = bells.of_session(name) if bells is not None else None
+        lives = bells.lives() if bells is not None else None
         super().__init__(clock, performer, report, belfry)
         self.session = Session(
             identity=identity,
@@ -289,10 +292,20 @@ class HostedSession(Hosting[Session]):
             retention_seconds=retention_seconds,
             bell=self.belfry,
             turnstile=bells.turnstile() if bells is not None else None,
+            life=lives,
         )
+        self._lives = lives if keeps_life else None
         self._looking = False
         if belfry is not None:
             belfry.on_awaited = self._look_soon
+
+    def open(self) -> None:
+        """As ``Hosting.open``; a keeper says so only when its life lock is taken."""
+        if self._lives is not None:
+            with suppress(OSError):
+                kept = self._lives.take(self.session.name)
+                self.session.facts = self.session.facts._replace(keeper=kept)
+        super().open()
 
     def resume(self, predecessor: ProcessFacts, until: float) -> None:
         """In the place of ``open``: go on with the session of that name, whose process is gone.

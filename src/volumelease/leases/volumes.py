@@ -65,6 +65,9 @@ class Surroundings(NamedTuple):
     provable: bool = True
     """False: the death of this process alone must prove nothing, because a session of it may be
     gone on with by another one."""
+    keeps_life: bool = False
+    """Whether everybody who uses leases of this process dies with it, because it is PID 1 of
+    their pid namespace: then a byte lock of it that is free proves that they all have ended."""
 
     @classmethod
     def of_this_process(cls) -> Surroundings:

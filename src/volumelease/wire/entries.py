@@ -79,7 +79,8 @@ def decode_claims(source: dict[str, Any], name: str) -> tuple[Claim, ...]:
 def encode_facts(facts: SessionFacts) -> dict[str, Any]:
     process = facts.process
     who = [process.hostname, process.boot_id, process.pid_namespace, process.pid]
-    return {
+    keeper = {"k": True} if facts.keeper else {}
+    return keeper | {
         "p": [*who, process.start_time],
         "e": facts.endpoint,
         "w": facts.worker,
@@ -102,6 +103,7 @@ def decode_facts(source: dict[str, Any]) -> SessionFacts:
         worker=take(source, "w", str),
         datacenter=take(source, "d", str),
         version=take(source, "v", str),
+        keeper=take(source, "k", bool, False),
     )
 
 

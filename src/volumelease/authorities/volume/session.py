@@ -20,6 +20,7 @@ from volumelease.core.table import Outcome
 from volumelease.effects import (
     Bell,
     CreateFile,
+    Life,
     ProveDeath,
     ReadCounter,
     SetCounter,
@@ -67,6 +68,7 @@ class Session:
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
         bell: Bell | None = None,
         turnstile: Turn | None = None,
+        life: Life | None = None,
     ) -> None:
         self.identity = identity
         self.layout = layout
@@ -81,6 +83,7 @@ class Session:
         self._clock = clock
         self._wake = wake
         self._bell = bell
+        self._life = life
         self.publishing = Publishing(
             name, facts, self.replica, self.committer, clock, unique, self._loss_of_lease
         )
@@ -100,7 +103,16 @@ class Session:
         self.breaking = Breaking(replica, committer, timing, clock)
         here = process if process.boot_id else None
         return Membership(
-            name, replica, committer, self.segments, self.breaking, cleaning, timing, clock, here
+            name,
+            replica,
+            committer,
+            self.segments,
+            self.breaking,
+            cleaning,
+            timing,
+            clock,
+            here,
+            self._life,
         )
 
     def _waiting_room(self) -> Attendance:
