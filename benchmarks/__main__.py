@@ -13,13 +13,24 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import asynchronous, fairness, guard, handoff, imports, publishing, starters, uncontended
+from . import (
+    asynchronous,
+    daemon,
+    fairness,
+    guard,
+    handoff,
+    imports,
+    publishing,
+    starters,
+    uncontended,
+)
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "uncontended": uncontended.run,
     "imports": imports.run,
     "asynchronous": asynchronous.run,
+    "daemon": daemon.run,
     "publishing": publishing.run,
     "guard": guard.run,
 }

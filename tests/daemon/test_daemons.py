@@ -23,7 +23,7 @@ from .outside import Scene, gone
 
 
 def test_a_new_daemon_goes_on_with_what_a_killed_one_hosted(tmp_path: Path) -> None:
-    with Scene(tmp_path, ttl=4.0) as scene:
+    with Scene(tmp_path, ttl=3.0) as scene:
         first = scene.start()
         holder = scene.client("hold")
         token = holder.wait_for("token")["token"]
@@ -92,7 +92,7 @@ def test_a_stopped_daemon_is_no_dead_one(tmp_path: Path) -> None:
 
 
 def test_a_graceful_end_frees_what_nobody_uses_and_keeps_what_is_used(tmp_path: Path) -> None:
-    with Scene(tmp_path, ttl=4.0) as scene:
+    with Scene(tmp_path, ttl=3.0) as scene:
         daemon = scene.start()
         holder = scene.client("hold")
         token = holder.wait_for("token")["token"]

@@ -90,14 +90,20 @@ def test_the_command_takes_its_leases_through_the_daemon_and_sigterm_frees_them(
     running.communicate()
 
 
-def test_a_command_that_is_deaf_to_sigterm_is_killed_within_five_seconds(scene: Scene) -> None:
-    running = start(scene, "sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done")
+def test_a_command_that_is_deaf_to_sigterm_is_killed_after_its_grace(scene: Scene) -> None:
+    running = start(
+        scene,
+        "sh",
+        "-c",
+        "trap '' TERM; echo deaf; while :; do sleep 1; done",
+        options=("--grace", "1"),
+    )
     assert running.stdout is not None
     running.stdout.readline()
     began = time.monotonic()
     running.terminate()
     assert running.wait(20) == 137
-    assert time.monotonic() - began < 6.0  # of a machine with other things to do
+    assert 0.9 < time.monotonic() - began < 5.0
     running.communicate()
 
 
@@ -167,6 +173,7 @@ def test_the_death_of_a_container_is_seen_from_outside(tmp_path: Path) -> None:
         lent.close()
 
 
+@pytest.mark.torture
 @pytest.mark.bed
 def test_a_daemon_that_is_not_the_first_process_proves_nothing_by_its_death(
     tmp_path: Path,
