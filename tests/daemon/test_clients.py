@@ -147,3 +147,23 @@ def test_a_builder_that_died_leaves_nothing_in_the_way(scene: Scene) -> None:
     first.process.kill()
     second = scene.client("build", "models/x")
     assert second.wait_for("weights")["weights"] == str(second.process.pid)
+
+
+def test_requests_of_one_connection_may_come_together_or_one_after_the_other(
+    scene: Scene,
+) -> None:
+    with Line(str(scene.socket), events=False) as line:
+        held = line.ask("acquire", {"paths": [str(scene.root / "a")]})
+        fields = {"volume": held["volume"], "token": held["token"]}
+        for _ in range(5):
+            assert line.ask("inspect", fields)["is"] == "granted"
+        first, data = line._side.ask("who_holds", {"target": [["a"]], "volume": held["volume"]})
+        second, more = line._side.ask("ping", {})
+        line._send(data + more)
+        heard = [line._next(), line._next()]
+        assert {getattr(event, "id", None) for event in heard} == {first, second}
+        number, data = line._side.ask("inspect", fields)
+        line._send(data[:10])
+        time.sleep(0.05)
+        line._send(data[10:])
+        assert getattr(line._next(), "id", None) == number

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
@@ -14,7 +18,12 @@ from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
 from .clients import NotAdmitted, User, peer_of
 
 if TYPE_CHECKING:
+    from volumelease.drivers.crew import Crew
+
     from .server import Server
+
+STAY_MILLISECONDS: Final = 1
+READ_BYTES: Final = 8192
 
 MOST_UNSENT_BYTES: Final = 4 << 20
 """Of a client that does not read; then it is cut off."""
@@ -23,7 +32,7 @@ MOST_UNSENT_BYTES: Final = 4 << 20
 class Request:
     """One request under way. It gets exactly one reply, whoever comes first."""
 
-    __slots__ = ("_connection", "_done", "abandon", "asked", "seconds", "since")
+    __slots__ = ("_connection", "_done", "abandon", "asked", "seconds", "since", "stays")
 
     def __init__(self, connection: Connection, asked: Asked) -> None:
         self._connection = connection
@@ -32,8 +41,21 @@ class Request:
         self.since = time.monotonic()
         self.seconds: float | None = None
         """After which the client is told that the volume does not answer; None: never."""
+        self.stays = False
+        """Whether the loop does not read this connection until it is answered."""
         self.abandon: Callable[[], Any] | None = None
         """What to do when the daemon gives up waiting for the volume."""
+
+    def read_again(self) -> None:
+        """On the loop: it takes long, so the connection is read meanwhile."""
+        if self.claim_stay():
+            self._connection.read_again()
+
+    def claim_stay(self) -> bool:
+        """Whether the caller is the one to see to it that the connection is read again."""
+        with self._connection.lock:
+            stays, self.stays = self.stays, False
+        return stays
 
     def answer(self, answer: dict[str, Any]) -> None:
         self._reply(lambda side: side.answer(self.asked.id, answer))
@@ -59,7 +81,7 @@ class Request:
         self._connection.send(data)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client's connection. ``send`` is for any thread, all else for the loop."""
 
     def __init__(self, server: Server) -> None:
@@ -72,6 +94,9 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._descriptor = -1
         self._slow = False
+        self._line = -1
+        self._poll = select.poll()
+        self._staying = False
         self._sending = threading.Lock()
 
     def connection_made(self, transport: Any) -> None:
@@ -82,14 +107,31 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         with self._sending:
             self._descriptor = -1  # before the number can be another file's
+            if not self._staying:
+                self._close_line()
+            elif self._line >= 0:  # whoever waits for it is woken, and closes it
+                with suppress(OSError):
+                    self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self._server.disconnected(self)
 
-    def data_received(self, data: bytes) -> None:
-        for event in self.side.receive(data):
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """One for all connections: only the loop reads into it, and it is emptied at once. A new
+        one for each read, of 256 KiB, would leave the heap full of holes."""
+        del sizehint
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._received(bytes(self._server.buffer[:nbytes]))
+
+    def _received(self, data: bytes) -> None:
+        events = self.side.receive(data)
+        for event in events:
             if isinstance(event, Asked):
-                request = Request(self, event)
-                with self.lock:
-                    self.under_way[event.id] = request
+                request = self.noted(event)
+                # Who wants no events asks one thing after the other.
+                if not self.events and len(events) == len(self.under_way) == 1:
+                    self._transport.pause_reading()
+                    request.stays = True
                 self._server.asked(self, request)
             elif isinstance(event, Greeted):
                 self._greet(event)
@@ -98,6 +140,13 @@ class Connection(asyncio.Protocol):
                 self.send(event.reply)
                 if event.last:
                     self._end()
+
+    def noted(self, asked: Asked) -> Request:
+        """It is under way from now on."""
+        request = Request(self, asked)
+        with self.lock:
+            self.under_way[asked.id] = request
+        return request
 
     def _greet(self, greeted: Greeted) -> None:
         try:
@@ -121,6 +170,63 @@ class Connection(asyncio.Protocol):
         """Close it now."""
         if self._transport is not None:
             self._transport.abort()
+
+    # ---- in the thread that answered
+
+    def stay(self, server: Server, crew: Crew) -> None:
+        """Hear the next request right here if it comes soon, as it does between an acquire and a
+        release: to the loop and back costs two switches of threads, as much as the commit. The
+        loop does not read meanwhile."""
+        try:
+            while not crew.behind:
+                data = self._next()
+                if not data or not self._heard_here(data, server, crew):
+                    break
+        finally:
+            server.on_loop(self.read_again)
+
+    def _next(self) -> bytes:
+        with self._sending:
+            if self._descriptor < 0:
+                return b""
+            if self._line < 0:  # its own: the loop may close the other at any moment
+                self._line = os.dup(self._descriptor)
+                self._poll.register(self._line, select.POLLIN)
+            self._staying = True
+        try:
+            return os.read(self._line, READ_BYTES) if self._poll.poll(STAY_MILLISECONDS) else b""
+        except OSError:
+            return b""
+        finally:
+            with self._sending:
+                self._staying = False
+                if self._descriptor < 0:
+                    self._close_line()
+
+    def _heard_here(self, data: bytes, server: Server, crew: Crew) -> bool:
+        """Whether to go on here."""
+        events = self.side.receive(data)
+        if len(events) == 1 and isinstance(events[0], Asked):
+            return server.answered_here(self, self.noted(events[0]), crew)
+        for event in events:
+            if isinstance(event, Asked):
+                request = self.noted(event)
+                server.on_loop(partial(server.asked, self, request))
+            elif isinstance(event, Wrong):
+                server.wrong_messages += 1
+                self.send(event.reply)
+                if event.last:
+                    server.on_loop(self._end)
+        return not events  # half a message
+
+    def _close_line(self) -> None:
+        if self._line >= 0:
+            os.close(self._line)
+        self._line = -1
+
+    def read_again(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     # ---- from any thread
 

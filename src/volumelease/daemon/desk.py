@@ -5,6 +5,7 @@ Everything here may touch the volume and runs in threads of the volume's crew.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -39,6 +40,9 @@ from .clients import Held, Made, User
 from .page import Page
 
 NOT_YOURS: Final = "this process does not hold that lease"
+NAMELESS: Final = "~"
+"""Begins the key of a request that its client gave none; a beginning that no client's key has."""
+
 GONE: Final = "the client has gone"
 
 
@@ -63,7 +67,7 @@ class Desk:
         self.layout = Layout(root.real_root, self.volume)
         self._page = page
         self._still_there = still_there
-        self._tokens: set[int] = set()
+        self._tokens: dict[int, User] = {}
         timing = hosted.session.timing
         hosted.watch_seconds = min(1.0, timing.beat_interval / 4)
         self._stop = hosted.on_change(self.show)
@@ -123,7 +127,7 @@ class Desk:
     ) -> Answer:
         """As ``ask``; ``paths``: what the claims were called, if they are to be looked at again
         once the lease is granted."""
-        owner = f"{user.owner}:{question.owner[:64]}"
+        owner = sys.intern(f"{user.owner}:{question.owner[:64]}")
         question = question._replace(owner=owner, client=user.facts)
         with user.lock:
             if user.gone or key in user.asking:
@@ -139,9 +143,9 @@ class Desk:
         with user.lock:
             wanted = user.asking.pop(key) is not None and not user.gone
             if isinstance(answer, Granted | Waiting) and wanted:
-                held = Held(question, key, paths)
+                held = Held(question, "" if key.startswith(NAMELESS) else key, paths)
                 held.granted = isinstance(answer, Granted)
-                self._tokens.add(answer.token)
+                self._tokens[answer.token] = user
                 user.held[(self.volume, answer.token)] = held
         if not isinstance(answer, Granted | Waiting):
             return answer
@@ -186,7 +190,7 @@ class Desk:
 
     def _let_go(self, user: User, token: int) -> Held | None:
         self.hosted.room.leave(token)
-        self._tokens.discard(token)
+        self._tokens.pop(token, None)
         with user.lock:
             return user.held.pop((self.volume, token), None)
 
@@ -286,7 +290,7 @@ class Desk:
         """A request that an earlier daemon made for that client."""
         held = Held(acquire, "", ())
         held.granted = granted
-        self._tokens.add(token)
+        self._tokens[token] = user
         with user.lock:
             user.held[(self.volume, token)] = held
         self._watch(user, token)
@@ -337,6 +341,8 @@ class Desk:
         """The session is over; clients have been told."""
         self._stop()
         self._page.show(self.slot, 0.0)
+        for token, user in list(self._tokens.items()):
+            self._let_go(user, token)
 
 
 class _Watch:

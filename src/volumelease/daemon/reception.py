@@ -28,7 +28,7 @@ from . import bequest
 from .bequest import Bequest, Left
 from .clients import User, find
 from .connection import Request
-from .desk import Desk
+from .desk import NAMELESS, Desk
 from .page import Page
 
 Work = Callable[[], dict[str, Any]]
@@ -52,6 +52,7 @@ class Reception:
         self._desks: dict[str, Desk] = {}
         self._lock = threading.Lock()
         self._inherited: list[tuple[User, float]] = []
+        self._old_users: dict[Client, User] = {}
 
     def all_desks(self) -> list[Desk]:
         return list(self._desks.values())
@@ -147,7 +148,7 @@ class Reception:
                 desk.hosted.close(seconds)
 
     def _take_over(self, desk: Desk, hosted: HostedSession, until: float) -> None:
-        users: dict[Client, User] = {}
+        users = self._old_users
         timing = hosted.session.timing
         for token, acquire, granted in hosted.requests_of_old():
             client = acquire.client or Client(0, 0)
@@ -161,6 +162,7 @@ class Reception:
         """The clients of a predecessor, and until when they may come back (boottime)."""
         yield from self._inherited
         self._inherited.clear()
+        self._old_users.clear()
 
     # ---- requests
 
@@ -245,7 +247,7 @@ class Reception:
             )
         match do:
             case "give_back":
-                key = take(fields, "key", str)
+                key = _key(request)
                 return lambda: encode_answer(desk.give_back(user, key))
             case "reclaim":
                 return self._reclaim(user, fields, desk)
@@ -285,8 +287,8 @@ def _look_at(do: str, desk: Desk, claim: Claim) -> Work:
 
 
 def _key(request: Request) -> str:
-    key = take(request.asked.fields, "key", str, "")[:64]
-    return key or f"{id(request):x}"
+    key = take(request.asked.fields, "key", str, "")[:64].lstrip(NAMELESS)
+    return key or f"{NAMELESS}{id(request):x}"
 
 
 def _told(do: str, error: Malformed | LeaseError) -> LeaseError:

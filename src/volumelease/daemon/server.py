@@ -17,6 +17,7 @@ from typing import Any, Final
 from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Client
+from volumelease.wire.dialogue import MOST_BYTES
 
 from .burial import Burials
 from .clients import User, meet
@@ -37,6 +38,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.users: dict[Client, User] = {}
         self.wrong_messages = 0
+        self.buffer = memoryview(bytearray(MOST_BYTES))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._doors = Crew(size=32)
         self._ticking = False
@@ -154,7 +156,35 @@ class Server:
         assert user is not None
         crew, work = self.reception.work_for(user, request)
         crew = crew or self._doors
-        crew.do(Job(partial(_answer, request, work)), urgent=request.asked.do in _LETS_GO)
+        job = Job(partial(self._answer, connection, request, work, crew))
+        crew.do(job, urgent=request.asked.do in _LETS_GO)
+        self._see_to_ticking()
+
+    def _answer(
+        self,
+        connection: Connection,
+        request: Request,
+        work: Callable[[], dict[str, Any]],
+        crew: Crew,
+    ) -> None:
+        _answer(request, work)
+        if request.claim_stay():
+            connection.stay(self, crew)
+
+    def answered_here(self, connection: Connection, request: Request, crew: Crew) -> bool:
+        """Answer that in this thread, if it is one for its crew; else have it done by another.
+        Returns whether it was answered here."""
+        user = connection.user
+        assert user is not None
+        its_crew, work = self.reception.work_for(user, request)
+        self._see_to_ticking()
+        if its_crew is crew:
+            _answer(request, work)
+            return True
+        self.on_loop(partial(self.asked, connection, request))
+        return False
+
+    def _see_to_ticking(self) -> None:
         if not self._ticking:
             self._ticking = True
             self._later(WORKING_SECONDS, self._tick)
@@ -167,6 +197,7 @@ class Server:
             for request in list(connection.under_way.values()):
                 self._ticking = True
                 waited = now - request.since
+                request.read_again()
                 if request.seconds is not None and waited > request.seconds:
                     self._give_up(request, waited)
                 elif waited > WORKING_SECONDS / 2:

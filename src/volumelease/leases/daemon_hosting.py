@@ -111,8 +111,8 @@ class HostedByDaemon(Hosting[Any]):
         self._on_change.clear()
         self._closed = True
         if self.pid == os.getpid():
-            for token in list(self._mine.held | self._mine.waiting):
-                with suppress(LeaseError):
+            with suppress(LeaseError):  # a daemon that is stopped sees the end of the connections
+                for token in list(self._mine.held | self._mine.waiting):
                     self.ask(Cancel(token))
         self._lose("the session was closed")
         self._lines.drop()
