@@ -79,6 +79,7 @@ def test_a_daemon_that_is_stopped_answers_in_errors_and_its_clients_lose(
             time.sleep(0.05)
         assert lease.lost
         daemon.send_signal(signal.SIGCONT)
+        volumes.close()
 
 
 def test_a_stopped_daemon_is_no_dead_one(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_stopped_daemon_is_no_dead_one(tmp_path: Path) -> None:
 
 
 def test_a_graceful_end_frees_what_nobody_uses_and_keeps_what_is_used(tmp_path: Path) -> None:
-    with Scene(tmp_path, ttl=3.0) as scene:
+    with Scene(tmp_path, ttl=2.5) as scene:
         daemon = scene.start()
         holder = scene.client("hold")
         token = holder.wait_for("token")["token"]

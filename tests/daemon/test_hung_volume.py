@@ -39,6 +39,7 @@ def scene(bed: MooseFsBed, tmp_path: Path) -> Iterator[Scene]:
         yield made
 
 
+@pytest.mark.torture
 def test_a_volume_that_hangs_is_told_of_and_used_again_when_it_is_back(
     bed: MooseFsBed, scene: Scene
 ) -> None:

@@ -38,7 +38,7 @@ def run(folder: Path, *, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     with Scene(folder, ttl=3.0) as scene:
         scene.start()
-        seconds = 2.0 * kills + 2.0
+        seconds = 2.0 * kills + 1.0
         for number in range(4):
             log = str(folder / f"{number}.log")
             scene.client("contend", seconds=seconds, log=log)

@@ -17,7 +17,8 @@ from tests.simulation.setup import Case, setup_of
 ROOT: Final = Path(__file__).parents[2]
 BLOCK: Final = 200
 SHORT_SEEDS: Final = 2_000
-DAEMON_SEEDS: Final = 400
+DAEMON_SEEDS: Final = 100
+DAEMON_BLOCK: Final = 50
 LONG_SEEDS: Final = 20_000
 LONG_BLOCK: Final = 500
 
@@ -40,9 +41,9 @@ def test_every_promise_holds_whatever_the_schedule(first: int) -> None:
     clean([Case(seed) for seed in range(first, first + BLOCK)])
 
 
-@pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, BLOCK))
+@pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, DAEMON_BLOCK))
 def test_every_promise_holds_when_daemons_go_on_with_sessions(first: int) -> None:
-    clean([Case(seed, daemons=True) for seed in range(first, first + BLOCK)])
+    clean([Case(seed, daemons=True) for seed in range(first, first + DAEMON_BLOCK)])
 
 
 @pytest.mark.torture

@@ -126,6 +126,13 @@ class Line:
             seconds=SILENCE_SECONDS,
         )
 
+    def hang_up(self) -> None:
+        """From any thread: whoever listens hears ``HungUp``, and closes it."""
+        import socket
+
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         with suppress(OSError):
             self._socket.close()
@@ -163,6 +170,7 @@ class Lines:
     def __init__(self, path: str) -> None:
         self.path = path
         self._idle: list[Line] = []
+        self._over = False
         self._lock = threading.Lock()
 
     def take(self) -> Line:
@@ -175,10 +183,15 @@ class Lines:
     def give(self, line: Line) -> None:
         """It was used without an error."""
         with self._lock:
-            if len(self._idle) < _MOST_IDLE:
+            if len(self._idle) < _MOST_IDLE and not self._over:
                 self._idle.append(line)
                 return
         line.close()
+
+    def end(self) -> None:
+        """Nothing is to be asked any more."""
+        self._over = True
+        self.drop()
 
     def drop(self) -> None:
         """The daemon behind them has gone."""

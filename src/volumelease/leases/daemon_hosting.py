@@ -115,10 +115,15 @@ class HostedByDaemon(Hosting[Any]):
                 for token in list(self._mine.held | self._mine.waiting):
                     self.ask(Cancel(token))
         self._lose("the session was closed")
-        self._lines.drop()
+        if self.pid == os.getpid():
+            self._leave()
+
+    def _leave(self) -> None:
+        """Of a session that is over nothing is left to be said, nor heard."""
+        self._lines.end()
         events = self._events
-        if events is not None and self.pid == os.getpid():
-            events.close()
+        if events is not None:
+            events.hang_up()
 
     def _lose(self, reason: str) -> None:
         if not self._lost:
@@ -184,6 +189,7 @@ class HostedByDaemon(Hosting[Any]):
                 listener()
             if not alive:
                 self._room.wake(None)
+                self._leave()
                 return
             self._news.wait(min(self.remaining_seconds() + 0.001, _WATCH_SECONDS))
             self._news.clear()
@@ -191,18 +197,20 @@ class HostedByDaemon(Hosting[Any]):
     # ---- events
 
     def _listen(self) -> None:
+        line = self._events
+        assert line is not None
         while not self._lost:
-            line = self._events
-            assert line is not None
             try:
                 told = line.listen()
             except (HungUp, LeaseError):
                 line.close()
                 if not self._closed:
                     self._come_back()
+                line = self._events or line
                 continue
             if told is not None:
                 self._heard(told)
+        line.close()
 
     def _heard(self, told: Told) -> None:
         with suppress(Malformed):
@@ -222,7 +230,11 @@ class HostedByDaemon(Hosting[Any]):
         while not self._loss():
             with suppress(LeaseError, HungUp, OSError, Malformed):
                 line = connect(self._path, events=True, seconds=min(1.0, self.remaining_seconds()))
-                self._reclaim(line)
+                try:
+                    self._reclaim(line)
+                except BaseException:
+                    line.close()
+                    raise
                 return
             if not self._loss():
                 threading.Event().wait(0.05)
