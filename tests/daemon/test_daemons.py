@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.volume.fleet import ROOT
 from volumelease import DaemonUnavailable, LeaseError, LeaseTimeout, volume_lease
 from volumelease.client.connecting import connect
 from volumelease.daemon.doorway import Doorway, SocketTaken
@@ -203,3 +204,26 @@ def test_a_lease_is_timed_out_by_who_waits_for_it(tmp_path: Path) -> None:
         with pytest.raises(LeaseTimeout, match="is held exclusively"):
             volume_lease(scene.root / "a", timeout=0.2, volumes=volumes).__enter__()
         volumes.close()
+
+
+def test_a_lease_that_is_broken_is_lost_by_its_client_and_its_session_lives(
+    tmp_path: Path,
+) -> None:
+    with Scene(tmp_path, ttl=3.0) as scene:
+        scene.start()
+        holder, other = scene.client("hold"), scene.client("hold", "b")
+        token = holder.wait_for("token")["token"]
+        other.wait_for("token")
+        words = ["break", str(scene.root / "a"), "--token", str(token), "--reason", "a trial"]
+        subprocess.run(
+            [sys.executable, "-m", "volumelease", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+        assert holder.has_said("told")
+        holder.tell_to_go_on()
+        assert holder.wait_for("lost")["lost"] is True
+        other.tell_to_go_on()
+        assert other.wait_for("lost")["lost"] is False
