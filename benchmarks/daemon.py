@@ -1,18 +1,16 @@
 """What does a lease through the daemon cost? The goal: no more than in process, and three round
-trips of the socket (acquire, release, and one to spare)."""
+trips of the socket (acquire, release, and one to spare), each with a request that does nothing."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from .measure import Goal, Samples, alternate, report
 
@@ -37,30 +35,8 @@ def daemon(path: Path, root: Path) -> Iterator[None]:
         running.wait()
 
 
-@contextmanager
-def echo() -> Iterator[Callable[[], Any]]:
-    """Three round trips of a request's size to a process that does nothing."""
-    ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        while data := theirs.recv(65_536):
-            theirs.send(data)
-        os._exit(0)
-    theirs.close()
-    content = b"x" * 120
-
-    def three() -> None:
-        for _ in range(3):
-            ours.send(content)
-            ours.recv(65_536)
-
-    yield three
-    ours.close()
-    os.waitpid(child, 0)
-
-
 def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
+    from volumelease.client.connecting import Line
     from volumelease.leases.asking import volume_lease
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.locate import locate
@@ -70,9 +46,9 @@ def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
     around = Surroundings.of_this_process()
     inside = Volumes(around)
     inside.found(locate(str(root), explicit=str(root)), ready=True, ttl=15.0)
-    with tempfile.TemporaryDirectory() as place, echo() as three:
+    with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "daemon.sock"
-        with daemon(path, root):
+        with daemon(path, root), Line(str(path), events=False) as line:
             settings = around.settings._replace(socket=str(path))
             outside = Volumes(around._replace(daemon=True, settings=settings))
 
@@ -82,6 +58,10 @@ def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
                         pass
 
                 return once
+
+            def three() -> None:
+                for _ in range(3):
+                    line.ask("ping", {})
 
             # Not in turns with the daemon: each would have to read what the other wrote.
             calls = {DAEMON: lease(outside, "a"), ROUND_TRIPS: three}
