@@ -364,6 +364,9 @@ class HostedByDaemon(Hosting[Any]):
         except (HungUp, Malformed) as error:
             raise self._away(str(error)) from None
 
+    def is_own(self, holder: Holder) -> bool:
+        return holder.session == self._about["session"] and holder.pid == os.getpid()
+
     def under_way(self, claim: Claim) -> Contents | None:
         fields = {"volume": self.volume, "target": encode_claims((claim,))}
         try:

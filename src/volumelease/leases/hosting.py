@@ -224,6 +224,10 @@ class Hosting(Generic[S]):
         """The oldest lease that an exclusive one on ``claim`` would wait for."""
         raise NotImplementedError
 
+    def is_own(self, holder: Holder) -> bool:
+        """Whether that is a lease of this process."""
+        return holder.session == getattr(self.session, "name", None)
+
     def under_way(self, claim: Claim) -> Contents | None:
         """How much the live writer of a draft of ``claim`` has written. Errors: ``OSError``,
         those of the authority."""
