@@ -88,6 +88,17 @@ def test_a_handler_that_keeps_the_gil_keeps_its_lease(tmp_path: Path) -> None:
         assert said["remaining"] > 0
 
 
+@pytest.mark.torture
+def test_a_handler_that_keeps_the_gil_for_a_minute_keeps_its_lease(tmp_path: Path) -> None:
+    with Scene(tmp_path, ttl=6.0) as scene:
+        scene.start()
+        holder = scene.client("keep_the_gil", seconds=60)
+        holder.wait_for("token")
+        with pytest.raises(LeaseTimeout):
+            volume_lease(scene.root / "a", timeout=55, volumes=scene.volumes).__enter__()
+        assert holder.wait_for("lost", 60)["lost"] is False
+
+
 def test_a_client_can_only_touch_what_it_holds(scene: Scene) -> None:
     holder = scene.client("hold")
     token = str(holder.wait_for("token")["token"])

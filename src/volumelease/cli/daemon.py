@@ -34,9 +34,13 @@ def command(socket: str | None) -> int:
 
 
 def listening_place(wanted: str) -> str:
-    """``wanted`` where its directory can be written, or made; else the user's own place."""
+    """``wanted`` where its directory can be written, or made, or somebody asked for it; else the
+    user's own place."""
     from volumelease.client.connecting import own_socket
+    from volumelease.settings import Settings
 
+    if wanted != Settings().socket:
+        return wanted
     folder = os.path.dirname(wanted)
     while folder and not os.path.isdir(folder):
         folder = os.path.dirname(folder)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 from volumelease.errors import DaemonUnavailable, LeaseError
+from volumelease.settings import Settings
 from volumelease.wire.dialogue import (
     Answered,
     ClientSide,
@@ -33,6 +34,7 @@ CONNECT_SECONDS: Final = 3.0
 
 _PAUSE_SECONDS: Final = 0.02
 _MOST_IDLE: Final = 16
+_CREDENTIALS: Final = struct.Struct("3i")
 _TIME: Final = struct.Struct("@ll")
 
 
@@ -61,11 +63,29 @@ class Line:
                     socket.SOL_SOCKET, option, _TIME.pack(int(SILENCE_SECONDS), 0)
                 )
             self._socket.connect(path)
+            self._check_user()
             self._send(self._side.hello("python", events=events))
             self.welcome = self._welcomed()
         except BaseException:
             self._socket.close()
             raise
+
+    def _check_user(self) -> None:
+        """Whoever listens there says who holds what: a stranger in /tmp must not."""
+        import socket
+
+        size = _CREDENTIALS.size
+        raw = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        uid = _CREDENTIALS.unpack(raw)[1]
+        if uid not in (os.geteuid(), 0):
+            raise DaemonUnavailable(
+                f"{self._path} belongs to a daemon of user {uid}, and this process is of user "
+                f"{os.geteuid()}",
+                advice="Set VOLUMELEASE_SOCKET to one of your own, or of root",
+                socket=self._path,
+                root=None,
+                seconds=0.0,
+            )
 
     def _welcomed(self) -> dict[str, Any]:
         while True:
@@ -205,12 +225,12 @@ class Lines:
 
 
 def socket_of(path: str) -> str | None:
-    """The socket to use: ``path`` if it is there, else the one in the user's own runtime
-    directory; None where there is none."""
-    for candidate in (path, own_socket()):
-        if os.path.exists(candidate):
-            return candidate
-    return None
+    """The socket to use: ``path`` if it is there; else, if that is only the usual place, the one in
+    the user's own runtime directory; None where there is none."""
+    if os.path.exists(path):
+        return path
+    own = own_socket()
+    return own if path == Settings().socket and os.path.exists(own) else None
 
 
 def own_socket() -> str:

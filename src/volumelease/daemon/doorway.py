@@ -38,7 +38,7 @@ class Doorway:
                 advice="Set VOLUMELEASE_SOCKET to a shorter path",
             )
         folder = os.path.dirname(path)
-        os.makedirs(folder, mode=0o755, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         self._lock = FileLock(path + ".lock", mode=0o600)
         try:
             self._lock.acquire(timeout=0)
