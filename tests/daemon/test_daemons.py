@@ -227,3 +227,22 @@ def test_a_lease_that_is_broken_is_lost_by_its_client_and_its_session_lives(
         assert holder.wait_for("lost")["lost"] is True
         other.tell_to_go_on()
         assert other.wait_for("lost")["lost"] is False
+
+
+@pytest.mark.torture
+def test_a_client_that_did_not_come_back_in_time_is_told_by_the_page(tmp_path: Path) -> None:
+    """It held the GIL while the daemon was restarted, for longer than anybody waits for it: the
+    session goes on, and its page, but not this lease."""
+    with Scene(tmp_path, ttl=5.0) as scene:
+        first = scene.start()
+        holder = scene.client("keep_the_gil", seconds=16)
+        holder.wait_for("token")
+        other = scene.client("hold", "b")
+        other.wait_for("token")
+        first.kill()
+        first.wait()
+        scene.start()
+        with volume_lease(scene.root / "a", timeout=30, volumes=scene.volumes):
+            assert holder.wait_for("lost", 30)["lost"] is True
+        other.tell_to_go_on()
+        assert other.wait_for("lost")["lost"] is False

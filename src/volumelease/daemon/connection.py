@@ -91,6 +91,8 @@ class Connection(asyncio.BufferedProtocol):
         self.under_way: dict[int, Request] = {}
         self.user: User | None = None
         self.events = False
+        self.cut_off = False
+        """Whether the daemon ended it, and not the client."""
         self._transport: Any = None
         self._descriptor = -1
         self._slow = False
@@ -163,12 +165,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end(self) -> None:
         """Close it, once what was said is on its way."""
+        self.cut_off = True
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """Close it now."""
         if self._transport is not None:
+            self.cut_off = True
             self._transport.abort()
 
     # ---- in the thread that answered
@@ -254,4 +258,4 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
-            self._transport.abort()
+            self.abort()

@@ -316,18 +316,33 @@ class Desk:
             "drafts": [encode_draft(made.draft) for made in user.drafts.values()],
         }
 
+    @property
+    def grace_seconds(self) -> float:
+        """As long as passes between a holder's deadline and another one's first moment."""
+        timing = self.hosted.session.timing
+        return float(timing.margin + timing.cache)
+
+    def alarm(self) -> None:
+        """A client that lives may lose something without having said so: whoever looks at the
+        page asks again."""
+        self._page.alarm(self.slot)
+
     def bury(self, user: User) -> None:
         """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
         is given back by a beat."""
         trouble: LeaseError | None = None
+        live: set[int] = set()
         for token in user.tokens(self.volume):
             if self._let_go(user, token) is not None:
                 try:
                     self.hosted.ask(Cancel(token))
                 except LeaseError as error:
                     trouble = error
+                    live.add(token)
         for made in list(user.drafts.values()):
-            if made.volume == self.volume and not (made.resumable or made.inherited):
+            kept = made.resumable or made.inherited or made.draft.unique in user.publishing
+            # Of a lease that may still be live, a publish under way could be decided yet.
+            if made.volume == self.volume and made.draft.token not in live and not kept:
                 with suppress(LeaseError):
                     self.hosted.ask(Discard(made.draft))
         if trouble is not None:

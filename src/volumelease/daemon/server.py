@@ -108,7 +108,25 @@ class Server:
         user.claimed = False
         self._watch(user)
         left = until - time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._later(max(0.0, left), lambda: None if user.claimed else self._gone(user))
+        self._later(max(0.0, left), lambda: None if user.claimed else self._let_lapse(user))
+
+    def _let_lapse(self, user: User) -> None:
+        """A process that lives and is not connected (any more) loses what it has. It may be one
+        that holds the GIL, and goes by the page: so first an alarm there, then the time in which
+        it may end itself, and only then somebody else."""
+        user.claimed = False
+        grace = self._alarm(user)
+        self._later(grace, lambda: None if user.claimed else self._gone(user))
+
+    def _alarm(self, user: User) -> float:
+        """On the pages of the sessions in which it has something. Returns for how long a client
+        that reads it there may still run."""
+        grace = 0.0
+        for desk in self.reception.all_desks():
+            if user.tokens(desk.volume):
+                desk.alarm()
+                grace = max(grace, desk.grace_seconds)
+        return grace
 
     def greeted(self, connection: Connection, user: User) -> None:
         connection.user = user
@@ -124,8 +142,13 @@ class Server:
         user = connection.user
         if user is None or user.gone or self._stopping:
             return
-        if not any(other.user is user for other in self.connections):
-            self._gone(user)
+        if any(other.user is user for other in self.connections):
+            return
+        if connection.cut_off:  # it did not leave by itself
+            self._let_lapse(user)
+            return
+        self._alarm(user)
+        self._gone(user)
 
     def _gone(self, user: User) -> None:
         with user.lock:
