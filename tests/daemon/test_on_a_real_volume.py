@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.bed import MooseFsBed, missing
-from tests.volume.fleet import Worker
+from tests.bed.container import Container
+from tests.volume.fleet import ROOT, Worker
 from volumelease.client.connecting import Line
 from volumelease.errors import AuthorityUnreachable, LeaseError
 
 from .outside import Scene
+from .test_worker import HOLDER, python, worker
 
 pytestmark = pytest.mark.bed
 
@@ -100,3 +102,30 @@ def test_another_host_is_granted_when_a_handler_is_killed(bed: MooseFsBed, scene
     print(f"granted on the other host {waited * 1000:.0f} ms after the kill")
     assert waited < 2.0
     subprocess.run(["kill", "-KILL", str(child)], check=True)
+
+
+def test_another_host_is_granted_when_a_whole_container_is_killed(
+    bed: MooseFsBed, scene: Scene
+) -> None:
+    """Its ttl is 6 s; who waits on another host sees its life lock free."""
+    told = {**scene.environment, "PYTHONPATH": str(ROOT / "src")}
+    holder = python(HOLDER, path=str(scene.root / "a"))
+    settings = [f"{name}={value}" for name, value in told.items()]
+    command = ["env", *settings, *worker(*holder)]
+    with Container(command, host=bed.hosts[0]) as container:
+        assert container.process.stdout is not None
+        assert container.process.stdout.readline().startswith("token")
+        root = bed.hosts[1].mount / scene.root.name
+        waiter = Worker(
+            "hold",
+            {"path": str(root / "a"), "environment": {"VOLUMELEASE_VOLUME": str(root)}},
+            module="tests.daemon.jobs",
+        )
+        scene.workers.append(waiter)
+        time.sleep(2.5)
+        killed = time.monotonic()
+        container.kill()
+        waiter.wait_for("token")
+        waited = time.monotonic() - killed
+    print(f"granted on the other host {waited * 1000:.0f} ms after the container was killed")
+    assert waited < 3.0
