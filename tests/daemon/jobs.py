@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from volumelease import LeaseError, populate, volume_lease
+from volumelease.client.connecting import Line
 
 
 def say(**facts: Any) -> None:
@@ -79,6 +81,31 @@ def contend(facts: dict[str, Any]) -> None:
                 log.write(json.dumps({"error": repr(error)}) + "\n")
                 time.sleep(0.05)
     say(taken=taken)
+
+
+def crowd(facts: dict[str, Any]) -> None:
+    """Be many processes that each hold many leases, and do nothing."""
+    pids: list[int] = []
+    told, tell = os.pipe()
+    for number in range(facts["clients"]):
+        pid = os.fork()
+        if pid == 0:
+            line = Line(os.environ["VOLUMELEASE_SOCKET"], events=True)
+            for lease in range(facts["leases"]):
+                answer = line.ask("acquire", {"claims": [[f"{number}/{lease}"]], "seconds": 120})
+                assert answer["is"] == "granted"
+            os.write(tell, b"!")
+            signal.pause()
+        pids.append(pid)
+    ready = 0
+    while ready < len(pids):
+        ready += len(os.read(told, 4096))
+    say(ready=ready)
+    sys.stdin.readline()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        os.waitpid(pid, 0)
 
 
 def build(facts: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -17,39 +16,10 @@ from .test_garbage import used
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def crowd(scene: Scene, clients: int, leases: int) -> list[int]:
-    """Forked processes that each hold that many leases, and do nothing."""
-    pids: list[int] = []
-    told, tell = os.pipe()
-    for number in range(clients):
-        pid = os.fork()
-        if pid == 0:
-            line = Line(str(scene.socket), events=True)
-            for lease in range(leases):
-                answer = line.ask("acquire", {"claims": [[f"{number}/{lease}"]], "seconds": 120})
-                assert answer["is"] == "granted"
-            os.write(tell, b"!")
-            signal.pause()
-        pids.append(pid)
-    ready = 0
-    while ready < clients:
-        ready += len(os.read(told, 4096))
-    os.close(told)
-    os.close(tell)
-    return pids
-
-
 def worked(pid: int) -> float:
     """Seconds of a core."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def end(pids: list[int]) -> None:
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    for pid in pids:
-        os.waitpid(pid, 0)
 
 
 def measure(
@@ -60,15 +30,16 @@ def measure(
         daemon = scene.start()
         with Line(str(scene.socket), events=False) as line:
             line.ask("attach", {"path": str(scene.root)})
-            pids = crowd(scene, clients, leases)
+            crowd = scene.client("crowd", clients=clients, leases=leases)
             try:
+                crowd.wait_for("ready", 120)
                 time.sleep(first)  # five thousand commits leave the log something to tidy
                 before = worked(daemon.pid)
                 time.sleep(seconds)
                 share = (worked(daemon.pid) - before) / seconds
                 kib, descriptors, threads = used(daemon.pid)
             finally:
-                end(pids)
+                crowd.finish()
             print(
                 f"{clients} clients, {clients * leases} leases: {kib / 1024:.1f} MiB, "
                 f"{100 * share:.2f} % of a core, {descriptors} descriptors, {threads} threads"
