@@ -160,9 +160,8 @@ class Reception:
 
     def inherited(self) -> Iterator[tuple[User, float]]:
         """The clients of a predecessor, and until when they may come back (boottime)."""
-        yield from self._inherited
-        self._inherited.clear()
-        self._old_users.clear()
+        while self._inherited:
+            yield self._inherited.pop()
 
     # ---- requests
 

@@ -27,6 +27,8 @@ from .reception import Reception
 WORKING_SECONDS: Final = 2.0
 """How often a client is told that its request is still under way."""
 
+_LATE_SECONDS: Final = 5.0
+
 
 class Server:
     """Serves one socket. ``run`` on an event loop; ``desks`` are shared with its threads."""
@@ -54,8 +56,8 @@ class Server:
     async def run(self, listening: socket.socket, until: asyncio.Event) -> None:
         """Serve until ``until`` is set."""
         loop = self._loop = asyncio.get_running_loop()
-        for user, until_boottime in self.reception.inherited():
-            self._inherit(user, until_boottime)
+        self._inherit_all()
+        self._later(_LATE_SECONDS, self._inherit_all)  # of a volume that answered late
         server = await loop.create_unix_server(lambda: Connection(self), sock=listening)
         async with server:
             await until.wait()
@@ -98,6 +100,10 @@ class Server:
         self.users[user.facts] = user
         user.tell = partial(self._tell, user)
         self._loop.add_reader(user.descriptor, lambda: self._gone(user))
+
+    def _inherit_all(self) -> None:
+        for user, until in self.reception.inherited():
+            self._inherit(user, until)
 
     def _inherit(self, user: User, until: float) -> None:
         """A client of an earlier daemon: it comes back in time, or has lost what it had."""
