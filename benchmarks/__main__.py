@@ -13,11 +13,22 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import asynchronous, fairness, guard, handoff, imports, publishing, starters, uncontended
+from . import (
+    asynchronous,
+    fairness,
+    guard,
+    handoff,
+    imports,
+    publishing,
+    starters,
+    uncontended,
+    uncontended_redis,
+)
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "uncontended": uncontended.run,
+    "uncontended-redis": uncontended_redis.run,
     "imports": imports.run,
     "asynchronous": asynchronous.run,
     "publishing": publishing.run,
