@@ -18,6 +18,7 @@ from . import (
     fairness,
     guard,
     handoff,
+    handoff_redis,
     imports,
     publishing,
     starters,
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
 }
 ON_HOSTS: dict[str, Callable[[list[Path], str, Path | None, int], bool]] = {
     "handoff": handoff.run,
+    "handoff-redis": handoff_redis.run,
     "fairness": fairness.run,
     "starters": starters.run,
 }

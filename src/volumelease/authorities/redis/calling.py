@@ -9,6 +9,7 @@ everything else names what it is about.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from volumelease.clock import Clock
@@ -68,7 +69,8 @@ class Calls:
         self._key = state_key(identity_id)
         self._session = session
         self._clock = clock
-        self._unique = unique
+        self._mine = unique()
+        self._made = count()
         self._rejoin = rejoin
         self._lose = lose
 
@@ -80,7 +82,7 @@ class Calls:
         """
         while True:
             named = self.incarnation
-            reply = yield from self.call_in(named, script, *arguments)
+            reply = self._reply((yield self._call(named, script, arguments)))
             if reply.word == "incarnation":
                 yield from self._rejoin(int(reply.rest[0]))
             elif named == self.incarnation or not named:
@@ -91,9 +93,13 @@ class Calls:
     def call_in(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
         """Call in the name of one incarnation. A session that the server does not know is lost
         from this answer on, whoever asked. Errors: as ``once``."""
-        wall = f"{self._clock.wall():.3f}"
-        head = (incarnation, self._unique(), self._session, wall)
-        answer = yield CallScript(script, self._key, (*head, *arguments))
+        return self._reply((yield self._call(incarnation, script, arguments)))
+
+    def _call(self, incarnation: int, script: str, arguments: tuple[Argument, ...]) -> CallScript:
+        nonce, wall = f"{self._mine}-{next(self._made)}", f"{self._clock.wall():.3f}"
+        return CallScript(script, self._key, (incarnation, nonce, self._session, wall, *arguments))
+
+    def _reply(self, answer: list[Any]) -> Reply:
         reply = Reply(text(answer[0]), answer[1:])
         if reply.word in ("unknown", "ended"):
             over = _over(reply)
