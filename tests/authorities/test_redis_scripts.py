@@ -10,6 +10,7 @@ import pytest
 from tests.authorities.redis_table import RedisTable
 from tests.bed.redis import RedisServer
 from volumelease.authorities.redis.tokens import incarnation_of, name_of, token_of
+from volumelease.bells.pubsub import channel_of
 
 
 class Caller:
@@ -103,6 +104,31 @@ def test_a_session_that_is_not_there_is_lost_and_never_new(table: RedisTable) ->
     for reply in (one.acquire(1, "a"), one.beat(3), one.release(1), one.call("look", 0, 1)):
         assert reply == [b"unknown"]
     assert one.reclaim(1, name_of(2**32 + 1).encode(), "a") == [b"unknown"]
+
+
+@pytest.mark.parametrize("asked", ["a", "a/b", "a\0c"])
+def test_who_is_granted_something_by_a_release_is_rung_for(
+    table: RedisTable, redis_server: RedisServer, asked: str
+) -> None:
+    import redis
+
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    client = redis.Redis.from_url(redis_server.url)
+    ear: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call] # it has no types
+    ear.subscribe(channel_of(table.volume))
+    one.acquire(1, "a")
+    other.acquire(1, asked)
+    mine = one.acquire(2, "a")[1]
+    assert one.release(1)[:2] == [b"released", []]
+    heard = [ear.get_message(timeout=2.0) for _ in range(2)]
+    assert [told["data"] for told in heard if told] == [b"s1"]
+    assert other.release(1)[:2] == [b"released", []]
+    assert one.release(2)[0] == b"released"
+    one.acquire(3, asked)
+    waits = one.acquire(4, asked)[1]
+    assert waits > mine
+    assert one.release(3)[:2] == [b"released", [waits]]
+    client.close()
 
 
 # ---- a session that stands still
