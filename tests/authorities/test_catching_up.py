@@ -70,7 +70,7 @@ def layout(tmp_path: Path) -> Layout:
     identity, _ = Monitor(Files()).run(
         founding.found(str(tmp_path), founding.Founding("ab", 15.0, 0.0, ready=True))
     )
-    return Layout(str(tmp_path), identity.id)
+    return Layout.of(str(tmp_path), identity)
 
 
 def test_a_log_that_grows_as_fast_as_it_is_read_is_read_as_far_as_it_was(layout: Layout) -> None:

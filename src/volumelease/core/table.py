@@ -9,6 +9,7 @@ and must give the same table everywhere. The rules:
 * A session that the table does not know can do nothing: it is lost, never new.
 * What the rules do not allow is void. It keeps its index and changes nothing.
 * While ``grace`` lasts nothing is granted.
+* Once the leases ``moved`` to another authority, everything is void.
 
 Limit: the table has no clock. That a session stands still is judged by those who watch it
 (``core.liveness``) and reaches the table as ``Expire``.
@@ -122,10 +123,21 @@ _UNKNOWN_SESSION: Final = Outcome(void="unknown session")
 class Table:
     """The state of all leases of one volume. Change it only through ``apply``."""
 
-    __slots__ = ("_index", "_owners", "breaking", "grace", "holdings", "pending", "sessions")
+    __slots__ = (
+        "_index",
+        "_owners",
+        "breaking",
+        "grace",
+        "holdings",
+        "moved",
+        "pending",
+        "sessions",
+    )
 
     def __init__(self, *, grace: bool = True) -> None:
         self.grace = grace
+        self.moved = ""
+        """The authority that grants instead of this log; "" while it is the log."""
         self.sessions: dict[str, Session] = {}
         self.holdings: dict[int, Holding] = {}
         self.pending: dict[int, Pending] = {}
@@ -165,6 +177,8 @@ class Table:
         """Apply one entry. Never raises on any decodable entry; what is not allowed is void."""
         session = self.sessions.get(entry.author)
         if session is None:
+            if self.moved:
+                return Outcome(void=f"the leases moved to {self.moved}")
             if not isinstance(entry.body, records.Open):
                 return _UNKNOWN_SESSION
             outcome = self._open(entry, entry.body)
@@ -173,6 +187,8 @@ class Table:
             return Outcome(void="the same record a second time")
         else:
             outcome = self._apply_known(index, entry)
+        if self.moved:
+            return outcome
         session.recent[entry.number] = -1 - index if outcome.void or outcome.cycle else index
         while len(session.recent) > RECENT_RECORDS:
             del session.recent[next(iter(session.recent))]
@@ -212,6 +228,8 @@ class Table:
                 return self._end([holding], entry.wall)
             case records.Ready():
                 return self._ready(entry.wall)
+            case records.Moved(authority):
+                return self._move(author, authority, entry.wall)
             case records.Next():
                 return _DONE
             case records.Open():
@@ -318,6 +336,27 @@ class Table:
             return Outcome(void="the log is ready already")
         self.grace = False
         return Outcome(granted=self._grant(sorted(self.holdings), wall))
+
+    def movable(self, session: str) -> bool:
+        """Whether that session may move the leases to another authority: nobody else holds
+        anything, and nothing is left to be made visible."""
+        return not self.pending and any(
+            held.session == session
+            and held.granted
+            and held.exclusive
+            and not held.breaking
+            and "" in held.keys
+            for held in self.holdings.values()
+        )
+
+    def _move(self, author: str, authority: str, wall: float) -> Outcome:
+        if not self.movable(author):
+            return Outcome(void="the session does not hold the whole volume")
+        self.grace = True  # nobody is granted anything while all of it ends
+        outcome = self._end(list(self.holdings.values()), wall)
+        self.sessions.clear()
+        self.moved = authority
+        return outcome
 
     # ---- publishing
 

@@ -115,6 +115,17 @@ def table_on(volume: str, root: str, settings: Settings) -> tuple[Table, int]:
         scripts.close()
 
 
+def moved_on(volume: str, root: str, settings: Settings) -> tuple[int, str]:
+    """The incarnation of what that Redis keeps of the volume, and the log on the volume that took
+    its place, or "". Changes nothing. Errors: those of ``CallScript``."""
+    scripts = scripts_on(settings, root, Files())
+    try:
+        reply = scripts.perform(CallScript("moved", state_key(volume), ()))
+        return int(reply[1]), reply[3].decode() if reply[2] else ""
+    finally:
+        scripts.close()
+
+
 @cache
 def _texts() -> dict[str, str]:
     assert authority.__file__ is not None

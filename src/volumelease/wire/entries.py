@@ -169,6 +169,8 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "broken", {"t": token}
         case records.Ready():
             return "ready", {}
+        case records.Moved(authority):
+            return "moved", {"a": authority}
         case records.Next(draft):
             return "next", {"d": draft}
         case other:
@@ -222,5 +224,6 @@ _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Body]]] = {
     "breaking": lambda source: records.Breaking(take_index(source, "t"), take(source, "r", str)),
     "broken": lambda source: records.Broken(take_index(source, "t")),
     "ready": lambda source: records.Ready(),
+    "moved": lambda source: records.Moved(take(source, "a", str)),
     "next": lambda source: records.Next(take(source, "d", str)),
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from volumelease.authorities.answers import moved_words
 from volumelease.clock import Clock
 from volumelease.effects import CallScript, Sleep, Steps
 from volumelease.errors import AuthorityUnreachable, LeaseError
@@ -23,7 +24,10 @@ Argument: TypeAlias = str | bytes | int
 
 
 class SessionOver(LeaseError):
-    """The session was ended, so nothing can be asked in its name any more."""
+    """The session was ended, so nothing can be asked in its name any more. ``moved``: the
+    authority that the leases moved to, or ""."""
+
+    moved = ""
 
 
 class Reply(NamedTuple):
@@ -95,6 +99,11 @@ class Calls:
         from this answer on, whoever asked. Errors: as ``once``."""
         return self._reply((yield self._call(incarnation, script, arguments)))
 
+    def bare(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
+        """The same, whatever the answer says of the session. Errors: those of ``CallScript``."""
+        answer = yield self._call(incarnation, script, arguments)
+        return Reply(text(answer[0]), answer[1:])
+
     def _call(self, incarnation: int, script: str, arguments: tuple[Argument, ...]) -> CallScript:
         nonce, wall = f"{self._mine}-{next(self._made)}", f"{self._clock.wall():.3f}"
         return CallScript(script, self._key, (incarnation, nonce, self._session, wall, *arguments))
@@ -127,7 +136,5 @@ class Calls:
 def _over(reply: Reply) -> SessionOver:
     if reply.word == "unknown":
         return SessionOver("another session saw no beat of this one and ended it")
-    return SessionOver(
-        f"the volume takes its leases from {text(reply.rest[0])!r} now",
-        advice="Start the worker again",
-    )
+    authority = text(reply.rest[0])
+    return SessionOver(moved_words(authority), advice="Start the worker again", moved=authority)
