@@ -93,8 +93,18 @@ class RedisTable:
                 return self.call(author, "break", self.names.get(token, "none"), "end", "")
             case records.Ready():
                 return self.call(author, "ready", self.nonce)
+            case records.Moved(authority):
+                return self._move(author, authority)
             case _:
                 return None
+
+    def _move(self, author: str, authority: str) -> list[Any]:
+        """By whichever of its requests it may."""
+        reply: list[Any] = [b"void"]
+        for owner, number in self.numbers.values():
+            if owner == author and reply == [b"void"]:
+                reply = self.call(author, "move", number, authority, "a log")
+        return reply
 
     def _request(self, index: int, author: str, body: records.Request) -> list[Any]:
         number = self.last[author] = self.last.get(author, 0) + 1

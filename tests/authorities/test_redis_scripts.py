@@ -159,6 +159,41 @@ def test_a_beat_tells_of_what_others_did(table: RedisTable) -> None:
     assert one.acquire(1, "a") == [b"finished"]
 
 
+# ---- another authority
+
+
+def test_only_who_holds_the_whole_volume_can_end_the_table(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    other.acquire(1, "")
+    for caller in (one, other):
+        assert caller.call("move", 1, "volume", "first") == [b"void"]
+    one.release(1)
+    assert one.call("move", 1, "volume", "first") == [b"void"]
+    other.call("break", other.acquire(1, "")[1], "mark", " by me")
+    assert other.call("move", 1, "volume", "first") == [b"void"]
+    other.release(1)
+    one.acquire(2, "", exclusive=0)
+    assert one.call("move", 2, "volume", "first") == [b"void"]
+    one.release(2)
+    one.acquire(3, "")
+    assert one.call("move", 3, "volume", "first") == [b"ended", b"volume", b"first"]
+
+
+def test_a_table_that_ended_says_what_follows_to_everybody(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "")
+    ended = [b"ended", b"volume", b"first"]
+    assert one.call("move", 1, "volume", "first") == ended
+    assert one.call("move", 1, "volume", "second") == ended
+    for reply in (other.acquire(1, "a"), other.release(1), other.beat(2), other.call("close")):
+        assert reply == ended
+    assert table.call("s2", "open", "", 1) == ended
+    assert table.call("s2", "moved")[1:] == [str(table.incarnation).encode(), *ended[1:]]
+    table.incarnation += 1  # named by an identity that moved the leases back
+    assert table.call("s2", "open", "", 1)[0] == b"incarnation"
+
+
 # ---- amnesia
 
 
