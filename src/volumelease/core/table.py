@@ -25,6 +25,7 @@ from volumelease.model import Claim, Client
 
 from . import records
 from .conflicts import ConflictIndex, covers
+from .moving import movable
 from .records import Entry, SessionFacts
 
 RECENT_RECORDS: Final = 16
@@ -136,8 +137,7 @@ class Table:
 
     def __init__(self, *, grace: bool = True) -> None:
         self.grace = grace
-        self.moved = ""
-        """The authority that grants instead of this log; "" while it is the log."""
+        self.moved = ""  # the authority that grants instead of this log
         self.sessions: dict[str, Session] = {}
         self.holdings: dict[int, Holding] = {}
         self.pending: dict[int, Pending] = {}
@@ -177,9 +177,7 @@ class Table:
         """Apply one entry. Never raises on any decodable entry; what is not allowed is void."""
         session = self.sessions.get(entry.author)
         if session is None:
-            if self.moved:
-                return Outcome(void=f"the leases moved to {self.moved}")
-            if not isinstance(entry.body, records.Open):
+            if self.moved or not isinstance(entry.body, records.Open):
                 return _UNKNOWN_SESSION
             outcome = self._open(entry, entry.body)
             session = self.sessions[entry.author]
@@ -187,8 +185,6 @@ class Table:
             return Outcome(void="the same record a second time")
         else:
             outcome = self._apply_known(index, entry)
-        if self.moved:
-            return outcome
         session.recent[entry.number] = -1 - index if outcome.void or outcome.cycle else index
         while len(session.recent) > RECENT_RECORDS:
             del session.recent[next(iter(session.recent))]
@@ -337,20 +333,8 @@ class Table:
         self.grace = False
         return Outcome(granted=self._grant(sorted(self.holdings), wall))
 
-    def movable(self, session: str) -> bool:
-        """Whether that session may move the leases to another authority: nobody else holds
-        anything, and nothing is left to be made visible."""
-        return not self.pending and any(
-            held.session == session
-            and held.granted
-            and held.exclusive
-            and not held.breaking
-            and "" in held.keys
-            for held in self.holdings.values()
-        )
-
     def _move(self, author: str, authority: str, wall: float) -> Outcome:
-        if not self.movable(author):
+        if not movable(self, author):
             return Outcome(void="the session does not hold the whole volume")
         self.grace = True  # nobody is granted anything while all of it ends
         outcome = self._end(list(self.holdings.values()), wall)

@@ -157,8 +157,6 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "downgrade", {"t": token}
         case records.Expire(session, proof):
             return "expire", {"v": session, "r": proof}
-        case records.Close():
-            return "close", {}
         case records.Publish(token, source, target):
             return "publish", {"t": token, "from": source, "to": encode_claims((target,))}
         case records.Published(index, failure):
@@ -167,8 +165,8 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "breaking", {"t": token, "r": reason}
         case records.Broken(token):
             return "broken", {"t": token}
-        case records.Ready():
-            return "ready", {}
+        case records.Close() | records.Ready():
+            return type(body).__name__.lower(), {}
         case records.Moved(authority):
             return "moved", {"a": authority}
         case records.Next(draft):

@@ -15,6 +15,7 @@ from volumelease.authorities import answers
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
+from volumelease.core.moving import movable
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
@@ -312,7 +313,7 @@ class Session:
         yield from self.publishing.settle(("",))
         body = records.Moved(authority)
         yield from self.committer.commit(
-            lambda: body if self.replica.table.movable(self.name) else None, urgent=True
+            lambda: body if movable(self.replica.table, self.name) else None, urgent=True
         )
         return self.replica.table.moved == authority
 
