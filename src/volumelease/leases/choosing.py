@@ -111,7 +111,8 @@ def agree(root: str, identity: Identity, settings: Settings) -> None:
         raise SettingsMismatch(
             f"VOLUMELEASE_AUTHORITY is {settings.authority!r} here, but {root} takes "
             f"its leases from {identity.authority!r}",
-            advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}",
+            advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}; they "
+            "move with volumelease migrate",
             setting="VOLUMELEASE_AUTHORITY",
             ours=settings.authority,
             theirs=identity.authority,

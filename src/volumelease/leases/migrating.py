@@ -118,8 +118,8 @@ class _Migration:
             hosted, token = self._hold_all()
             incarnation, log = hosted.session.calls.incarnation, os.urandom(8).hex()
             layout = self._prepare(log, incarnation)
-            elected = hosted.run(move(hosted.session, incarnation, token, log))
-            if elected != log:
+            elected, certain = hosted.run(move(hosted.session, incarnation, token, log))
+            if certain and elected != log:
                 self.run(founding.remove_tree(layout.trunk))
             if not elected:
                 self._let_go(hosted, token)

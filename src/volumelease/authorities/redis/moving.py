@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 _PAUSE_SECONDS: Final = 0.2
 
 
-def move(session: RedisSession, incarnation: int, token: int, log: str) -> Steps[str]:
+def move(session: RedisSession, incarnation: int, token: int, log: str) -> Steps[tuple[str, bool]]:
     """End the table of that incarnation in favour of ``log``, under the lease ``token`` of the
-    whole volume. Returns the log that takes its place: this one, or one that was named before;
-    "" if the table goes on.
+    whole volume. Returns the log that takes its place: this one, or one that was named before; ""
+    if the table goes on. And whether nobody can ever have heard of another answer: a Redis can
+    have forgotten one that was lost on its way.
 
     Errors: those of ``CallScript``. Then, and whenever this is interrupted, the outcome is unknown:
     ``moved.lua`` tells.
     """
+    certain = True
     mine = session.requests.wanted.get(token)
     while mine is not None:
         try:
@@ -30,7 +32,8 @@ def move(session: RedisSession, incarnation: int, token: int, log: str) -> Steps
         except AuthorityUnreachable:
             if not session.alive():
                 raise
+            certain = False
             yield Sleep(_PAUSE_SECONDS)
             continue
-        return text(reply.rest[1]) if reply.word == "ended" else ""
-    return ""
+        return (text(reply.rest[1]) if reply.word == "ended" else ""), certain
+    return "", True

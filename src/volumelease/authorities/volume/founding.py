@@ -121,7 +121,7 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
     existing = yield from read_identity(root)
     if existing is not None:
         return existing, False
-    layout = Layout(root, founding.id)
+    layout = Layout.first(root, founding.id)
     yield from _prepare(layout, ready=founding.ready)
     identity = Identity(
         FORMAT_VERSION, founding.id, "volume", founding.ttl, round(founding.created, 3)

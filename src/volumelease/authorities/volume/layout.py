@@ -66,7 +66,7 @@ class Layout:
 
     __slots__ = ("base", "control", "identity", "identity_id", "locks", "root", "trunk")
 
-    def __init__(self, root: str, identity_id: str, era: int = 0, log: str = "") -> None:
+    def __init__(self, root: str, identity_id: str, era: int, log: str) -> None:
         self.root = root
         self.identity_id = identity_id
         self.control = f"{root}/{CONTROL}"
@@ -79,6 +79,11 @@ class Layout:
     @classmethod
     def of(cls, root: str, identity: Identity) -> Self:
         return cls(root, identity.id, identity.era, identity.log)
+
+    @classmethod
+    def first(cls, root: str, identity_id: str) -> Self:
+        """Of the identity that a volume begins with."""
+        return cls(root, identity_id, 0, "")
 
     def folder(self, name: str) -> str:
         return f"{self.trunk if name in OF_THE_LOG else self.base}/{name}"
