@@ -148,14 +148,13 @@ class RedisSession:
     # ---- life
 
     def open(self) -> Steps[None]:
-        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``; ``VolumeUnsuitable``
-        where the Redis may throw leases away."""
+        """Begin. Errors: those of ``CallScript``; ``VolumeUnsuitable``, ``AuthorityMoved``."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
         known = yield from newest_memory(self.publishing.layout)
         named = max(known.incarnation if known is not None else 0, self._least_incarnation())
-        reply: Reply | None = None
-        while reply is None or reply.word != "open":
+        opened = False
+        while not opened:
             self.pulse = Pulse(self.timing, self.clock.read())
             try:
                 facts = encode_session(self.facts)
@@ -170,6 +169,8 @@ class RedisSession:
             if reply.word == "evicts":
                 raise self._evicts(text(reply.rest[0]))
             named = int(reply.rest[0])
+            late = not self.alive() and self.clock.monotonic() < until  # then once more
+            opened = reply.word == "open" and not late
         self.calls.incarnation = named
         if not self.alive():
             raise SessionOver(
