@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Protocol
 
 from volumelease.authorities.redis.calling import raw, state_key
 from volumelease.core import records
@@ -14,12 +14,23 @@ from volumelease.leases.redis_hosting import scripts_on
 from volumelease.settings import Settings
 
 
+class Performing(Protocol):
+    def perform(self, effect: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class RedisTable:
     """One fresh volume on a Redis, which takes the entries of a log. ``said`` is what the last
     call replied."""
 
-    def __init__(self, url: str, *, grace: bool) -> None:
-        self._scripts = scripts_on(Settings(redis_url=url), "/volume", Files())
+    def __init__(self, redis: str | Performing, *, grace: bool) -> None:
+        """``redis``: the address of a server, or what performs scripts instead of one."""
+        self._scripts: Performing = (
+            scripts_on(Settings(redis_url=redis), "/volume", Files())
+            if isinstance(redis, str)
+            else redis
+        )
         self.volume = secrets.token_hex(6)
         self.incarnation = 0
         self.nonce = "first"

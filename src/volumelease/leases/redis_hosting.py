@@ -127,7 +127,7 @@ def moved_on(volume: str, root: str, settings: Settings) -> tuple[int, str]:
 
 
 @cache
-def _texts() -> dict[str, str]:
+def texts_of_scripts() -> dict[str, str]:
     assert authority.__file__ is not None
     return read_scripts(Path(authority.__file__).parent / "scripts")
 
@@ -145,7 +145,7 @@ def scripts_on(settings: Settings, root: str, below: Performer) -> Scripts:
     def translate(error: Exception) -> Exception:
         return translated(error, address) or error
 
-    return Scripts(connected, _texts(), translate, below, settings.redis_replicas)
+    return Scripts(connected, texts_of_scripts(), translate, below, settings.redis_replicas)
 
 
 def _address(settings: Settings) -> RedisAddress:
