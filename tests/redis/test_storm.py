@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.bed.redis import eventually, missing_redis
+from tests.bed.redis import eventually
 
 from .contenders import Overlap, Witness
 from .ground import FAULTS, Ground, SentinelGround
@@ -20,10 +20,7 @@ from .storm import WORKERS, Fault, Grant, Hit, Loss, Report, blow, make_volume
 TTL: Final = 4.0
 
 
-@pytest.fixture(autouse=True)
-def _needs_redis() -> None:
-    if reason := missing_redis():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("needs_redis")
 
 
 @pytest.fixture
