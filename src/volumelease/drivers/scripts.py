@@ -66,9 +66,17 @@ class Scripts:
     def perform(self, effect: Effect) -> Any:
         if type(effect) is not CallScript:
             return self._below.perform(effect)
+        return self._translated(self._call, effect)
+
+    def prepare(self) -> None:
+        """Import redis-py and connect, so that the first call takes no longer than the others.
+        Errors: those of ``CallScript``."""
+        self._translated(lambda: self._idle.append(self._connection()))
+
+    def _translated(self, work: Callable[..., Any], *arguments: Any) -> Any:
         trouble: Exception
         try:
-            return self._call(effect)
+            return work(*arguments)
         except LeaseError:
             raise
         except Exception as error:  # noqa: BLE001 - translated

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from volumelease.drivers.files import Files
 from volumelease.drivers.scripts import Scripts, read_scripts
 from volumelease.drivers.threads import Performer
 from volumelease.effects import CallScript
+from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Acquire, Claim, Holder
 from volumelease.settings import Settings
 from volumelease.wire.identity import Identity
@@ -72,6 +74,11 @@ class HostedRedisSession(Hosting[RedisSession]):
             wake=self._wake,
             bell=belfry,
         )
+
+    def open(self) -> None:
+        with suppress(AuthorityUnreachable):  # the session tries again, for a while
+            self._scripts.prepare()
+        super().open()
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         super().close(seconds)
