@@ -260,6 +260,21 @@ def test_a_restored_memory_is_dropped(tmp_path: object, redis_server: RedisServe
     table.close()
 
 
+@pytest.mark.parametrize("asked", ["a", "a/b"])
+def test_a_restored_memory_lets_nobody_go_ahead(
+    table: RedisTable, redis_server: RedisServer, asked: str
+) -> None:
+    import redis
+
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    other.acquire(1, asked)
+    client = redis.Redis.from_url(redis_server.url)
+    client.hset(f"{{volumelease:{table.volume}}}:state", "life", "of another one")
+    assert one.release(1)[0] == b"incarnation"
+    client.close()
+
+
 def test_of_two_that_conflict_the_larger_token_wins(
     table: RedisTable, redis_server: RedisServer
 ) -> None:
