@@ -38,7 +38,7 @@ class Watcher:
         self.table = Table(grace=False)
         facts = SessionFacts(ELSEWHERE, keeper=keeper)
         self.table.apply(0, Entry("s", 1, 0.0, Open(facts)))
-        timing, layout = Timing(15.0), Layout("/v", "id")
+        timing, layout = Timing(15.0), Layout.first("/v", "id")
         self.observer = Observer(layout, timing, self.clock, HERE, self.lock)
 
     def looks(self, *, seconds: float = 0.0) -> list[tuple[str, str]]:

@@ -159,7 +159,7 @@ class Worker:
         process = self.process.facts
         session = WatchedSession(
             identity=identity,
-            layout=Layout(ROOT, identity.id),
+            layout=Layout.of(ROOT, identity),
             facts=SessionFacts(
                 process.without_proof() if self.fleet.setup.daemons else process, worker=self.name
             ),

@@ -64,7 +64,7 @@ class Desk:
         self.session: str = hosted.session.name
         self.slot = slot
         self.crew = crew
-        self.layout = Layout(root.real_root, self.volume)
+        self.layout = Layout.of(root.real_root, hosted.session.identity)
         self._page = page
         self._still_there = still_there
         self._tokens: dict[int, User] = {}

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from volumelease.authorities.answers import moved
 from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
@@ -29,7 +30,8 @@ from .breaking import Breaking
 from .calling import Calls, Reply, SessionOver, text
 from .publishing import Publishing
 from .requests import Requests
-from .still import Memory, newer_than, newest_memory, still_this_volume
+from .still import Memory, confirmed, newer_than, newest_memory, still_this_volume
+from .tokens import incarnation_of
 from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
 
 RING: Final = 8
@@ -146,14 +148,13 @@ class RedisSession:
     # ---- life
 
     def open(self) -> Steps[None]:
-        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``; ``VolumeUnsuitable``
-        where the Redis may throw leases away."""
+        """Begin. Errors: those of ``CallScript``; ``VolumeUnsuitable``, ``AuthorityMoved``."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
         known = yield from newest_memory(self.publishing.layout)
-        named = known.incarnation if known is not None else 0
-        reply: Reply | None = None
-        while reply is None or reply.word != "open":
+        named = max(known.incarnation if known is not None else 0, self._least_incarnation())
+        opened = False
+        while not opened:
             self.pulse = Pulse(self.timing, self.clock.read())
             try:
                 facts = encode_session(self.facts)
@@ -163,9 +164,13 @@ class RedisSession:
                     raise
                 yield Sleep(0.1)
                 continue
+            except SessionOver as over:
+                raise moved(self.root, over.moved) if over.moved else over from None
             if reply.word == "evicts":
                 raise self._evicts(text(reply.rest[0]))
             named = int(reply.rest[0])
+            late = not self.alive() and self.clock.monotonic() < until  # then once more
+            opened = reply.word == "open" and not late
         self.calls.incarnation = named
         if not self.alive():
             raise SessionOver(
@@ -182,6 +187,10 @@ class RedisSession:
             root=self.root,
             fstype="",
         )
+
+    def _least_incarnation(self) -> int:
+        """Every token of this one is above those of the log that had the leases before."""
+        return incarnation_of(self.identity.above) if self.identity.era else 0
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""
@@ -370,6 +379,8 @@ class RedisSession:
         """End what stood for a ttl."""
         for name in over:
             if name == GRACE:
+                if not (yield from confirmed(self.root, self.identity)):
+                    continue
                 reply = yield from self.calls.once("ready", seen[name])
             elif name.startswith(MARK):
                 reply = yield from self.calls.once("break", name.removeprefix(MARK), "end", "")
