@@ -26,6 +26,7 @@ escaped=$(printf %s "$path" | sed 's/\\/\\\\/g; s/"/\\"/g')
 printf '%s\n' '{"hello":{"versions":[1],"name":"lease.sh"}}' >&3
 printf '{"id":1,"do":"acquire","paths":["%s"],"reason":"lease.sh"}\n' "$escaped" >&3
 
+trap '' PIPE # a daemon that has gone is noticed by what can't be read
 token=
 while read -r line <&4; do
     case $line in
@@ -44,7 +45,7 @@ while read -r line <&4; do
 done
 test -n "$token" || { echo "the daemon has gone" >&2; exit 1; }
 
-VOLUMELEASE_TOKEN=$token "$@" &
+(trap - PIPE; export VOLUMELEASE_TOKEN="$token"; exec "$@") &
 command=$!
 
 # A command whose lease is lost must not go on; nor one whose daemon can't be asked any more.
@@ -52,7 +53,9 @@ command=$!
     while read -r line <&4; do
         case $line in '{"event":"lost"'*) break ;; esac
     done
-    kill "$command" 2>/dev/null && : >"$pipes/lost"
+    kill -0 "$command" 2>/dev/null || exit 0
+    : >"$pipes/lost" # first: whoever waits for the command looks for it
+    kill "$command" 2>/dev/null
 ) &
 watcher=$!
 
