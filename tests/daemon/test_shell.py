@@ -73,5 +73,5 @@ def test_a_command_whose_daemon_was_killed_is_ended(scene: Scene) -> None:
     scene.daemons[0].kill()
     began = time.monotonic()
     assert script.wait(20) == 76
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 15.0
     script.communicate()
