@@ -71,6 +71,7 @@ def test_a_daemon_that_is_stopped_answers_in_errors_and_its_clients_lose(
         draft = stage.__enter__()
         draft.write_text("x")
         daemon.send_signal(signal.SIGSTOP)
+        os.waitpid(daemon.pid, os.WUNTRACED)
         with pytest.raises(DaemonUnavailable, match="stopped"):
             volume_lease(scene.root / "b", volumes=volumes).__enter__()
         with pytest.raises(LeaseError):

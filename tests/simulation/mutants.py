@@ -49,7 +49,7 @@ MUTANTS: Final = (
         "who hears a bell looks at the log now and then all the same",
         courtesies.bell_is_trusted,
         ("kill",),
-        budget=300,
+        budget=900,
     ),
     Mutant(
         "turnstile-without-a-bound",
