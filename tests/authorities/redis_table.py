@@ -33,6 +33,7 @@ class RedisTable:
             self.call("nobody", "close")
         else:
             self.call("nobody", "found")
+            self.call("nobody", "found", self.nonce)
 
     def close(self) -> None:
         self._scripts.close()

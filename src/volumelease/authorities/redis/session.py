@@ -12,6 +12,7 @@ by it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -26,10 +27,10 @@ from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
 
 from .breaking import Breaking
-from .calling import Calls, Reply, SessionOver, text
+from .calling import NONE_YET, Calls, Memory, Reply, SessionOver, memory_of, text
 from .publishing import Publishing
 from .requests import Requests
-from .still import Memory, newer_than, newest_memory, still_this_volume
+from .still import OTHER_REDIS, newer_than, newest_memory, still_this_volume
 from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
 
 RING: Final = 8
@@ -43,11 +44,6 @@ ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
 
 COLLECT_BEATS: Final = 6
-
-OTHER_REDIS: Final = (
-    "another Redis than that of this worker keeps leases of this volume: the workers' "
-    "VOLUMELEASE_REDIS_URL lead to different ones"
-)
 
 CHUNK: Final = 200
 """Requests named in one call after the server forgot them: a long call holds up everybody."""
@@ -91,6 +87,7 @@ class RedisSession:
         self._beats = 0
         self._touched = 0
         self._opened = False
+        self._elsewhere_since = math.inf
         self._poll = FIRST_POLL_SECONDS
         self._look_at = 0.0
 
@@ -151,7 +148,7 @@ class RedisSession:
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
         known = yield from newest_memory(self.publishing.layout)
-        named = known.incarnation if known is not None else 0
+        named = known or NONE_YET
         reply: Reply | None = None
         while reply is None or reply.word != "open":
             self.pulse = Pulse(self.timing, self.clock.read())
@@ -165,8 +162,8 @@ class RedisSession:
                 continue
             if reply.word == "evicts":
                 raise self._evicts(text(reply.rest[0]))
-            named = int(reply.rest[0])
-        self.calls.incarnation = named
+            named = memory_of(reply)
+        self.calls.memory = named
         if not self.alive():
             raise SessionOver(
                 f"no session on {self.root} could be opened in time: {self.pulse.lost}",
@@ -240,15 +237,24 @@ class RedisSession:
         return True
 
     def _another_redis(self, reply: Reply) -> Steps[str]:
-        """Why leases of this volume are kept elsewhere too, or ""."""
+        """Why leases of this volume are kept elsewhere too, or "". Errors: as ``Calls.once``, also
+        until it is sure: then the beat does not count."""
         layout = self.publishing.layout
         memory = Memory(self.calls.incarnation, text(reply.rest[5]))
         newer = yield from newer_than(layout, memory)
         if newer is None:
+            self._elsewhere_since = math.inf
             return ""
         yield from self.calls.once("look", 0)  # else it is ours, which just forgot
         forgot = self.calls.incarnation > memory.incarnation
-        return "" if forgot and self.calls.incarnation >= newer.incarnation else OTHER_REDIS
+        if forgot and self.calls.incarnation >= newer.incarnation:
+            return ""
+        now = self.clock.monotonic()
+        self._elsewhere_since = min(self._elsewhere_since, now)
+        if now - self._elsewhere_since < self.timing.beat_interval / 2:
+            # Ours may have forgotten the newer one, and be told so by who was there.
+            raise AuthorityUnreachable(OTHER_REDIS, root=self.root, seconds=0.0)
+        return OTHER_REDIS
 
     def _differs(self, reply: Reply, expected: int | None) -> bool:
         """Whether the server tells another story than this session believes. ``expected``
@@ -274,15 +280,18 @@ class RedisSession:
 
     # ---- a Redis that forgot
 
-    def _rejoin(self, incarnation: int) -> Steps[None]:
-        """Name to a new incarnation what this session has. Errors: ``SessionOver``, those of
+    def _rejoin(self, memory: Memory) -> Steps[None]:
+        """Name to a new memory what this session has. Errors: ``SessionOver``, those of
         ``Calls.call_in``."""
+        known = yield from newest_memory(self.publishing.layout)
+        if known is not None and known.incarnation >= memory.incarnation:
+            memory = known  # else the server, which forgot that one too, would count from it again
         done: set[int] = set()
         self._counter += 1
         while True:
             some = self.requests.named(done)[:CHUNK]
             reply = yield from self.calls.call_in(
-                incarnation,
+                memory,
                 "reclaim",
                 encode_session(self.facts),
                 self._counter,
@@ -290,7 +299,7 @@ class RedisSession:
                 *self.requests.reclaiming(some),
             )
             if reply.word == "incarnation":
-                incarnation, done = int(reply.rest[0]), set()
+                memory, done = memory_of(reply), set()
                 continue
             lost = {int(number) for number in reply.rest[1]}
             for mine in some:
@@ -299,8 +308,8 @@ class RedisSession:
             done |= {mine.number for mine in some}
             if not self.requests.named(done):
                 break
-        if incarnation > self.calls.incarnation:
-            self.calls.incarnation = incarnation
+        if memory > self.calls.memory:
+            self.calls.memory = memory
             self._touched = 0
 
     # ---- waiting

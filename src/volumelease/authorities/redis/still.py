@@ -13,12 +13,19 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.effects import ReadFile, Steps, WriteDurably
 from volumelease.errors import LogDamaged, SettingsMismatch, VolumeUnsuitable
+
+from .calling import Memory
+
+OTHER_REDIS: Final = (
+    "another Redis than that of this worker keeps leases of this volume: the workers' "
+    "VOLUMELEASE_REDIS_URL lead to different ones"
+)
 
 
 def still_this_volume(root: str, identity_id: str) -> Steps[str]:
@@ -45,13 +52,6 @@ LARGEST: Final = 2**32
 """An incarnation that somebody made up must not use up what tokens can hold."""
 
 
-class Memory(NamedTuple):
-    """One memory of one Redis: of two, the larger is the newer."""
-
-    incarnation: int
-    nonce: str
-
-
 def newest_memory(layout: Layout) -> Steps[Memory | None]:
     """What was last in use, as far as the volume tells."""
     try:
@@ -71,7 +71,5 @@ def newer_than(layout: Layout, memory: Memory) -> Steps[Memory | None]:
     if known is not None and known >= memory:
         return known if known > memory else None
     with suppress(OSError):
-        yield WriteDurably(
-            layout.folder("redis"), f"{memory.incarnation} {memory.nonce}\n".encode()
-        )
+        yield WriteDurably(layout.folder("redis"), f"{memory}\n".encode())
     return None
