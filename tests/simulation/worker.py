@@ -105,6 +105,7 @@ class Worker:
                 self._start(f"job{number}", self._work(session, f"owner-{number}"))
             yield from self._until(lambda s=session: not s.alive())  # type: ignore[misc]
             self.fleet.world.note(self.process.name, f"session lost: {session.pulse.lost}")
+            self.fleet.tell("over", session)
             while self.asking:
                 yield Sleep(0.05)
             for held in [held for held in self.held if held.session is session]:
@@ -120,7 +121,7 @@ class Worker:
             wanted = founding.Founding(
                 world.unique(), fleet.setup.ttl, self.process.host.clock.wall(), fleet.ready
             )
-            identity, _ = yield from founding.found(ROOT, wanted)
+            identity = yield from self._found(wanted)
             session = self._session(identity)
             yield from session.open()
         except (LeaseError, OSError) as error:
@@ -131,6 +132,10 @@ class Worker:
         self._start("beat", self._keep(session))
         self._start("watch", self._watch(session))
         return session
+
+    def _found(self, wanted: founding.Founding) -> Steps[Identity]:
+        identity, _ = yield from founding.found(ROOT, wanted)
+        return identity
 
     def _session(self, identity: Identity) -> WatchedSession:
         world = self.fleet.world
