@@ -6,12 +6,16 @@
 -- ARGV[5]  the nonce of the first call, in the second
 -- Reply  {"founded" or "exists", grace}
 
-local state = redis.call('HMGET', STATE, 'incarnation', 'grace', 'ended', 'nonce')
+local state = redis.call('HMGET', STATE, 'incarnation', 'grace', 'ended', 'life')
 if state[3] then return {'ended', state[3]} end
-if state[1] and ARGV[5] == state[4] then
-  redis.call('HSET', STATE, 'grace', '')
+if not state[1] and not ARGV[5] then
+  forget(lives(), tonumber(ARGV[1]), 0)
+  return {'founded', GRACE}
+end
+if state[1] and ARGV[5] and state[2] == ARGV[5] and state[4] == lives() then
+  P = BASE .. state[1] .. ':'
+  end_grace()
+  tell()
   return {'founded', ''}
 end
-if state[1] or ARGV[5] then return {'exists', state[2] or ''} end
-forget(lives(), tonumber(ARGV[1]), 0)
-return {'founded', GRACE}
+return {'exists', state[2] or ''}

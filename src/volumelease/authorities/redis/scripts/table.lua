@@ -284,6 +284,17 @@ local function finish(me, number, floor)
   end
 end
 
+-- Nobody can name anything from before any more: whoever waits may go ahead.
+local function end_grace()
+  GRACE = ''
+  redis.call('HSET', STATE, 'grace', '')
+  local waiting = {}
+  for _, name in ipairs(redis.call('ZRANGE', P .. 'names', 0, -1)) do
+    for _, token in ipairs(redis.call('HVALS', P .. 'of:' .. name)) do waiting[token] = true end
+  end
+  grant(waiting)
+end
+
 -- ---- the memory of the server
 
 local function drop()
