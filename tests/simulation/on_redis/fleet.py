@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from tests.simulation.checkers import Checker
+from tests.simulation.checkers import Checker, Violation
 from tests.simulation.fleet import Fleet
 from tests.simulation.held import WatchedSession
 from tests.simulation.process import Process
@@ -73,6 +73,12 @@ class RedisFleet(Fleet):
     def _memory_lost(self) -> None:
         """What is lost was not ended by the next call."""
         self._before = {volume: self.tables.of(volume) for volume in self._before}
+
+    def crashed(self, worker: Worker, thread: str, error: BaseException) -> None:
+        """An assertion of the product that fails is a finding as any other."""
+        if isinstance(error, AssertionError) and not isinstance(error, Violation):
+            error = RuntimeError(repr(error))
+        super().crashed(worker, thread, error)
 
     def session_of(self, name: str) -> WatchedRedisSession | None:
         """The session of that name, if any worker ever had it."""
