@@ -102,7 +102,8 @@ Redises. Mutant: redis-forgetting-is-another-server."""
 
 ONE_TOKEN_FOR_TWO: Final = [REDIS._replace(seed=265, only=("freeze", "flush"))]
 """Two memories of one number gave the same token, and both were reclaimed: a release failed in the
-middle of its script. Mutant: redis-token-of-two."""
+middle of its script. Without the rule before it is too rare for a mutant:
+`test_a_token_that_two_were_given_is_reclaimed_once`."""
 
 OPENED_IN_A_LOST_TAIL: Final = [
     REDIS._replace(seed=135, only=("flush", "empty", "tail", "failover")),

@@ -369,6 +369,10 @@ class Worker:
                 yield from self._leave_broken(held)
                 return
 
+    def pause_in_a_draft(self) -> float:
+        """Before each file that it writes into a draft, in seconds."""
+        return self.fleet.world.random.choice((0.0, 0.0, 0.05))
+
     def _downgrade(self, held: Held) -> Script:
         held.exclusive = False  # from when it is asked for, nobody counts on more
         self.fleet.tell("changed", held)

@@ -94,12 +94,6 @@ def unknown_to_an_old_memory() -> Mutated:
     return edited(("release", "return doubt() or {'unknown'}", "return {'unknown'}"))
 
 
-def token_of_two() -> Mutated:
-    return edited(
-        ("reclaim", "if redis.call('EXISTS', P .. 'r:' .. token) == 1 then return false end", "")
-    )
-
-
 def granted_in_a_grace() -> Mutated:
     return edited(
         ("*", "if GRACE ~= '' then return end", ""),

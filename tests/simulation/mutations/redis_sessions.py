@@ -19,8 +19,6 @@ from volumelease.effects import Steps
 from volumelease.errors import LeaseError
 from volumelease.model import Acquire
 
-from . import redis_scripts
-
 Mutated = list[tuple[Any, str, Any]]
 
 
@@ -32,10 +30,6 @@ def forgetting_is_another_server() -> Mutated:
     """Whoever sees on the volume that a newer memory was used is lost at once."""
     hasty = SimpleNamespace(inf=-math.inf)
     return [*_rejoined_without_a_look(), (redis_session, "math", hasty)]
-
-
-def token_of_two() -> Mutated:
-    return [*_rejoined_without_a_look(), *redis_scripts.token_of_two()]
 
 
 def _rejoined_without_a_look() -> Mutated:

@@ -8,10 +8,25 @@ from tests.simulation.mutations import Mutant, Mutation, redis_scripts, redis_se
 
 
 def _mutant(
-    name: str, rule: str, mutation: Mutation, *troubles: str, budget: int = 60, rare: bool = False
+    name: str,
+    rule: str,
+    mutation: Mutation,
+    *troubles: str,
+    budget: int = 60,
+    busy: bool = False,
+    workers: int | None = None,
+    rare: bool = False,
 ) -> Mutant:
     return Mutant(
-        f"redis-{name}", rule, mutation, troubles, budget=budget, rare=rare, authority="redis"
+        f"redis-{name}",
+        rule,
+        mutation,
+        troubles,
+        budget=budget,
+        busy=busy,
+        workers=workers,
+        rare=rare,
+        authority="redis",
     )
 
 
@@ -87,15 +102,6 @@ REDIS_MUTANTS: Final = (
         redis_sessions.forgetting_is_another_server,
         "flush",
         budget=200,
-    ),
-    _mutant(
-        "token-of-two",
-        "a token that two were given is reclaimed once",
-        redis_sessions.token_of_two,
-        "flush",
-        "freeze",
-        budget=400,
-        rare=True,
     ),
     _mutant(
         "unknown-to-an-old-memory",
@@ -254,6 +260,8 @@ REDIS_MUTANTS: Final = (
         redis_sessions.names_asked_in_a_grace,
         "flush",
         budget=600,
+        busy=True,
+        workers=4,
         rare=True,
     ),
     _mutant(

@@ -205,6 +205,16 @@ class RedisTrouble(Trouble):
         )
         return True
 
+    def draft_begun(self) -> None:
+        """Somebody writes a draft for long: whoever rejoins before its author does not know whose
+        it is."""
+        world = self._world
+        for trouble, how in self._losses().items():
+            if not self._over and world.chance(0.5 * self._fleet.setup.strength(trouble)):
+                soon = 0.2 * self._fleet.setup.ttl * world.random.random()
+                world.after(soon, self._unless_over(how))
+                return
+
     def _losses(self) -> dict[str, Callable[[], None]]:
         return {
             "flush": self._flush,

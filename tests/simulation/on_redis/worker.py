@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 LONG_USES: Final = 0.08
+LONG_DRAFTS: Final = 0.1
 
 
 class RedisWorker(Worker):
@@ -71,6 +72,14 @@ class RedisWorker(Worker):
         while fleet.world.now < until and not (held.ended or fleet.finale):
             yield Sleep(0.2 * fleet.setup.ttl * random.random())
             yield from super()._use(held)
+
+    def pause_in_a_draft(self) -> float:
+        """Sometimes so long that the server can forget it meanwhile, and others clear away."""
+        random = self.fleet.world.random
+        if self.fleet.finale or random.random() >= LONG_DRAFTS:
+            return super().pause_in_a_draft()
+        self._redis_fleet.trouble.draft_begun()
+        return 0.5 * self.fleet.setup.ttl * random.random()
 
     def _leave_broken(self, held: Held) -> Script:
         """Half of the workers whose lease is broken leave the block only after it has ended."""
