@@ -10,7 +10,7 @@ from typing import Any
 from volumelease.authorities.redis import session as redis_session
 from volumelease.authorities.redis.breaking import Breaking
 from volumelease.authorities.redis.calling import Argument, Calls, Memory, Reply, memory_of
-from volumelease.authorities.redis.publishing import Members, Publishing
+from volumelease.authorities.redis.publishing import Publishing
 from volumelease.authorities.redis.requests import Requests
 from volumelease.authorities.redis.session import RedisSession
 from volumelease.authorities.redis.watching import GRACE, MARK, Ahead, Undertaker, Watch
@@ -124,14 +124,6 @@ def publish_not_checked() -> Mutated:
         yield
 
     return [(Publishing, "_check", check)]
-
-
-def names_asked_in_a_grace() -> Mutated:
-    def catch_up(self: Members) -> Steps[None]:
-        reply = yield from self._session.calls.once("names")
-        self.sessions = frozenset(name.decode() for name in reply.rest[1])
-
-    return [(Members, "catch_up", catch_up)]
 
 
 def another_volume_not_noticed() -> Mutated:

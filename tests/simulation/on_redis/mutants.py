@@ -8,25 +8,10 @@ from tests.simulation.mutations import Mutant, Mutation, redis_scripts, redis_se
 
 
 def _mutant(
-    name: str,
-    rule: str,
-    mutation: Mutation,
-    *troubles: str,
-    budget: int = 60,
-    busy: bool = False,
-    workers: int | None = None,
-    rare: bool = False,
+    name: str, rule: str, mutation: Mutation, *troubles: str, budget: int = 60, rare: bool = False
 ) -> Mutant:
     return Mutant(
-        f"redis-{name}",
-        rule,
-        mutation,
-        troubles,
-        budget=budget,
-        busy=busy,
-        workers=workers,
-        rare=rare,
-        authority="redis",
+        f"redis-{name}", rule, mutation, troubles, budget=budget, rare=rare, authority="redis"
     )
 
 
@@ -253,16 +238,6 @@ REDIS_MUTANTS: Final = (
         "publish-not-checked",
         "before a draft is made public the server is asked",
         redis_sessions.publish_not_checked,
-    ),
-    _mutant(
-        "names-asked-in-a-grace",
-        "who is missing in a grace may not have named itself yet: its drafts stay",
-        redis_sessions.names_asked_in_a_grace,
-        "flush",
-        budget=600,
-        busy=True,
-        workers=4,
-        rare=True,
     ),
     _mutant(
         "another-volume-not-noticed",
