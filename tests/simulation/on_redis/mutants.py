@@ -86,7 +86,8 @@ REDIS_MUTANTS: Final = (
         "a server that forgot more than its caller knows is told so, and is no other one",
         redis_sessions.forgetting_is_another_server,
         "flush",
-        budget=200,
+        budget=800,
+        rare=True,
     ),
     _mutant(
         "unknown-to-an-old-memory",

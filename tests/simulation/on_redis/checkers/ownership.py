@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.simulation.checkers import Checker
 from tests.simulation.on_redis.tables import Request, Table
 from tests.simulation.on_redis.wire import Call
+
+if TYPE_CHECKING:
+    from tests.simulation.fleet import Fleet
 
 
 class Ownership(Checker):
     name = "ownership"
 
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self._memories: dict[str, set[str]] = {}
+        """The nonces of each volume's memories so far."""
+
     def table_changed(self, call: Call, before: Table, after: Table) -> None:
+        memories = self._memories.setdefault(call.effect.key, set())
+        if memories and after.nonce and not (after.nonce in memories or after.grace):
+            raise self.violation(f"after {call}: a server that forgot begins without a grace")
+        memories.add(after.nonce)
         if before.nonce != after.nonce:
             if after.requests:
                 raise self.violation(f"after {call}: a new memory begins with {after.requests}")
