@@ -172,7 +172,6 @@ REDIS_MUTANTS: Final = (
         "freeze",
         "late",
         budget=400,
-        rare=True,
     ),
     _mutant(
         "expiry-by-the-clock-of-the-server",
