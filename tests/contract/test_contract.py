@@ -112,7 +112,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]
     def on_volume() -> HostedSession:
         hosted = HostedSession(
             identity=identity,
-            layout=Layout(str(tmp_path), identity.id),
+            layout=Layout.of(str(tmp_path), identity),
             facts=SessionFacts(this_process()),
             clock=SystemClock(),
             performer=files,

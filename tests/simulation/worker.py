@@ -142,7 +142,7 @@ class Worker:
         name = world.unique()
         session = WatchedSession(
             identity=identity,
-            layout=Layout(ROOT, identity.id),
+            layout=Layout.of(ROOT, identity),
             facts=SessionFacts(self.process.facts, worker=self.name),
             name=name,
             clock=self.process.host.clock,

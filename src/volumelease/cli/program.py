@@ -26,6 +26,7 @@ NOBODY_READS: Final = 141
 _COMMANDS: Final = (
     "demo",
     "init",
+    "migrate",
     "uninstall",
     "hold",
     "populate",

@@ -51,16 +51,23 @@ def choose(root: VolumeRoot, settings: Settings) -> Authority:
 
     Errors: ``VolumeUnsuitable``, which says what to do; ``SettingsMismatch``.
     """
+    if settings.authority == "redis" and not is_read_only(root):
+        require_url(root.root, settings)
+        return "redis"
+    if settings.authority == "auto" and settings.redis_url is not None and not is_read_only(root):
+        proven = judge_with_proof(root.real_root, root.mount).suitable == "proven"
+        return "volume" if proven else "redis"
+    require_log(root)
+    return "volume"
+
+
+def require_log(root: VolumeRoot) -> None:
+    """Errors: ``VolumeUnsuitable`` for a mount that is not proven to carry the log."""
     verdict = judge_with_proof(root.real_root, root.mount)
     if is_read_only(root):
         raise _refused(root.root, root.mount.fstype, verdict)
-    if settings.authority == "redis":
-        require_url(root.root, settings)
-        return "redis"
     if verdict.suitable == "proven":
-        return "volume"
-    if settings.authority == "auto" and settings.redis_url is not None:
-        return "redis"
+        return
     if verdict.suitable == "refused":
         raise _refused(root.root, root.mount.fstype, verdict)
     raise VolumeUnsuitable(
@@ -104,7 +111,8 @@ def agree(root: str, identity: Identity, settings: Settings) -> None:
         raise SettingsMismatch(
             f"VOLUMELEASE_AUTHORITY is {settings.authority!r} here, but {root} takes "
             f"its leases from {identity.authority!r}",
-            advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}",
+            advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}; they "
+            "move with volumelease migrate",
             setting="VOLUMELEASE_AUTHORITY",
             ours=settings.authority,
             theirs=identity.authority,
@@ -171,7 +179,7 @@ def host(
             advice="Upgrade volumelease here",
             root=root.root,
         )
-    layout = Layout(root.real_root, identity.id)
+    layout = Layout.of(root.real_root, identity)
     return HostedSession(
         identity=identity,
         layout=layout,

@@ -180,7 +180,8 @@ class Hosting(Generic[S]):
 
     def _wake(self, token: int | None) -> None:
         self._room.wake(token)
-        self._news.set()
+        if token is None or self._on_change:  # else who watches only takes the waiter's time
+            self._news.set()
 
     @property
     def room(self) -> WaitingRoom:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -15,6 +16,7 @@ from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Errand, Patience, Performer, run_flow
 from volumelease.errors import (
+    AuthorityMoved,
     AuthorityUnreachable,
     LeaseError,
     VolumeNotFound,
@@ -42,6 +44,12 @@ VERSION: Final = "0.1.0"
 ANSWER_SECONDS: Final = 5.0
 """How much longer than the caller's timeout the calls on the volume may take together before the
 caller is told that the volume does not answer."""
+
+
+ARRIVAL_SECONDS: Final = 2.0
+"""Between the end of one authority and the beginning of the next is one call on the volume."""
+
+_LOOK_SECONDS: Final = 0.05
 
 
 def _say(text: str) -> None:
@@ -197,10 +205,10 @@ class Volumes:
             if known is not None:
                 self._guard(root, known)
                 return known  # the same volume through another mount point
-            hosted.open()
+            hosted = self._opened(root, hosted)
             for name in (root.root, root.real_root):
                 self._spelled[name.rstrip("/")] = root
-            self._sessions[identity.id] = hosted
+            self._sessions[self._identities[root.real_root].id] = hosted
             self._guard(root, hosted)
             if self._closed:
                 self.close()
@@ -216,6 +224,23 @@ class Volumes:
         if text not in self._told:
             self._told.add(text)
             self.surroundings.report(text)
+
+    def _opened(self, root: VolumeRoot, hosted: Hosting[Any]) -> Hosting[Any]:
+        """That session, open; or one of the authority that the leases are just moving to. Errors:
+        ``AuthorityMoved`` when they do not arrive; those of opening."""
+        clock = self.surroundings.clock
+        until = clock.monotonic() + ARRIVAL_SECONDS
+        while True:
+            try:
+                hosted.open()
+            except AuthorityMoved:
+                if clock.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+                identity = self._identities[root.real_root] = self.identity(root)
+                hosted = choosing.host(root, identity, self._facts(), self.surroundings)
+            else:
+                return hosted
 
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""

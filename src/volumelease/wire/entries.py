@@ -157,8 +157,6 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "downgrade", {"t": token}
         case records.Expire(session, proof):
             return "expire", {"v": session, "r": proof}
-        case records.Close():
-            return "close", {}
         case records.Publish(token, source, target):
             return "publish", {"t": token, "from": source, "to": encode_claims((target,))}
         case records.Published(index, failure):
@@ -167,8 +165,10 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "breaking", {"t": token, "r": reason}
         case records.Broken(token):
             return "broken", {"t": token}
-        case records.Ready():
-            return "ready", {}
+        case records.Close() | records.Ready():
+            return type(body).__name__.lower(), {}
+        case records.Moved(authority):
+            return "moved", {"a": authority}
         case records.Next(draft):
             return "next", {"d": draft}
         case other:
@@ -222,5 +222,6 @@ _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Body]]] = {
     "breaking": lambda source: records.Breaking(take_index(source, "t"), take(source, "r", str)),
     "broken": lambda source: records.Broken(take_index(source, "t")),
     "ready": lambda source: records.Ready(),
+    "moved": lambda source: records.Moved(take(source, "a", str)),
     "next": lambda source: records.Next(take(source, "d", str)),
 }

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from volumelease.authorities.redis import session as redis_session
+from volumelease.authorities.redis import still
 from volumelease.authorities.redis.breaking import Breaking
 from volumelease.authorities.redis.calling import Argument, Calls, Memory, Reply, memory_of
 from volumelease.authorities.redis.publishing import Publishing
@@ -93,7 +94,7 @@ def nobody_ends_what_is_broken() -> Mutated:
         reply = yield from self._session.calls.once("look", 0)
         self._marked = set(reply.rest[3])
 
-    return [(redis_session, "_standing_things", things), (Breaking, "look_on", look_on)]
+    return [(redis_session, "standing_things", things), (Breaking, "look_on", look_on)]
 
 
 def counts_not_compared() -> Mutated:
@@ -127,11 +128,11 @@ def publish_not_checked() -> Mutated:
 
 
 def another_volume_not_noticed() -> Mutated:
-    def still(root: str, identity_id: str) -> Steps[str]:
+    def always(root: str, identity_id: str) -> Steps[str]:
         return ""
         yield
 
-    return [(redis_session, "still_this_volume", still)]
+    return [(still, "still_this_volume", always)]
 
 
 def death_across_namespaces() -> Mutated:

@@ -17,21 +17,31 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from volumelease.authorities.answers import moved
 from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
-from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeUnsuitable
+from volumelease.errors import AuthorityUnreachable, LeaseError
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
 
+from . import still
 from .breaking import Breaking
 from .calling import NONE_YET, Calls, Memory, Reply, SessionOver, memory_of, text
 from .publishing import Publishing
 from .requests import Requests
-from .still import OTHER_REDIS, newer_than, newest_memory, still_this_volume
-from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
+from .watching import (
+    GRACE,
+    MARK,
+    PROOF_SECONDS,
+    Ahead,
+    Undertaker,
+    Watch,
+    client_of,
+    standing_things,
+)
 
 RING: Final = 8
 """How many other sessions each one watches when nobody waits."""
@@ -143,14 +153,13 @@ class RedisSession:
     # ---- life
 
     def open(self) -> Steps[None]:
-        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``; ``VolumeUnsuitable``
-        where the Redis may throw leases away."""
+        """Begin. Errors: those of ``CallScript``; ``VolumeUnsuitable``, ``AuthorityMoved``."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
-        known = yield from newest_memory(self.publishing.layout)
-        named = known or NONE_YET
-        reply: Reply | None = None
-        while reply is None or reply.word != "open":
+        known = yield from still.newest_memory(self.publishing.layout)
+        named = max(known or NONE_YET, still.least_memory(self.identity))
+        opened = False
+        while not opened:
             self.pulse = Pulse(self.timing, self.clock.read())
             try:
                 facts = encode_session(self.facts)
@@ -160,9 +169,13 @@ class RedisSession:
                     raise
                 yield Sleep(0.1)
                 continue
+            except SessionOver as over:
+                raise moved(self.root, over.moved) if over.moved else over from None
             if reply.word == "evicts":
-                raise self._evicts(text(reply.rest[0]))
+                raise still.evicts(self.root, text(reply.rest[0]))
             named = memory_of(reply)
+            late = not self.alive() and self.clock.monotonic() < until  # then once more
+            opened = reply.word == "open" and not late
         self.calls.memory = named
         if not self.alive():
             raise SessionOver(
@@ -170,15 +183,6 @@ class RedisSession:
                 advice="Try again",
             )
         self._opened = True
-
-    def _evicts(self, policy: str) -> VolumeUnsuitable:
-        return VolumeUnsuitable(
-            f"the Redis that keeps the leases of {self.root} has maxmemory-policy {policy}: to "
-            "make room it throws away whatever it likes, a lease too",
-            advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
-            root=self.root,
-            fstype="",
-        )
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""
@@ -222,7 +226,7 @@ class RedisSession:
             answered = self.clock.read()
             if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
                 yield from self._compare()
-            gone = yield from still_this_volume(self.root, self.identity.id)
+            gone = yield from still.still_this_volume(self.root, self.identity.id)
             gone = gone or (yield from self._another_redis(reply))
         except LeaseError:
             return False
@@ -241,7 +245,7 @@ class RedisSession:
         until it is sure: then the beat does not count."""
         layout = self.publishing.layout
         memory = Memory(self.calls.incarnation, text(reply.rest[5]))
-        newer = yield from newer_than(layout, memory)
+        newer = yield from still.newer_than(layout, memory)
         if newer is None:
             self._elsewhere_since = math.inf
             return ""
@@ -253,8 +257,8 @@ class RedisSession:
         self._elsewhere_since = min(self._elsewhere_since, now)
         if now - self._elsewhere_since < self.timing.beat_interval / 2:
             # Ours may have forgotten the newer one, and be told so by who was there.
-            raise AuthorityUnreachable(OTHER_REDIS, root=self.root, seconds=0.0)
-        return OTHER_REDIS
+            raise AuthorityUnreachable(still.OTHER_REDIS, root=self.root, seconds=0.0)
+        return still.OTHER_REDIS
 
     def _differs(self, reply: Reply, expected: int | None) -> bool:
         """Whether the server tells another story than this session believes. ``expected``
@@ -275,7 +279,7 @@ class RedisSession:
         grace, _, _, marked, ring, _ = reply.rest
         pairs = zip(ring[::2], ring[1::2], strict=True)
         seen = [(text(name), text(counter)) for name, counter in pairs if counter]
-        seen += _standing_things(grace, marked)
+        seen += standing_things(grace, marked)
         yield from self._end(self._ring_watch.look(seen, asked, answered), dict(seen))
 
     # ---- a Redis that forgot
@@ -283,7 +287,7 @@ class RedisSession:
     def _rejoin(self, memory: Memory) -> Steps[None]:
         """Name to a new memory what this session has. Errors: ``SessionOver``, those of
         ``Calls.call_in``."""
-        known = yield from newest_memory(self.publishing.layout)
+        known = yield from still.newest_memory(self.publishing.layout)
         if known is not None and known.incarnation >= memory.incarnation:
             memory = known  # else the server, which forgot that one too, would count from it again
         done: set[int] = set()
@@ -372,13 +376,15 @@ class RedisSession:
             for name, _, facts, clients in ahead
         ]
         seen = [(text(name), text(counter)) for name, counter, _, _ in ahead if counter]
-        seen += _standing_things(grace, marked)
+        seen += standing_things(grace, marked)
         yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen))
 
     def _end(self, over: list[str], seen: dict[str, str]) -> Steps[None]:
         """End what stood for a ttl."""
         for name in over:
             if name == GRACE:
+                if not (yield from still.confirmed(self.root, self.identity)):
+                    continue
                 reply = yield from self.calls.once("ready", seen[name])
             elif name.startswith(MARK):
                 reply = yield from self.calls.once("break", name.removeprefix(MARK), "end", "")
@@ -390,9 +396,3 @@ class RedisSession:
     def _expire(self, name: str, counter: str) -> Steps[None]:
         reply = yield from self.calls.once("expire", name, counter)
         self.requests.granted_by(reply.rest[0])
-
-
-def _standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
-    """What stands from the first look on: the nonce of a grace, marks on leases."""
-    seen = [(MARK + text(token), "") for token in marked]
-    return [*seen, (GRACE, text(grace))] if grace else seen

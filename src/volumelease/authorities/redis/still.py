@@ -18,9 +18,11 @@ from typing import Final
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.effects import ReadFile, Steps, WriteDurably
-from volumelease.errors import LogDamaged, SettingsMismatch, VolumeUnsuitable
+from volumelease.errors import LeaseError, LogDamaged, SettingsMismatch, VolumeUnsuitable
+from volumelease.wire.identity import Identity
 
 from .calling import Memory
+from .tokens import incarnation_of
 
 OTHER_REDIS: Final = (
     "another Redis than that of this worker keeps leases of this volume: the workers' "
@@ -48,6 +50,16 @@ def still_this_volume(root: str, identity_id: str) -> Steps[str]:
     return ""
 
 
+def confirmed(root: str, identity: Identity) -> Steps[bool]:
+    """Whether the volume itself says so, now. Who ends a grace must know: a Redis that forgot that
+    the leases moved to another authority begins with a grace, and must stay in it."""
+    try:
+        found = yield from founding.read_identity(root)
+    except LeaseError:
+        return False
+    return found is not None and (found.id, found.era) == (identity.id, identity.era)
+
+
 LARGEST: Final = 2**32
 """An incarnation that somebody made up must not use up what tokens can hold."""
 
@@ -73,3 +85,18 @@ def newer_than(layout: Layout, memory: Memory) -> Steps[Memory | None]:
     with suppress(OSError):
         yield WriteDurably(layout.folder("redis"), f"{memory}\n".encode())
     return None
+
+
+def least_memory(identity: Identity) -> Memory:
+    """Every token of this one is above those of the log that had the leases before."""
+    return Memory(incarnation_of(identity.above) if identity.era else 0, "")
+
+
+def evicts(root: str, policy: str) -> VolumeUnsuitable:
+    return VolumeUnsuitable(
+        f"the Redis that keeps the leases of {root} has maxmemory-policy {policy}: to make room it "
+        "throws away whatever it likes, a lease too",
+        advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
+        root=root,
+        fstype="",
+    )

@@ -24,5 +24,10 @@ def name_of(token: int) -> str:
     return f"{incarnation:010d}-{sequence:010d}"
 
 
+def last_token_of(incarnation: int) -> int:
+    """None of that incarnation is larger."""
+    return (incarnation + 1) * _SEQUENCES - 1
+
+
 def incarnation_of(token: int) -> int:
     return token // _SEQUENCES

@@ -15,6 +15,7 @@ from volumelease.authorities import answers
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Pulse, Timing
+from volumelease.core.moving import movable
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
@@ -111,7 +112,7 @@ class Session:
             if self._bell is not None and (outcome.granted or outcome.behind):
                 self._ring(self._bell, outcome)
         if self._opened and self.name not in self.replica.table.sessions:
-            self.pulse.lose("another session saw no beat of this one and ended it")
+            self.pulse.lose(answers.why_over(self.replica.table))
             self._wake(None)
         if outcome.ended:
             self.breaking.heard(entry, outcome)
@@ -139,7 +140,7 @@ class Session:
     def table_loaded(self) -> None:
         self.committer.loaded()
         if self._opened and self.name not in self.replica.table.sessions:
-            self.pulse.lose("another session saw no beat of this one and ended it")
+            self.pulse.lose(answers.why_over(self.replica.table))
         self._wake(None)
 
     def alive(self) -> bool:
@@ -196,18 +197,26 @@ class Session:
         """Begin: beat, then say so in the log."""
         began_at = self._clock.boottime()
         yield from self.replica.catch_up()
+        self._must_not_have_moved()
         self.pulse = Pulse(self.timing, self._clock.read())
         yield from self._create_heartbeat()
         try:
-            done = yield from self.committer.commit(lambda: records.Open(self.facts))
+            done = yield from self.committer.commit(
+                lambda: None if self.replica.table.moved else records.Open(self.facts)
+            )
             if self._clock.boottime() - began_at > self.timing.beat_interval:
                 yield from self.replica.must_stand()  # else the first beat is soon enough
         except LogForgotten as error:
             raise SessionOver(str(error), advice="Try again") from error
+        self._must_not_have_moved()
         if done is None or done.void or not self.alive():
             self.pulse.lose("the session could not be opened in time")
             raise SessionOver(self.pulse.lost)
         self._opened = True
+
+    def _must_not_have_moved(self) -> None:
+        if authority := self.replica.table.moved:
+            raise answers.moved(self.layout.root, authority)
 
     def _create_heartbeat(self) -> Steps[None]:
         path = self.layout.session(self.name)
@@ -297,6 +306,16 @@ class Session:
             self._beats += 1
             if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
                 yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+
+    def move(self, authority: str) -> Steps[bool]:
+        """End this log, for good: another authority grants from here on. Returns whether it did;
+        not unless this session holds the whole volume. Errors: those of ``Committer.commit``."""
+        yield from self.publishing.settle(("",))
+        body = records.Moved(authority)
+        yield from self.committer.commit(
+            lambda: body if movable(self.replica.table, self.name) else None, urgent=True
+        )
+        return self.replica.table.moved == authority
 
     def _turn_over(self) -> Steps[None]:
         yield from self.segments.turn_over()

@@ -14,10 +14,10 @@
 --          {"incarnation", incarnation, grace, nonce}  another one than the caller's: nothing was
 --          done
 --          {"unknown"}  no such session here: it was ended
---          {"ended", authority}  this volume has another authority now
+--          {"ended", authority, log}  this volume has another authority now, see move.lua
 --
 -- :state                       hash: life, incarnation, sequence, grace (its nonce or ""), nonce
---                              (of this memory, for good), ended
+--                              (of this memory, for good), ended, log
 -- :<incarnation>:names         sorted set: the sessions
 -- :<incarnation>:s:<session>   hash: counter, floor, rejoined, touched, facts
 -- :<incarnation>:of:<session>  hash: number of a live request -> its token
@@ -336,17 +336,18 @@ end
 -- the call goes on even where the memory is full: it begins with something that needs none. With
 -- "trusting", whether the server ended in between is looked at later, if it matters ("doubt").
 local function begin(urgent, trusting)
-  local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended', 'nonce')
-  if state[4] then return {'ended', state[4]} end
+  local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended', 'log', 'nonce')
   local known, nonce = string.match(ARGV[1], '^(%d+) ?(.*)$')
   local named, stored = tonumber(known), tonumber(state[2] or '0')
+  -- Only an identity that moved the leases back names more than what was known here at the end.
+  if state[4] and named <= stored then return {'ended', state[4], state[5]} end
   local life = not trusting and lives()
   if urgent then redis.call('DEL', BASE .. 'none') end
-  local another = named == stored and nonce ~= '' and nonce ~= state[5]
+  local another = named == stored and nonce ~= '' and nonce ~= state[6]
   if (life and state[1] ~= life) or named > stored or another then
     forget(life or lives(), named, stored)
   else
-    INCARNATION, GRACE, NONCE = stored, state[3], state[5]
+    INCARNATION, GRACE, NONCE = stored, state[3], state[6]
   end
   P = BASE .. string.format('%.0f', INCARNATION) .. ':'
   if named ~= INCARNATION and named ~= 0 then return renewed() end
