@@ -172,3 +172,63 @@ def expiry_by_the_clock_of_the_server() -> Mutated:
 
 def beats_need_memory() -> Mutated:
     return edited(("*", "if urgent then redis.call('DEL', BASE .. 'none') end", ""))
+
+
+# ---- at a glance
+
+
+def granted_beside_others_at_a_glance() -> Mutated:
+    return edited(("acquire", "call('EXISTS', unpack(there)) == 0 then", "true then"))
+
+
+def granted_in_a_grace_at_a_glance() -> Mutated:
+    return edited(
+        (
+            "acquire",
+            "== ARGV[1] and state[2] == '' and not state[5]",
+            "== ARGV[1] and not state[5]",
+        )
+    )
+
+
+def granted_by_an_old_memory_at_a_glance() -> Mutated:
+    return edited(
+        (
+            "acquire",
+            "    and state[3] == string.match(call('INFO', 'replication'), "
+            "'master_replid:(%x+)')\n    and not string.find(key",
+            "    and not string.find(key",
+        )
+    )
+
+
+def finished_numbers_granted_at_a_glance() -> Mutated:
+    return edited(
+        ("acquire", "if floor and tonumber(number) >= tonumber(floor)\n", "if floor\n"),
+        ("acquire", "and not call('ZSCORE', P .. 'fin:' .. me, number) then", "then"),
+    )
+
+
+def same_number_twice_at_a_glance() -> Mutated:
+    return edited(("acquire", "and not call('HGET', P .. 'of:' .. me, number)\n", "\n"))
+
+
+def handed_over_beside_others_at_a_glance() -> Mutated:
+    return edited(
+        ("release", "= #there < 500 and call('EXISTS', unpack(there)) == 0", "= true"),
+    )
+
+
+def handed_over_by_an_old_memory_at_a_glance() -> Mutated:
+    return edited(
+        (
+            "release",
+            "\n          and state[5] == string.match(call('INFO', 'replication'), "
+            "'master_replid:(%x+)')",
+            "",
+        )
+    )
+
+
+def nobody_is_next_at_a_glance() -> Mutated:
+    return edited(("release", "alone, heir = line[1] == token, line[2]", "alone = true"))

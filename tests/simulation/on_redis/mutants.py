@@ -251,4 +251,52 @@ REDIS_MUTANTS: Final = (
         "a pid means something in its own pid namespace only",
         redis_sessions.death_across_namespaces,
     ),
+    _mutant(
+        "granted-beside-others-at-a-glance",
+        "a glance looks above, below and at the path itself",
+        redis_scripts.granted_beside_others_at_a_glance,
+    ),
+    _mutant(
+        "granted-in-a-grace-at-a-glance",
+        "no glance grants in a grace",
+        redis_scripts.granted_in_a_grace_at_a_glance,
+        "flush",
+    ),
+    _mutant(
+        "granted-by-an-old-memory-at-a-glance",
+        "no glance grants by a memory that is older than it looks",
+        redis_scripts.granted_by_an_old_memory_at_a_glance,
+        "tail",
+        budget=200,
+    ),
+    _mutant(
+        "finished-numbers-granted-at-a-glance",
+        "no glance grants a request that is finished",
+        redis_scripts.finished_numbers_granted_at_a_glance,
+        "late",
+        "resend",
+    ),
+    _mutant(
+        "same-number-twice-at-a-glance",
+        "the same number is the same request, at a glance too",
+        redis_scripts.same_number_twice_at_a_glance,
+        "lost",
+    ),
+    _mutant(
+        "handed-over-beside-others-at-a-glance",
+        "who is handed a lease at a glance has nobody in its way",
+        redis_scripts.handed_over_beside_others_at_a_glance,
+    ),
+    _mutant(
+        "handed-over-by-an-old-memory-at-a-glance",
+        "no glance hands over by a memory that is older than it looks",
+        redis_scripts.handed_over_by_an_old_memory_at_a_glance,
+        "tail",
+        budget=200,
+    ),
+    _mutant(
+        "nobody-is-next-at-a-glance",
+        "a glance at who waits for the same path finds it",
+        redis_scripts.nobody_is_next_at_a_glance,
+    ),
 )
