@@ -182,6 +182,18 @@ def test_only_who_holds_the_whole_volume_can_end_the_table(table: RedisTable) ->
     assert one.call("move", 3, "volume", "first") == [b"ended", b"volume", b"first"]
 
 
+@pytest.mark.parametrize("keys", ["\0", "a\0", "\0a", "a\0\0b"])
+def test_who_holds_the_whole_volume_among_other_paths_can_end_the_table_too(
+    table: RedisTable, keys: str
+) -> None:
+    one = Caller(table, "s0")
+    one.acquire(1, "a\0b")
+    assert one.call("move", 1, "volume", "first") == [b"void"]
+    one.release(1)
+    one.acquire(2, keys)
+    assert one.call("move", 2, "volume", "first") == [b"ended", b"volume", b"first"]
+
+
 def test_a_table_that_ended_says_what_follows_to_everybody(table: RedisTable) -> None:
     one, other = Caller(table, "s0"), Caller(table, "s1")
     one.acquire(1, "")
