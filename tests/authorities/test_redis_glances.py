@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -58,16 +58,20 @@ def test_a_session_names_its_memory_so_that_a_glance_is_enough(
     fleet.scripts.close()
 
 
-def asked_of(caller: Caller) -> list[bool]:
-    """Whether a glance is enough for a lease on something free, a look at a lease, and the
-    release of one that somebody waits for."""
+ASKED: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
+    "a lease on something free": ("acquire", (7, 1, 1, "o", "free", "", "")),
+    "a look at a lease": ("look", (0, 1)),
+    "the release of what somebody waits for": ("release", (1, 2, 1)),
+}
+
+
+def at_a_glance(caller: Caller, asked: str) -> bool:
+    """Whether a glance is enough for it."""
     glances = caller.table._scripts
     assert isinstance(glances, Glances)
-    glances.taken.clear()
-    caller.acquire(7, "free")
-    caller.call("look", 0, 1)
-    caller.release(1)
-    return [taken for _, taken in glances.taken]
+    script, arguments = ASKED[asked]
+    caller.call(script, *arguments)
+    return glances.taken[-1][1]
 
 
 @pytest.fixture
@@ -79,31 +83,35 @@ def caller(table: RedisTable) -> Caller:
     return caller
 
 
-def test_a_glance_is_enough_while_nothing_happened(caller: Caller) -> None:
-    assert asked_of(caller) == [True, True, True]
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_glance_is_enough_while_nothing_happened(caller: Caller, asked: str) -> None:
+    assert at_a_glance(caller, asked)
 
 
-def test_no_glance_takes_one_memory_for_another(caller: Caller) -> None:
+@pytest.mark.parametrize("asked", ASKED)
+def test_no_glance_takes_one_memory_for_another(caller: Caller, asked: str) -> None:
     """Of the same number: a server that forgets twice can come to it again."""
     caller.table.nonce = "of another memory"
-    assert asked_of(caller) == [False, False, False]
+    assert not at_a_glance(caller, asked)
 
 
-def test_no_glance_is_enough_for_who_names_but_a_number(caller: Caller) -> None:
+@pytest.mark.parametrize("asked", ASKED)
+def test_no_glance_is_enough_for_who_names_but_a_number(caller: Caller, asked: str) -> None:
     caller.table.glance = False
-    assert asked_of(caller) == [False, False, False]
+    assert not at_a_glance(caller, asked)
 
 
+@pytest.mark.parametrize("asked", ASKED)
 @pytest.mark.parametrize(
     ("field", "value"), [("life", "of another one"), ("grace", "a nonce"), ("ended", "volume")]
 )
 def test_no_glance_grants_by_an_old_memory_in_a_grace_or_after_the_end(
-    caller: Caller, redis_server: RedisServer, field: str, value: str
+    caller: Caller, redis_server: RedisServer, asked: str, field: str, value: str
 ) -> None:
     client = client_of(redis_server)
     client.hset(f"{{volumelease:{caller.table.volume}}}:state", field, value)
-    assert asked_of(caller) == [False, False, False]
     client.close()
+    assert not at_a_glance(caller, asked)
 
 
 def test_a_release_that_nobody_waits_for_trusts_its_memory(

@@ -219,16 +219,5 @@ def handed_over_beside_others_at_a_glance() -> Mutated:
     )
 
 
-def handed_over_by_an_old_memory_at_a_glance() -> Mutated:
-    return edited(
-        (
-            "release",
-            "\n          and state[5] == string.match(call('INFO', 'replication'), "
-            "'master_replid:(%x+)')",
-            "",
-        )
-    )
-
-
 def nobody_is_next_at_a_glance() -> Mutated:
     return edited(("release", "alone, heir = line[1] == token, line[2]", "alone = true"))

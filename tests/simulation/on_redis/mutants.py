@@ -226,6 +226,7 @@ REDIS_MUTANTS: Final = (
         redis_sessions.nothing_given_back,
         "cut",
         "pause",
+        budget=200,
     ),
     _mutant(
         "abandoned-answers-kept",
@@ -286,13 +287,6 @@ REDIS_MUTANTS: Final = (
         "handed-over-beside-others-at-a-glance",
         "who is handed a lease at a glance has nobody in its way",
         redis_scripts.handed_over_beside_others_at_a_glance,
-    ),
-    _mutant(
-        "handed-over-by-an-old-memory-at-a-glance",
-        "no glance hands over by a memory that is older than it looks",
-        redis_scripts.handed_over_by_an_old_memory_at_a_glance,
-        "tail",
-        budget=200,
     ),
     _mutant(
         "nobody-is-next-at-a-glance",
