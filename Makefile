@@ -68,8 +68,9 @@ bench: .venv/bench ## this project against its peers; ARGS= goes to it
 	@$(PIP) install -e '.[bench]'
 	@touch $@
 
-simulate: venv ## replay or search schedules; SEED= RUNS=
-	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+simulate: venv ## replay or search schedules; SEED= RUNS= AUTHORITY=volume or redis
+	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
+	    $(if $(AUTHORITY),--authority $(AUTHORITY))
 
 torture: venv packages servers ## the long tests
 	@$(PYTEST) -m torture $(ARGS)

@@ -24,8 +24,9 @@ class RedisTable:
     """One fresh volume on a Redis, which takes the entries of a log. ``said`` is what the last
     call replied."""
 
-    def __init__(self, redis: str | Performing, *, grace: bool) -> None:
-        """``redis``: the address of a server, or what performs scripts instead of one."""
+    def __init__(self, redis: str | Performing, *, grace: bool, glance: bool = True) -> None:
+        """``redis``: the address of a server, or what performs scripts instead of one. Without
+        ``glance``, no call names all of its memory, so the general rules decide each."""
         self._scripts: Performing = (
             scripts_on(Settings(redis_url=redis), "/volume", Files())
             if isinstance(redis, str)
@@ -34,6 +35,7 @@ class RedisTable:
         self.volume = secrets.token_hex(6)
         self.incarnation = 0
         self.nonce = "first"
+        self.glance = glance
         self.names: dict[int, str] = {}
         """Token in Redis of each index."""
         self.numbers: dict[int, tuple[str, int]] = {}
@@ -44,17 +46,21 @@ class RedisTable:
             self.call("nobody", "close")
         else:
             self.call("nobody", "found")
+            self.call("nobody", "found", self.nonce)
 
     def close(self) -> None:
         self._scripts.close()
 
     def call(self, session: str, script: str, *arguments: Any) -> list[Any]:
-        head = (self.incarnation, self.nonce, session, "1")
-        effect = CallScript(script, state_key(self.volume), (*head, *arguments))
+        effect = CallScript(script, state_key(self.volume), (*self._head(session), *arguments))
         reply: list[Any] = self._scripts.perform(effect)
         if script in ("open", "found") and not self.incarnation:
             self.incarnation = int(self.picture()[1])
         return reply
+
+    def _head(self, session: str) -> tuple[Any, ...]:
+        known = f"{self.incarnation} {self.nonce}" if self.glance else self.incarnation
+        return (known if self.incarnation else 0, self.nonce, session, "1")
 
     def picture(self) -> list[Any]:
         reply: list[Any] = self._scripts.perform(CallScript("picture", state_key(self.volume), ()))

@@ -78,7 +78,7 @@ class Fleet:
         self.chance = random.Random(seed)
         self.identity = Identity(1, secrets.token_hex(8), "redis", 600.0, 0.0)
         self.scripts = scripts_on(Settings(redis_url=url), NOWHERE, Files())
-        self.call("found")
+        self.call("found", self.call("found")[1])
         self.lossy = [Lossy(self.scripts, self.chance) for _ in range(3)]
         self.sessions = [self._open(number) for number in range(3)]
         self.largest = 0

@@ -9,8 +9,10 @@ import pytest
 
 from tests.authorities.redis_table import RedisTable
 from tests.bed.redis import RedisServer
+from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.redis.tokens import incarnation_of, name_of, token_of
 from volumelease.bells.pubsub import channel_of
+from volumelease.effects import CallScript
 
 
 class Caller:
@@ -180,6 +182,18 @@ def test_only_who_holds_the_whole_volume_can_end_the_table(table: RedisTable) ->
     assert one.call("move", 3, "volume", "first") == [b"ended", b"volume", b"first"]
 
 
+@pytest.mark.parametrize("keys", ["\0", "a\0", "\0a", "a\0\0b"])
+def test_who_holds_the_whole_volume_among_other_paths_can_end_the_table_too(
+    table: RedisTable, keys: str
+) -> None:
+    one = Caller(table, "s0")
+    one.acquire(1, "a\0b")
+    assert one.call("move", 1, "volume", "first") == [b"void"]
+    one.release(1)
+    one.acquire(2, keys)
+    assert one.call("move", 2, "volume", "first") == [b"ended", b"volume", b"first"]
+
+
 def test_a_table_that_ended_says_what_follows_to_everybody(table: RedisTable) -> None:
     one, other = Caller(table, "s0"), Caller(table, "s1")
     one.acquire(1, "")
@@ -333,6 +347,68 @@ def test_after_the_grace_nothing_can_be_reclaimed(
     other.call("ready", table.nonce)
     assert one.reclaim(1, token, "a") == [b"unknown"]
     assert other.reclaim(7, token, "a")[2] == [b"7"]
+
+
+def test_two_memories_that_came_to_one_number_are_told_apart(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    """Flushed twice, and the second time somebody calls first who knows of neither."""
+    import redis
+
+    client = redis.Redis.from_url(redis_server.url)
+    Caller(table, "s0")
+    ahead = table.incarnation + 10**6  # as when a clock was set back
+
+    def called(named: int | str, script: str, *arguments: Any) -> list[Any]:
+        head = (named, f"nonce of {named}", "s0", "1")
+        reply: list[Any] = table._scripts.perform(
+            CallScript(script, state_key(table.volume), (*head, *arguments))
+        )
+        return reply
+
+    memories = []
+    for named in (ahead, f"{ahead} an older one"):
+        client.flushall()
+        word, incarnation, _, nonce = called(named, "look", 0)
+        assert (word, int(incarnation)) == (b"incarnation", ahead + 1)
+        memories.append(f"{int(incarnation)} {nonce.decode()}")
+    client.close()
+    first, second = memories
+    assert first != second
+    assert called(second, "reclaim", "", 2, 1)[0] == b"reclaimed"
+    word, incarnation, grace, _ = called(first, "look", 0)
+    assert (word, int(incarnation)) == (b"incarnation", ahead + 2)
+    assert grace, "who holds names it again"
+    assert called(second, "look", 0)[0] == b"incarnation"
+
+
+def test_a_token_that_two_were_given_is_reclaimed_once(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    """By two memories of one number, one after the other, while both were in their grace."""
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    token = name_of(table.incarnation * 2**32 + 7).encode()
+    forget(table, redis_server)
+    assert one.reclaim(1, token, "a", granted="")[2] == []
+    assert other.reclaim(1, token, "b", granted="")[2] == [b"1"]
+    assert one.release(1)[0] == b"released"
+    assert table.picture()[4] == []
+
+
+def test_a_release_finds_its_session_lost_only_by_a_memory_that_is_not_old(
+    table: RedisTable, redis_server: RedisServer
+) -> None:
+    """The session was opened in the tail that a server lost when it ended."""
+    import redis
+
+    client = redis.Redis.from_url(redis_server.url)
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    other.call("close")
+    assert other.release(1) == [b"unknown"]
+    client.hset(client.keys("*:state")[0], "life", "of another one")
+    client.close()
+    assert other.release(1)[0] == b"incarnation"
 
 
 # ---- tokens, and what is left

@@ -190,6 +190,24 @@ def test_a_publish_is_checked_and_a_broken_lease_publishes_nothing(
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
+def test_who_is_missing_in_a_grace_is_not_taken_for_dead(
+    join: Join, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Else the drafts of those who have not named themselves yet would be cleared away."""
+    import redis
+
+    one, other = join(), join()
+    with volume_lease(tmp_path / "a", volumes=one), volume_lease(tmp_path / "b", volumes=other):
+        members = hosted_of(one).session.publishing._members
+        hosted_of(one).run(members.catch_up())
+        assert hosted_of(other).session.name in members.sessions
+        client = redis.Redis.from_url(redis_server.url)
+        client.flushall()
+        client.close()
+        with pytest.raises(AuthorityUnreachable, match="telling it again"):
+            hosted_of(one).run(members.catch_up())
+
+
 def test_a_directory_is_published_as_a_version(join: Join, tmp_path: Path) -> None:
     one = join()
     for content in ("1", "2"):

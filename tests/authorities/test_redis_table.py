@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.authorities.redis_table import RedisTable
 from tests.bed.redis import RedisServer, missing_redis
@@ -27,10 +28,10 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
-def replay(url: str, history: History) -> None:
+def replay(url: str, history: History, *, glance: bool) -> None:
     """Apply the history to both, and compare after every step."""
     table = Table(grace=history.grace)
-    other = RedisTable(url, grace=history.grace)
+    other = RedisTable(url, grace=history.grace, glance=glance)
     seen: set[tuple[str, int]] = set()
     try:
         for index, entry in history.steps:
@@ -76,17 +77,19 @@ def compare(
         assert word == ("void" if outcome.void else "released")
 
 
-@given(histories())
+@given(histories(), st.booleans())
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_the_scripts_do_what_the_table_does(redis_url: str, history: History) -> None:
-    replay(redis_url, history)
+def test_the_scripts_do_what_the_table_does(redis_url: str, history: History, glance: bool) -> None:
+    replay(redis_url, history, glance=glance)
 
 
-@given(crowds())
+@given(crowds(), st.booleans())
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_crowds_wait_and_refuse_circles_alike(redis_url: str, history: History) -> None:
-    replay(redis_url, history)
+def test_crowds_wait_and_refuse_circles_alike(
+    redis_url: str, history: History, glance: bool
+) -> None:
+    replay(redis_url, history, glance=glance)

@@ -15,7 +15,6 @@ from tests.bed.redis import RedisServer, missing_redis
 from tests.daemon.inside import Daemons
 from volumelease.authorities.memory import MemoryAuthority
 from volumelease.authorities.redis import founding as redis_founding
-from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
@@ -24,7 +23,6 @@ from volumelease.drivers import asyncio as on_a_loop
 from volumelease.drivers import threads as in_this_thread
 from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
-from volumelease.effects import CallScript
 from volumelease.errors import LeaseDeadlock, LeaseTimeout
 from volumelease.host import this_process
 from volumelease.leases.daemon_hosting import HostedByDaemon
@@ -145,8 +143,8 @@ def on_redis(url: str, root: Path) -> Callable[[], HostedRedisSession]:
     wanted = founding.Founding(os.urandom(8).hex(), ttl=15.0, created=0.0, ready=True)
     steps = redis_founding.found(str(root), wanted)
     identity, _ = in_this_thread.Monitor(files).run(steps)
-    beginning = CallScript("found", state_key(identity.id), (0, "nonce", "somebody", "0"))
-    scripts_on(settings, str(root), files).perform(beginning)
+    scripts = scripts_on(settings, str(root), files)
+    in_this_thread.Monitor(scripts).run(redis_founding.begin(identity.id, "nonce"))
 
     def one_more() -> HostedRedisSession:
         hosted = HostedRedisSession(

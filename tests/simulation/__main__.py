@@ -7,7 +7,7 @@ import sys
 import time
 
 from . import exhaustive, mutants, search
-from .setup import TROUBLES, Case, setup_of
+from .setup import Case, setup_of, troubles_of
 
 
 def main() -> int:
@@ -18,13 +18,15 @@ def main() -> int:
     if options.mutant == "all":
         return _hunt_all()
     mutant = mutants.named(options.mutant) if options.mutant else None
-    only = None if options.only is None else _names(options.only)
+    authority = mutant.authority if mutant is not None else options.authority
+    only = None if options.only is None else _names(options.only, authority)
     if mutant is not None and only is None:
         only = mutant.troubles
     seeds = range(options.seed, options.seed + options.runs)
     daemons = options.daemons or (mutant is not None and mutant.daemons)
     cases = (
-        Case(seed, only, options.workers, options.long, options.busy, daemons) for seed in seeds
+        Case(seed, only, options.workers, options.long, options.busy, daemons, authority)
+        for seed in seeds
     )
     started = time.monotonic()
     found = search.first(cases, mutant)
@@ -52,11 +54,12 @@ def _hunt_all() -> int:
     return int(alive > 0)
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _names(text: str, authority: str) -> tuple[str, ...]:
     names = tuple(name for name in text.split(",") if name and name != "nothing")
-    unknown = set(names) - set(TROUBLES)
+    known = troubles_of(authority)
+    unknown = set(names) - set(known)
     if unknown:
-        sys.exit(f"no such trouble: {sorted(unknown)}; there are: {', '.join(TROUBLES)}")
+        sys.exit(f"no such trouble: {sorted(unknown)}; there are: {', '.join(known)}")
     return names
 
 
@@ -64,7 +67,8 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--runs", type=int, default=200, help="how many seeds")
-    parser.add_argument("--only", help=f"these troubles alone, of: {','.join(TROUBLES)}")
+    parser.add_argument("--authority", choices=("volume", "redis"), default="volume")
+    parser.add_argument("--only", help="these troubles alone; 'nothing' for none")
     parser.add_argument("--workers", type=int, help="that many workers")
     parser.add_argument("--long", action="store_true", help="three times as long")
     parser.add_argument("--busy", action="store_true", help="no pauses, the shortest segments")

@@ -53,7 +53,7 @@ class Fleet:
         self.state_lost_at = -1e9
         self.deletions = 0
         self._processes = 0
-        self._trouble = Trouble(self)
+        self._trouble = self._troubles()
 
     # ---- making the fleet
 
@@ -64,8 +64,18 @@ class Fleet:
         # Containers of different machines often have one and the same host name.
         shown = "worker" if random.random() < 0.5 else name
         clock = HostClock(self.world, rate)
-        mount = Mount(self.world, self.server, self.setup, name)
+        mount = Mount(self.world, self.server, self._setup_of_mounts(), name)
         return Host(self.world, shown, f"boot-{number}", clock, mount)
+
+    def _setup_of_mounts(self) -> Setup:
+        """What goes wrong with calls on the volume."""
+        return self.setup
+
+    def _worker(self, process: Process, name: str) -> Worker:
+        return Worker(self, process, name)
+
+    def _troubles(self) -> Trouble:
+        return Trouble(self)
 
     def facts(self, host: Host, before: ProcessFacts | None) -> ProcessFacts:
         """A new process. Pids are small in containers, so they are used again and again."""
@@ -94,7 +104,7 @@ class Fleet:
             self.world, self.setup, host, self.facts(host, before), f"{name}.{self._processes}"
         )
         process.calm = host.mount.calm
-        worker = Worker(self, process, name)
+        worker = self._worker(process, name)
         worker.predecessor = predecessor
         self.workers.append(worker)
         worker.begin()

@@ -350,6 +350,9 @@ class Mount:
             case effects.WriteDurably(path, content):
                 place = self._place(path, None)
                 return lambda: server.write(*place(), content)
+            case effects.WriteNew(path, content):
+                place = self._place(path, None)
+                return lambda: server.write_new(*place(), content)
             case effects.ReadFile(path):
                 place = self._place(path, None)
                 return lambda: server.content(*place())

@@ -6,12 +6,13 @@ no checker finds means that a check, or a fault, is missing here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final
 from unittest.mock import patch
 
 from .mutations import (
+    Mutant,
     commits,
     courtesies,
     forgetting,
@@ -21,29 +22,11 @@ from .mutations import (
     succession,
     tables,
 )
+from .on_redis.mutants import REDIS_MUTANTS
 
-Mutation = Callable[[], list[tuple[Any, str, Any]]]
-"""What to replace: (owner, attribute, replacement)."""
+__all__ = ["MUTANTS", "Mutant", "alive", "named"]
 
-
-class Mutant(NamedTuple):
-    """One rule switched off. ``troubles`` are those that make it matter, ``budget`` is how many
-    runs may be needed to find it; instead of runs, ``duels`` of one holder and one observer.
-    ``rare``: found in minutes, not in seconds."""
-
-    name: str
-    rule: str
-    mutation: Mutation
-    troubles: tuple[str, ...]
-    budget: int = 60
-    duels: int = 0
-    busy: bool = False
-    workers: int | None = None
-    rare: bool = False
-    daemons: bool = False
-
-
-MUTANTS: Final = (
+MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "bell-is-trusted",
         "who hears a bell looks at the log now and then all the same",
@@ -468,6 +451,7 @@ MUTANTS: Final = (
         100,
         daemons=True,
     ),
+    *REDIS_MUTANTS,
 )
 
 

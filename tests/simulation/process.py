@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from volumelease import effects
 from volumelease.host import ProcessFacts
@@ -19,6 +19,9 @@ from .clocks import HostClock
 from .mount import Mount
 from .setup import Setup
 from .world import World
+
+if TYPE_CHECKING:
+    from .on_redis.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class Host:
         self.thawed_at = -1e9
         self._asleep: list[list[Process]] = []
         """For each sleep under way, who sleeps in it."""
+        self.wire: Wire | None = None
+        """Its way to the Redis that is the authority, where one is."""
 
     def admit(self, process: Process) -> None:
         """A process begins here: on a host that stands still, when that wakes."""
@@ -292,6 +297,11 @@ class Process:
                 world.after(0.0002, lambda: self._step(thread, gone, None))
             case News():
                 self._listen(thread, effect)
+            case effects.CallScript():
+                if world.history is not None:
+                    world.note(self.name, f"{thread.name}: {effect}")
+                assert self.host.wire is not None
+                self.host.wire.submit(self, effect, resume)
             case _:
                 if world.history is not None:
                     world.note(self.name, f"{thread.name}: {effect}")

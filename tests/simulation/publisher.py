@@ -68,7 +68,7 @@ def _publish(worker: Worker, held: Held, place: str) -> Script:
         if not isinstance(prepared, Prepared):
             return
         draft = prepared.draft
-        yield from _write(draft, random.choice((0.0, 0.0, 0.05)))
+        yield from _write(draft, worker.pause_in_a_draft())
         if random.random() < 0.1:
             yield from _ask(worker, held, Discard(draft))
             return

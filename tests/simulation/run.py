@@ -23,6 +23,8 @@ from .checkers.tokens import Tokens
 from .checkers.uptodate import UpToDate
 from .checkers.wakeups import WakeUps
 from .fleet import Fleet
+from .on_redis.checkers import REDIS_CHECKERS
+from .on_redis.fleet import RedisFleet
 from .setup import Setup
 
 CHECKERS: Final[list[type[Checker]]] = [
@@ -56,12 +58,18 @@ class Result:
 def run(setup: Setup, *, recording: bool = False) -> Result:
     with ExitStack() as stack:
         stack.enter_context(scales.small_segments(setup.segment_entries))
-        stack.enter_context(scales.replaced(VERSION_RETENTION_SECONDS=3.0, CHORE_BEATS=1))
+        stack.enter_context(
+            scales.replaced(VERSION_RETENTION_SECONDS=3.0, CHORE_BEATS=1, COLLECT_BEATS=3)
+        )
         if setup.ttl < 6:
             stack.enter_context(
                 scales.replaced(TRUST_SECONDS=1.0, SLOW_SECONDS=0.8, LEAST_RETENTION_SECONDS=3.8)
             )
-        fleet = Fleet(setup, CHECKERS, recording=recording)
+        fleet = (
+            RedisFleet(setup, REDIS_CHECKERS, recording=recording)
+            if setup.authority == "redis"
+            else Fleet(setup, CHECKERS, recording=recording)
+        )
         violation: Violation | None = None
         try:
             fleet.run()

@@ -27,6 +27,35 @@ TROUBLES: Final = (
     "break",  # somebody breaks a lease
 )
 
+REDIS_TROUBLES: Final = (
+    "error",  # a call is not executed, its caller is told that nothing is known
+    "lost",  # a call is executed, its answer is lost
+    "late",  # its caller gave up on a call, and it is executed afterwards
+    "resend",  # a call is executed twice
+    "slow",  # a call or its answer takes seconds
+    "stall",
+    "stop",
+    "kill",
+    "cut",  # a host loses the server
+    "suspend",
+    "freeze",
+    "wall",  # a wall clock is set, of a host or of the server
+    "pause",  # the server stands still, and goes on with the calls it had
+    "flush",  # somebody flushes the server
+    "empty",  # the server is killed and comes back empty
+    "tail",  # it comes back without its last writes
+    "failover",  # a replica that lags becomes the master
+    "line",  # the master takes a new name for its line, though nothing is lost
+    "readonly",  # the server takes no writes
+    "full",  # maxmemory is reached
+    "garbage",  # somebody takes out a session's request by hand
+    "mount",  # calls on the volume go wrong
+    "delete",  # somebody removes the control directory
+    "interrupt",
+    "break",
+)
+"""Where a Redis is the authority; what is not explained is as on a volume."""
+
 DIRECTORIES: Final = ("a/d", "a/b/d", "ab/d", "b/d")
 """Where directories are published, and may have stood before."""
 
@@ -51,6 +80,7 @@ class Setup:
     """Where directories stand that nobody published."""
     daemons: bool = False
     """Each worker hosts leases of others, who outlive it, and has successors."""
+    authority: str = "volume"
 
     def strength(self, trouble: str) -> float:
         return dict(self.intensity).get(trouble, 0.0)
@@ -70,9 +100,12 @@ class Case(NamedTuple):
     long: bool = False
     busy: bool = False
     daemons: bool = False
+    authority: str = "volume"
 
     def command(self, mutant: str = "") -> str:
         words = ["python -m tests.simulation", f"--seed {self.seed} --runs 1"]
+        if self.authority != "volume":
+            words.append(f"--authority {self.authority}")
         if self.only is not None:
             words.append(f"--only {','.join(self.only) or 'nothing'}")
         if self.workers is not None:
@@ -88,13 +121,18 @@ class Case(NamedTuple):
         return " ".join(words)
 
 
+def troubles_of(authority: str) -> tuple[str, ...]:
+    return REDIS_TROUBLES if authority == "redis" else TROUBLES
+
+
 def setup_of(case: Case) -> Setup:
     """The setup of that case. What the case leaves out does not change what chance decides about
     the rest, so a history can be shortened by leaving things out."""
     random = Random(case.seed ^ 0x5EED)
-    strengths = {name: random.random() for name in TROUBLES}
+    troubles = troubles_of(case.authority)
+    strengths = {name: random.random() for name in troubles}
     how_many = random.choice((0, 1, 1, 2, 2, 3, 3, 4, 5, 7))
-    order = list(TROUBLES)
+    order = list(troubles)
     random.shuffle(order)
     drawn = set(order[:how_many])
     if random.random() < 0.5:
@@ -114,7 +152,12 @@ def setup_of(case: Case) -> Setup:
         cache_seconds=1.0 if case.busy else random.choice((0.0, 0.5, 1.0, 1.0)),
         ready=random.random() < 0.8,
         hurry=0.1 if case.busy else random.choice((1.0, 1.0, 1.0, 0.2)),
-        intensity=tuple((name, strengths[name]) for name in TROUBLES if name in chosen),
-        old=tuple(place for place in DIRECTORIES if random.random() < 0.3),
+        intensity=tuple((name, strengths[name]) for name in troubles if name in chosen),
+        old=_old(random) if case.authority == "volume" else (),
         daemons=case.daemons,
+        authority=case.authority,
     )
+
+
+def _old(random: Random) -> tuple[str, ...]:
+    return tuple(place for place in DIRECTORIES if random.random() < 0.3)

@@ -6,12 +6,15 @@ A case shows its bug only to the simulator of its day, so where the bug is a rul
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Final
 
 import pytest
 
 from tests.simulation import search
 from tests.simulation.setup import Case
+
+NEEDS_LUA: Final = pytest.mark.skipif(find_spec("lupa") is None, reason="pip install lupa")
 
 LIVE_SEGMENT_DELETED: Final = [
     Case(119, ("lost",), workers=4, busy=True),
@@ -83,6 +86,36 @@ MADE_ANEW_THOUGH_RETIRED: Final = [Case(1161, long=True)]
 look settled. A newcomer that came to an older one the moment it was retired made it anew, as if
 its draft had been forgotten, and went on there, on a log of its own."""
 
+REDIS: Final = Case(0, authority="redis")
+
+ONE_NUMBER_FOR_TWO_MEMORIES: Final = [
+    REDIS._replace(seed=0, only=("flush", "interrupt")),
+    REDIS._replace(seed=10, only=("kill", "empty", "break")),
+]
+"""A Redis forgot twice, and the second time somebody called first who knew of neither: it came to
+the number of the first memory again, whose healthy sessions it did not know. Mutant:
+redis-memory-by-its-number."""
+
+FORGETTING_TAKEN_FOR_ANOTHER_REDIS: Final = [REDIS._replace(seed=13, only=("flush",))]
+"""Who came to a memory that was older than one noted on the volume was told that there are two
+Redises. Mutant: redis-forgetting-is-another-server."""
+
+ONE_TOKEN_FOR_TWO: Final = [REDIS._replace(seed=265, only=("freeze", "flush"))]
+"""Two memories of one number gave the same token, and both were reclaimed: a release failed in the
+middle of its script. Without the rule before it is too rare for a mutant:
+`test_a_token_that_two_were_given_is_reclaimed_once`."""
+
+OPENED_IN_A_LOST_TAIL: Final = [
+    REDIS._replace(seed=135, only=("flush", "empty", "tail", "failover")),
+    REDIS._replace(seed=32, only=("tail",)),
+]
+"""A release trusts its memory; a session that was opened in the tail which that memory lost was
+told that it is over. Mutant: redis-unknown-to-an-old-memory."""
+
+FOUNDED_LATE: Final = [REDIS._replace(seed=75, only=("flush", "late"))]
+"""The call that lets a new volume grant at once came long after it was made, right after a flush:
+no grace, and two holders. Mutant: redis-founded-in-one-call."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -106,6 +139,16 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *GRANTED_WHEN_LOST,
         *BORN_ASLEEP,
         *MADE_ANEW_THOUGH_RETIRED,
+        *(
+            pytest.param(case, marks=NEEDS_LUA)
+            for case in (
+                *ONE_NUMBER_FOR_TWO_MEMORIES,
+                *FORGETTING_TAKEN_FOR_ANOTHER_REDIS,
+                *ONE_TOKEN_FOR_TWO,
+                *OPENED_IN_A_LOST_TAIL,
+                *FOUNDED_LATE,
+            )
+        ),
     ],
     ids=lambda case: case.command(),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from tests.simulation import duel, mutants, search
@@ -9,11 +11,17 @@ from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.setup import Case
 
 RARE = pytest.mark.torture, pytest.mark.timeout(600)
+NEEDS_LUA = pytest.mark.skipif(find_spec("lupa") is None, reason="pip install lupa")
+
+
+def marks_of(mutant: Mutant) -> list[pytest.MarkDecorator]:
+    needs = [NEEDS_LUA] if mutant.authority == "redis" else []
+    return [*needs, *(RARE if mutant.rare else ())]
 
 
 @pytest.mark.parametrize(
     "mutant",
-    [pytest.param(m, id=m.name, marks=RARE if m.rare else ()) for m in MUTANTS],
+    [pytest.param(m, id=m.name, marks=marks_of(m)) for m in MUTANTS],
 )
 def test_a_rule_that_is_switched_off_is_missed(mutant: Mutant) -> None:
     found = search.hunt(mutant)

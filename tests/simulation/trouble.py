@@ -37,12 +37,26 @@ class Trouble:
         """Until when it crashes no more: who forgot must have the time to go on."""
 
     def begin(self) -> None:
-        fleet, setup = self._fleet, self._fleet.setup
-        for host in fleet.hosts:
+        setup = self._fleet.setup
+        self._set_out()
+        self._fleet.interruptions = 0.04 * setup.strength("interrupt")
+        for name, (happen, most) in self._happenings().items():
+            strength = setup.strength(name)
+            if strength > 0:
+                scale = setup.trouble_seconds / (4 * setup.ttl)
+                for _ in range(1 + int(most * strength * scale)):
+                    when = self._world.random.uniform(0.2, 1.0) * setup.trouble_seconds
+                    self._world.at(when, self._unless_over(happen))
+
+    def _set_out(self) -> None:
+        """From now on calls meet faults, and the worst moments are told of."""
+        for host in self._fleet.hosts:
             host.mount.calm = False
             host.mount.tells = self._told
-        fleet.interruptions = 0.04 * setup.strength("interrupt")
-        happenings: dict[str, tuple[Callable[[], None], float]] = {
+
+    def _happenings(self) -> dict[str, tuple[Callable[[], None], float]]:
+        """What happens, and how often at most in four ttls."""
+        return {
             "kill": (self._kill, 5.0),
             "stop": (self._stop, 5.0),
             "cut": (self._cut, 4.0),
@@ -55,13 +69,6 @@ class Trouble:
             "garbage": (self._litter, 8.0),
             "break": (self._break, 6.0),
         }
-        for name, (happen, most) in happenings.items():
-            strength = setup.strength(name)
-            if strength > 0:
-                scale = setup.trouble_seconds / (4 * setup.ttl)
-                for _ in range(1 + int(most * strength * scale)):
-                    when = self._world.random.uniform(0.2, 1.0) * setup.trouble_seconds
-                    self._world.at(when, self._unless_over(happen))
 
     def _unless_over(self, happen: Callable[[], None]) -> Callable[[], None]:
         return lambda: None if self._over else happen()

@@ -136,6 +136,18 @@ class Server:
         node = parent.entries.get(name) or self._create(parent, name, "file")
         node.content = content
 
+    def write_new(self, parent: Node, name: str, content: bytes) -> None:
+        """Its content comes with it, or up to a second later: others can find it empty."""
+        node = self._create(parent, name, "file")
+        if self._world.random.random() < 0.7:
+            node.content = content
+            return
+
+        def complete() -> None:
+            node.content = content
+
+        self._world.after(self._world.random.random() ** 3, complete)
+
     def _create(self, parent: Node, name: str, kind: Kind) -> Node:
         if parent.gone:
             raise failure(errno.ENOENT)

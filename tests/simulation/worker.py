@@ -109,6 +109,7 @@ class Worker:
                 self._start(f"job{number}", self._work(session, f"{of}owner-{number}"))
             yield from self._until(lambda s=session: not s.alive())  # type: ignore[misc]
             self.fleet.world.note(self.process.name, f"session lost: {session.pulse.lost}")
+            self.fleet.tell("over", session)
             while self.asking:
                 yield Sleep(0.05)
             for held in [held for held in self.held if held.session is session]:
@@ -144,7 +145,7 @@ class Worker:
             wanted = founding.Founding(
                 world.unique(), fleet.setup.ttl, self.process.host.clock.wall(), fleet.ready
             )
-            identity, _ = yield from founding.found(ROOT, wanted)
+            identity = yield from self._found(wanted)
             session = self.session_of(identity)
             yield from session.open()
         except (LeaseError, OSError) as error:
@@ -152,6 +153,10 @@ class Worker:
             return None
         self.serve(session)
         return session
+
+    def _found(self, wanted: founding.Founding) -> Steps[Identity]:
+        identity, _ = yield from founding.found(ROOT, wanted)
+        return identity
 
     def session_of(self, identity: Identity, name: str = "") -> WatchedSession:
         world = self.fleet.world
@@ -387,6 +392,10 @@ class Worker:
                 self._end(held)
                 yield from self._leave_broken(held)
                 return
+
+    def pause_in_a_draft(self) -> float:
+        """Before each file that it writes into a draft, in seconds."""
+        return self.fleet.world.random.choice((0.0, 0.0, 0.05))
 
     def _downgrade(self, held: Held) -> Script:
         held.exclusive = False  # from when it is asked for, nobody counts on more

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumelease.authorities import redis as authority
+from volumelease.authorities.redis import founding
 from volumelease.authorities.redis.addresses import RedisAddress, address_in
 from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.redis.connecting import RedisWire, connect, greet
@@ -27,7 +28,7 @@ from volumelease.core.records import SessionFacts
 from volumelease.core.table import Table
 from volumelease.drivers.files import Files
 from volumelease.drivers.scripts import Scripts, read_scripts
-from volumelease.drivers.threads import Performer
+from volumelease.drivers.threads import Monitor, Performer
 from volumelease.effects import CallScript
 from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Acquire, Claim, Holder
@@ -105,8 +106,7 @@ def begin(identity: Identity, root: str, surroundings: Surroundings) -> None:
     of ``CallScript``."""
     scripts = scripts_on(surroundings.settings, root, surroundings.performer)
     try:
-        head = (0, os.urandom(8).hex(), "", "0")
-        scripts.perform(CallScript("found", state_key(identity.id), head))
+        Monitor(scripts).run(founding.begin(identity.id, os.urandom(8).hex()))
     finally:
         scripts.close()
 

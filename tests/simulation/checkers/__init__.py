@@ -6,14 +6,18 @@ no worker can see.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from volumelease.core.records import Entry
 from volumelease.core.table import Outcome
+from volumelease.model import Draft
 
 if TYPE_CHECKING:
     from tests.simulation.fleet import Fleet
     from tests.simulation.held import Held, WatchedSession, Wish
+    from tests.simulation.on_redis.held import WatchedRedisSession
+    from tests.simulation.on_redis.tables import Table
+    from tests.simulation.on_redis.wire import Call
     from tests.simulation.process import Process
     from tests.simulation.worker import Worker
 
@@ -40,6 +44,21 @@ class Checker:
 
     def applied(self, session: WatchedSession, index: int, entry: Entry, outcome: Outcome) -> None:
         """A replica applied an entry; ``next_index`` still is ``index``."""
+
+    def served(self, call: Call, reply: list[Any]) -> None:
+        """A Redis that is the authority executed a call."""
+
+    def table_changed(self, call: Call, before: Table, after: Table) -> None:
+        """That call changed the table of its volume."""
+
+    def publishing(self, session: WatchedRedisSession, draft: Draft) -> None:
+        """A worker asks a session on a Redis to publish that draft."""
+
+    def replacing(self, session: WatchedRedisSession, draft: Draft) -> None:
+        """That session asks for the rename that makes the draft public."""
+
+    def over(self, session: WatchedSession) -> None:
+        """A worker noticed that its session is lost."""
 
     def loaded(self, session: WatchedSession) -> None:
         """A replica started from a snapshot."""

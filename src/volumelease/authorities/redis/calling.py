@@ -1,7 +1,7 @@
 """How a session calls its Redis: by name of an incarnation, and again when an answer was lost.
 
-Every call names the incarnation that the session knows; a Redis that forgot, or is another one,
-has a higher one and does nothing but say so. Then the session names what it has (``rejoin``) and
+Every call names the memory that the session knows; a Redis that forgot, or is another one, has a
+newer one and does nothing but say so. Then the session names what it has (``rejoin``) and
 asks again. Every call may be asked again, because requests are numbered, counters only grow, and
 everything else names what it is about.
 """
@@ -28,6 +28,20 @@ class SessionOver(LeaseError):
     authority that the leases moved to, or ""."""
 
     moved = ""
+
+
+class Memory(NamedTuple):
+    """One memory of one Redis: of two, the larger is the newer. ``nonce`` tells two of the same
+    incarnation apart: a server that forgets twice in one second can come to the same number."""
+
+    incarnation: int
+    nonce: str
+
+    def __str__(self) -> str:
+        return f"{self.incarnation} {self.nonce}"
+
+
+NONE_YET: Final = Memory(0, "")
 
 
 class Reply(NamedTuple):
@@ -63,11 +77,11 @@ class Calls:
         session: str,
         clock: Clock,
         unique: Callable[[], str],
-        rejoin: Callable[[int], Steps[None]],
+        rejoin: Callable[[Memory], Steps[None]],
         lose: Callable[[str], None],
     ) -> None:
-        self.incarnation = 0
-        """The one this session is part of; 0 before it is open."""
+        self.memory = NONE_YET
+        """The one this session is part of, once it is open."""
         self.last = -1
         """The last number that this session was told of, as a token."""
         self._key = state_key(identity_id)
@@ -78,35 +92,39 @@ class Calls:
         self._rejoin = rejoin
         self._lose = lose
 
+    @property
+    def incarnation(self) -> int:
+        return self.memory.incarnation
+
     def once(self, script: str, *arguments: Argument) -> Steps[Reply]:
-        """Call, and go on with whatever incarnation there is.
+        """Call, and go on with whatever memory there is.
 
         Errors: ``SessionOver``; ``AuthorityUnreachable``, then the outcome is unknown; those of
         ``CallScript``.
         """
         while True:
-            named = self.incarnation
+            named = self.memory
             reply = self._reply((yield self._call(named, script, arguments)))
             if reply.word == "incarnation":
-                yield from self._rejoin(int(reply.rest[0]))
-            elif named == self.incarnation or not named:
+                yield from self._rejoin(memory_of(reply))
+            elif named == self.memory or not named.incarnation:
                 return reply
-            # Else another thread of this process went over to a new incarnation meanwhile, in
-            # which nothing is known of what this call did in the old one.
+            # Else another thread of this process went over to a new memory meanwhile, in which
+            # nothing is known of what this call did in the old one.
 
-    def call_in(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
-        """Call in the name of one incarnation. A session that the server does not know is lost
+    def call_in(self, memory: Memory, script: str, *arguments: Argument) -> Steps[Reply]:
+        """Call in the name of one memory. A session that the server does not know is lost
         from this answer on, whoever asked. Errors: as ``once``."""
-        return self._reply((yield self._call(incarnation, script, arguments)))
+        return self._reply((yield self._call(memory, script, arguments)))
 
-    def bare(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
+    def bare(self, memory: Memory, script: str, *arguments: Argument) -> Steps[Reply]:
         """The same, whatever the answer says of the session. Errors: those of ``CallScript``."""
-        answer = yield self._call(incarnation, script, arguments)
+        answer = yield self._call(memory, script, arguments)
         return Reply(text(answer[0]), answer[1:])
 
-    def _call(self, incarnation: int, script: str, arguments: tuple[Argument, ...]) -> CallScript:
+    def _call(self, memory: Memory, script: str, arguments: tuple[Argument, ...]) -> CallScript:
         nonce, wall = f"{self._mine}-{next(self._made)}", f"{self._clock.wall():.3f}"
-        return CallScript(script, self._key, (incarnation, nonce, self._session, wall, *arguments))
+        return CallScript(script, self._key, (str(memory), nonce, self._session, wall, *arguments))
 
     def _reply(self, answer: list[Any]) -> Reply:
         reply = Reply(text(answer[0]), answer[1:])
@@ -131,6 +149,11 @@ class Calls:
                     raise
             yield Sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def memory_of(reply: Reply) -> Memory:
+    """The memory that the server has, by its reply to ``open`` or to a call that named another."""
+    return Memory(int(reply.rest[0]), text(reply.rest[2]))
 
 
 def _over(reply: Reply) -> SessionOver:

@@ -13,7 +13,14 @@ from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.founding import Founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.core.records import FORMAT_VERSION
-from volumelease.effects import MakeDirectory, RemoveDirectory, Sleep, Steps, WriteNew
+from volumelease.effects import (
+    CallScript,
+    MakeDirectory,
+    RemoveDirectory,
+    Sleep,
+    Steps,
+    WriteNew,
+)
 from volumelease.errors import (
     AuthorityUnreachable,
     LogDamaged,
@@ -21,6 +28,8 @@ from volumelease.errors import (
     VolumeUnsuitable,
 )
 from volumelease.wire.identity import Identity, encode_identity
+
+from .calling import state_key
 
 FOLDERS: Final = ("stage", "versions", "audit")
 _TRIES: Final = 10
@@ -56,6 +65,15 @@ def found(root: str, wanted: Founding) -> Steps[tuple[Identity, bool]]:
         yield Sleep(_PAUSE_SECONDS)
     assert trouble is not None
     raise _refusal(root, trouble)
+
+
+def begin(identity_id: str, nonce: str) -> Steps[None]:
+    """Let the first lease of a volume that a person says is new be granted at once. ``nonce`` is
+    used for nothing else. Errors: those of ``CallScript``."""
+    key, head = state_key(identity_id), (0, nonce, "", "0")
+    reply: list[bytes] = yield CallScript("found", key, head)
+    if reply[0] == b"founded":
+        yield CallScript("found", key, (*head, nonce))
 
 
 def _read(root: str) -> Steps[Identity | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from volumelease.effects import Sleep, Steps
 from volumelease.errors import AuthorityUnreachable
 
-from .calling import text
+from .calling import Memory, text
 
 if TYPE_CHECKING:
     from .session import RedisSession
@@ -25,10 +25,11 @@ def move(session: RedisSession, incarnation: int, token: int, log: str) -> Steps
     ``moved.lua`` tells.
     """
     certain = True
+    named = Memory(incarnation, "")  # no more than the number: tokens depend on it alone
     mine = session.requests.wanted.get(token)
     while mine is not None:
         try:
-            reply = yield from session.calls.bare(incarnation, "move", mine.number, "volume", log)
+            reply = yield from session.calls.bare(named, "move", mine.number, "volume", log)
         except AuthorityUnreachable:
             if not session.alive():
                 raise

@@ -334,7 +334,10 @@ class Requests:
 
     def _downgrade(self, token: int) -> Steps[Answer]:
         mine = self.wanted.get(token)
-        if mine is not None and mine.granted and mine.exclusive and not mine.lost:
+        if mine is not None and mine.granted and not mine.lost:
+            # From now on nobody counts on more, and others may have been let in: after a server
+            # forgot, this one must not name it as exclusive.
+            mine.exclusive = False
             reply = yield from self._calls.insist(
                 lambda: not self._session_loss(),
                 self._timing.beat_interval,

@@ -12,6 +12,7 @@ by it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -21,18 +22,26 @@ from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
-from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeUnsuitable
+from volumelease.errors import AuthorityUnreachable, LeaseError
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
 
+from . import still
 from .breaking import Breaking
-from .calling import Calls, Reply, SessionOver, text
+from .calling import NONE_YET, Calls, Memory, Reply, SessionOver, memory_of, text
 from .publishing import Publishing
 from .requests import Requests
-from .still import Memory, confirmed, newer_than, newest_memory, still_this_volume
-from .tokens import incarnation_of
-from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
+from .watching import (
+    GRACE,
+    MARK,
+    PROOF_SECONDS,
+    Ahead,
+    Undertaker,
+    Watch,
+    client_of,
+    standing_things,
+)
 
 RING: Final = 8
 """How many other sessions each one watches when nobody waits."""
@@ -45,11 +54,6 @@ ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
 
 COLLECT_BEATS: Final = 6
-
-OTHER_REDIS: Final = (
-    "another Redis than that of this worker keeps leases of this volume: the workers' "
-    "VOLUMELEASE_REDIS_URL lead to different ones"
-)
 
 CHUNK: Final = 200
 """Requests named in one call after the server forgot them: a long call holds up everybody."""
@@ -93,6 +97,7 @@ class RedisSession:
         self._beats = 0
         self._touched = 0
         self._opened = False
+        self._elsewhere_since = math.inf
         self._poll = FIRST_POLL_SECONDS
         self._look_at = 0.0
 
@@ -151,8 +156,8 @@ class RedisSession:
         """Begin. Errors: those of ``CallScript``; ``VolumeUnsuitable``, ``AuthorityMoved``."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
-        known = yield from newest_memory(self.publishing.layout)
-        named = max(known.incarnation if known is not None else 0, self._least_incarnation())
+        known = yield from still.newest_memory(self.publishing.layout)
+        named = max(known or NONE_YET, still.least_memory(self.identity))
         opened = False
         while not opened:
             self.pulse = Pulse(self.timing, self.clock.read())
@@ -167,30 +172,17 @@ class RedisSession:
             except SessionOver as over:
                 raise moved(self.root, over.moved) if over.moved else over from None
             if reply.word == "evicts":
-                raise self._evicts(text(reply.rest[0]))
-            named = int(reply.rest[0])
+                raise still.evicts(self.root, text(reply.rest[0]))
+            named = memory_of(reply)
             late = not self.alive() and self.clock.monotonic() < until  # then once more
             opened = reply.word == "open" and not late
-        self.calls.incarnation = named
+        self.calls.memory = named
         if not self.alive():
             raise SessionOver(
                 f"no session on {self.root} could be opened in time: {self.pulse.lost}",
                 advice="Try again",
             )
         self._opened = True
-
-    def _evicts(self, policy: str) -> VolumeUnsuitable:
-        return VolumeUnsuitable(
-            f"the Redis that keeps the leases of {self.root} has maxmemory-policy {policy}: to "
-            "make room it throws away whatever it likes, a lease too",
-            advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
-            root=self.root,
-            fstype="",
-        )
-
-    def _least_incarnation(self) -> int:
-        """Every token of this one is above those of the log that had the leases before."""
-        return incarnation_of(self.identity.above) if self.identity.era else 0
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""
@@ -234,7 +226,7 @@ class RedisSession:
             answered = self.clock.read()
             if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
                 yield from self._compare()
-            gone = yield from still_this_volume(self.root, self.identity.id)
+            gone = yield from still.still_this_volume(self.root, self.identity.id)
             gone = gone or (yield from self._another_redis(reply))
         except LeaseError:
             return False
@@ -249,15 +241,24 @@ class RedisSession:
         return True
 
     def _another_redis(self, reply: Reply) -> Steps[str]:
-        """Why leases of this volume are kept elsewhere too, or ""."""
+        """Why leases of this volume are kept elsewhere too, or "". Errors: as ``Calls.once``, also
+        until it is sure: then the beat does not count."""
         layout = self.publishing.layout
         memory = Memory(self.calls.incarnation, text(reply.rest[5]))
-        newer = yield from newer_than(layout, memory)
+        newer = yield from still.newer_than(layout, memory)
         if newer is None:
+            self._elsewhere_since = math.inf
             return ""
         yield from self.calls.once("look", 0)  # else it is ours, which just forgot
         forgot = self.calls.incarnation > memory.incarnation
-        return "" if forgot and self.calls.incarnation >= newer.incarnation else OTHER_REDIS
+        if forgot and self.calls.incarnation >= newer.incarnation:
+            return ""
+        now = self.clock.monotonic()
+        self._elsewhere_since = min(self._elsewhere_since, now)
+        if now - self._elsewhere_since < self.timing.beat_interval / 2:
+            # Ours may have forgotten the newer one, and be told so by who was there.
+            raise AuthorityUnreachable(still.OTHER_REDIS, root=self.root, seconds=0.0)
+        return still.OTHER_REDIS
 
     def _differs(self, reply: Reply, expected: int | None) -> bool:
         """Whether the server tells another story than this session believes. ``expected``
@@ -278,20 +279,23 @@ class RedisSession:
         grace, _, _, marked, ring, _ = reply.rest
         pairs = zip(ring[::2], ring[1::2], strict=True)
         seen = [(text(name), text(counter)) for name, counter in pairs if counter]
-        seen += _standing_things(grace, marked)
+        seen += standing_things(grace, marked)
         yield from self._end(self._ring_watch.look(seen, asked, answered), dict(seen))
 
     # ---- a Redis that forgot
 
-    def _rejoin(self, incarnation: int) -> Steps[None]:
-        """Name to a new incarnation what this session has. Errors: ``SessionOver``, those of
+    def _rejoin(self, memory: Memory) -> Steps[None]:
+        """Name to a new memory what this session has. Errors: ``SessionOver``, those of
         ``Calls.call_in``."""
+        known = yield from still.newest_memory(self.publishing.layout)
+        if known is not None and known.incarnation >= memory.incarnation:
+            memory = known  # else the server, which forgot that one too, would count from it again
         done: set[int] = set()
         self._counter += 1
         while True:
             some = self.requests.named(done)[:CHUNK]
             reply = yield from self.calls.call_in(
-                incarnation,
+                memory,
                 "reclaim",
                 encode_session(self.facts),
                 self._counter,
@@ -299,7 +303,7 @@ class RedisSession:
                 *self.requests.reclaiming(some),
             )
             if reply.word == "incarnation":
-                incarnation, done = int(reply.rest[0]), set()
+                memory, done = memory_of(reply), set()
                 continue
             lost = {int(number) for number in reply.rest[1]}
             for mine in some:
@@ -308,8 +312,8 @@ class RedisSession:
             done |= {mine.number for mine in some}
             if not self.requests.named(done):
                 break
-        if incarnation > self.calls.incarnation:
-            self.calls.incarnation = incarnation
+        if memory > self.calls.memory:
+            self.calls.memory = memory
             self._touched = 0
 
     # ---- waiting
@@ -372,14 +376,14 @@ class RedisSession:
             for name, _, facts, clients in ahead
         ]
         seen = [(text(name), text(counter)) for name, counter, _, _ in ahead if counter]
-        seen += _standing_things(grace, marked)
+        seen += standing_things(grace, marked)
         yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen))
 
     def _end(self, over: list[str], seen: dict[str, str]) -> Steps[None]:
         """End what stood for a ttl."""
         for name in over:
             if name == GRACE:
-                if not (yield from confirmed(self.root, self.identity)):
+                if not (yield from still.confirmed(self.root, self.identity)):
                     continue
                 reply = yield from self.calls.once("ready", seen[name])
             elif name.startswith(MARK):
@@ -392,9 +396,3 @@ class RedisSession:
     def _expire(self, name: str, counter: str) -> Steps[None]:
         reply = yield from self.calls.once("expire", name, counter)
         self.requests.granted_by(reply.rest[0])
-
-
-def _standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
-    """What stands from the first look on: the nonce of a grace, marks on leases."""
-    seen = [(MARK + text(token), "") for token in marked]
-    return [*seen, (GRACE, text(grace))] if grace else seen

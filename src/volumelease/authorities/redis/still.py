@@ -13,13 +13,21 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.effects import ReadFile, Steps, WriteDurably
 from volumelease.errors import LeaseError, LogDamaged, SettingsMismatch, VolumeUnsuitable
 from volumelease.wire.identity import Identity
+
+from .calling import Memory
+from .tokens import incarnation_of
+
+OTHER_REDIS: Final = (
+    "another Redis than that of this worker keeps leases of this volume: the workers' "
+    "VOLUMELEASE_REDIS_URL lead to different ones"
+)
 
 
 def still_this_volume(root: str, identity_id: str) -> Steps[str]:
@@ -56,13 +64,6 @@ LARGEST: Final = 2**32
 """An incarnation that somebody made up must not use up what tokens can hold."""
 
 
-class Memory(NamedTuple):
-    """One memory of one Redis: of two, the larger is the newer."""
-
-    incarnation: int
-    nonce: str
-
-
 def newest_memory(layout: Layout) -> Steps[Memory | None]:
     """What was last in use, as far as the volume tells."""
     try:
@@ -82,7 +83,20 @@ def newer_than(layout: Layout, memory: Memory) -> Steps[Memory | None]:
     if known is not None and known >= memory:
         return known if known > memory else None
     with suppress(OSError):
-        yield WriteDurably(
-            layout.folder("redis"), f"{memory.incarnation} {memory.nonce}\n".encode()
-        )
+        yield WriteDurably(layout.folder("redis"), f"{memory}\n".encode())
     return None
+
+
+def least_memory(identity: Identity) -> Memory:
+    """Every token of this one is above those of the log that had the leases before."""
+    return Memory(incarnation_of(identity.above) if identity.era else 0, "")
+
+
+def evicts(root: str, policy: str) -> VolumeUnsuitable:
+    return VolumeUnsuitable(
+        f"the Redis that keeps the leases of {root} has maxmemory-policy {policy}: to make room it "
+        "throws away whatever it likes, a lease too",
+        advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
+        root=root,
+        fstype="",
+    )

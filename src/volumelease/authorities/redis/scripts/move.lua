@@ -12,7 +12,9 @@ if other then return other end
 if not session() then return {'unknown'} end
 local token = redis.call('HGET', P .. 'of:' .. ME, ARGV[5])
 local r = token and redis.call('HMGET', P .. 'r:' .. token, 'g', 'x', 'k', 'b')
-if GRACE ~= '' or not r or r[1] == '' or r[2] ~= '1' or r[3] ~= '' or r[4] then return {'void'} end
+if GRACE ~= '' or not r or r[1] == '' or r[2] ~= '1' or r[4] then return {'void'} end
+-- Among several paths too.
+if not string.find('\0' .. r[3] .. '\0', '%z%z') then return {'void'} end
 drop()
 redis.call('HSET', STATE, 'ended', ARGV[6], 'log', ARGV[7])
 return {'ended', ARGV[6], ARGV[7]}

@@ -3,8 +3,8 @@
 -- KEYS, ARGV[1..4]  see table.lua
 -- ARGV[5]  who it is: kept, and told to others as it is
 -- ARGV[6]  its counter
--- Reply    {"open", incarnation, grace}; {"evicts", policy} from a server that may throw away parts
---          of the table to make room, and so a lease: no session begins there
+-- Reply    {"open", incarnation, grace, nonce}; {"evicts", policy} from a server that may throw away
+--          parts of the table to make room, and so a lease: no session begins there
 
 local other = begin(true)
 if other then return other end
@@ -19,4 +19,4 @@ if not session() then
   redis.call('HSET', P .. 's:' .. ME, 'counter', ARGV[6], 'floor', '0', 'rejoined', '0',
     'touched', '0', 'facts', ARGV[5])
 end
-return {'open', string.format('%.0f', INCARNATION), GRACE}
+return {'open', string.format('%.0f', INCARNATION), GRACE, NONCE}

@@ -9,11 +9,5 @@ local other = begin(true)
 if other then return other end
 if not session() then return {'unknown'} end
 if GRACE == '' or GRACE ~= ARGV[5] then return {'void', {}} end
-GRACE = ''
-redis.call('HSET', STATE, 'grace', '')
-local waiting = {}
-for _, name in ipairs(redis.call('ZRANGE', P .. 'names', 0, -1)) do
-  for _, token in ipairs(redis.call('HVALS', P .. 'of:' .. name)) do waiting[token] = true end
-end
-grant(waiting)
+end_grace()
 return {'ready', tell()}

@@ -22,8 +22,10 @@ elseif tonumber(ARGV[6]) > me[1] then
 end
 
 -- Whether that request can be put back. Of two leases that conflict the larger token wins, and
--- nobody waits in front of a lease that was granted.
+-- nobody waits in front of a lease that was granted. A server that forgot twice before anybody
+-- could tell it can have given one token to two: the second is lost.
 local function makes_way(token, granted, keys, exclusive)
+  if redis.call('EXISTS', P .. 'r:' .. token) == 1 then return false end
   local smaller = {}
   for _, rival in ipairs(blockers('', keys, exclusive)) do
     local holds = redis.call('HGET', P .. 'r:' .. rival, 'g') ~= ''

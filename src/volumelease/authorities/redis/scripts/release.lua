@@ -10,7 +10,7 @@
 local other = begin(true, true)
 if other then return other end
 local me = session()
-if not me then return {'unknown'} end
+if not me then return doubt() or {'unknown'} end
 local token = redis.call('HGET', P .. 'of:' .. ME, ARGV[5])
 if token and ARGV[7] == '0' and redis.call('HGET', P .. 'r:' .. token, 'g') == '' then
   return {'void', {}}
@@ -20,11 +20,8 @@ if not token then return {'void', {}} end
 local keys, exclusive = erase(token)
 if clear(keys, exclusive) then return {'released', {}, last_token()} end
 -- Somebody may go ahead, but not by a memory that is older than it looks.
-local life = lives()
-if redis.call('HGET', STATE, 'life') ~= life then
-  forget(life, INCARNATION, INCARNATION)
-  return renewed()
-end
+other = doubt()
+if other then return other end
 local candidates = {}
 behind(candidates, token, keys, exclusive)
 grant(candidates)

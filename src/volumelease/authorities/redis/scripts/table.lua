@@ -5,12 +5,14 @@
 -- There is no clock in here: that a session stands still is judged by those who watch it.
 --
 -- KEYS[1]  {volumelease:<identity>}:state; all other keys have the same hash tag
--- ARGV[1]  the incarnation that the caller knows; 0: none yet
+-- ARGV[1]  the incarnation that the caller knows, and after a space the nonce of its memory: a
+--          server that lost its memory twice can come to the same number again; 0: none yet
 -- ARGV[2]  a random text of the caller: the nonce of a grace, should one begin now
 -- ARGV[3]  the session that calls
 -- ARGV[4]  its wall clock, to be shown to people and never compared
 -- Replies  a list that begins with a word. From every script:
---          {"incarnation", incarnation, grace}  another one than the caller's: nothing was done
+--          {"incarnation", incarnation, grace, nonce}  another one than the caller's: nothing was
+--          done
 --          {"unknown"}  no such session here: it was ended
 --          {"ended", authority, log}  this volume has another authority now, see move.lua
 --
@@ -38,7 +40,7 @@ local MOST_AHEAD = 8      -- requests in the way that are told of, oldest first
 
 local STATE, ME, WALL = KEYS[1], ARGV[3], ARGV[4]
 local BASE = string.sub(STATE, 1, -6)
-local P, INCARNATION, GRACE
+local P, INCARNATION, GRACE, NONCE
 local news = {}  -- {token, session} of what this call granted
 
 local function split(joined)
@@ -282,6 +284,17 @@ local function finish(me, number, floor)
   end
 end
 
+-- Nobody can name anything from before any more: whoever waits may go ahead.
+local function end_grace()
+  GRACE = ''
+  redis.call('HSET', STATE, 'grace', '')
+  local waiting = {}
+  for _, name in ipairs(redis.call('ZRANGE', P .. 'names', 0, -1)) do
+    for _, token in ipairs(redis.call('HVALS', P .. 'of:' .. name)) do waiting[token] = true end
+  end
+  grant(waiting)
+end
+
 -- ---- the memory of the server
 
 local function drop()
@@ -301,7 +314,7 @@ local function forget(life, named, stored)
   end
   local clock = tonumber(redis.call('TIME')[1]) - EPOCH
   INCARNATION = math.max(clock, stored + 1, named + 1, 1)
-  GRACE = ARGV[2]
+  GRACE, NONCE = ARGV[2], ARGV[2]
   redis.call('DEL', STATE)
   redis.call('HSET', STATE, 'life', life, 'incarnation', string.format('%.0f', INCARNATION),
     'sequence', '0', 'grace', GRACE, 'nonce', GRACE)
@@ -316,26 +329,37 @@ local function lives()
 end
 
 local function renewed()
-  return {'incarnation', string.format('%.0f', INCARNATION), GRACE}
+  return {'incarnation', string.format('%.0f', INCARNATION), GRACE, NONCE}
 end
 
 -- Look whether this is the memory the caller knows. Returns what to reply if not. With "urgent",
 -- the call goes on even where the memory is full: it begins with something that needs none. With
--- "trusting", it is looked at only before anything is granted ("doubt").
+-- "trusting", whether the server ended in between is looked at later, if it matters ("doubt").
 local function begin(urgent, trusting)
-  local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended', 'log')
-  local named, stored = tonumber(ARGV[1]), tonumber(state[2] or '0')
+  local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended', 'log', 'nonce')
+  local known, nonce = string.match(ARGV[1], '^(%d+) ?(.*)$')
+  local named, stored = tonumber(known), tonumber(state[2] or '0')
   -- Only an identity that moved the leases back names more than what was known here at the end.
   if state[4] and named <= stored then return {'ended', state[4], state[5]} end
   local life = not trusting and lives()
   if urgent then redis.call('DEL', BASE .. 'none') end
-  if (life and state[1] ~= life) or named > stored then
+  local another = named == stored and nonce ~= '' and nonce ~= state[6]
+  if (life and state[1] ~= life) or named > stored or another then
     forget(life or lives(), named, stored)
   else
-    INCARNATION, GRACE = stored, state[3]
+    INCARNATION, GRACE, NONCE = stored, state[3], state[6]
   end
   P = BASE .. string.format('%.0f', INCARNATION) .. ':'
   if named ~= INCARNATION and named ~= 0 then return renewed() end
+end
+
+-- What a call that trusted asks before it says what can't be taken back. Returns what to reply if
+-- this memory is older than it looks.
+local function doubt()
+  local life = lives()
+  if redis.call('HGET', STATE, 'life') == life then return nil end
+  forget(life, INCARNATION, INCARNATION)
+  return renewed()
 end
 
 local function named(sequence) return string.format('%010.0f-%010.0f', INCARNATION, sequence) end

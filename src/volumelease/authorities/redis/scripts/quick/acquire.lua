@@ -4,9 +4,9 @@
 
 do
   local call = redis.call
-  local state = call('HMGET', KEYS[1], 'incarnation', 'grace', 'life', 'sequence', 'ended')
+  local state = call('HMGET', KEYS[1], 'incarnation', 'grace', 'life', 'sequence', 'ended', 'nonce')
   local key, exclusive = ARGV[9], ARGV[7] == '1'
-  if state[1] == ARGV[1] and state[2] == '' and not state[5]
+  if state[1] and state[1] .. ' ' .. state[6] == ARGV[1] and state[2] == '' and not state[5]
     and state[3] == string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
     and not string.find(key, '\0', 1, true) and tonumber(state[4]) < 4294967295 then
     local P, me, number = string.sub(KEYS[1], 1, -6) .. state[1] .. ':', ARGV[3], ARGV[5]

@@ -3,8 +3,8 @@
 
 if #ARGV == 6 then
   local call = redis.call
-  local state = call('HMGET', KEYS[1], 'incarnation', 'grace', 'life', 'ended')
-  if state[1] == ARGV[1] and state[2] == '' and not state[4]
+  local state = call('HMGET', KEYS[1], 'incarnation', 'grace', 'life', 'ended', 'nonce')
+  if state[1] and state[1] .. ' ' .. state[5] == ARGV[1] and state[2] == '' and not state[4]
     and state[3] == string.match(call('INFO', 'replication'), 'master_replid:(%x+)') then
     local P = string.sub(KEYS[1], 1, -6) .. state[1] .. ':'
     local token = call('HGET', P .. 'of:' .. ARGV[3], ARGV[6])

@@ -4,8 +4,8 @@
 
 do
   local call = redis.call
-  local state = call('HMGET', KEYS[1], 'incarnation', 'sequence', 'ended', 'grace', 'life')
-  if state[1] == ARGV[1] and not state[3] then
+  local state = call('HMGET', KEYS[1], 'incarnation', 'sequence', 'ended', 'grace', 'life', 'nonce')
+  if state[1] and state[1] .. ' ' .. state[6] == ARGV[1] and not state[3] then
     local P, me, number = string.sub(KEYS[1], 1, -6) .. state[1] .. ':', ARGV[3], ARGV[5]
     local session = call('HMGET', P .. 's:' .. me, 'floor', 'rejoined')
     local token = session[1] and call('HGET', P .. 'of:' .. me, number)
