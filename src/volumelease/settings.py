@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from volumelease.errors import SettingsInvalid
 
 PREFIX: Final = "VOLUMELEASE_"
+MOST_ROOTS: Final = 16
+"""Each costs every scrape, and every sweep of the detection."""
 FILE_NAME: Final = "volumelease.toml"
 LEAST_TTL: Final = 2.0
 _PASSED_TO_CHILDREN: Final = frozenset({"TOKEN", "PATHS", "MODE", "CONFIG", "DRAFT", "ENFORCEMENT"})
@@ -38,6 +40,13 @@ class Settings(NamedTuple):
     socket: str = "/run/volumelease/daemon.sock"
     guard: Literal["enforce", "warn", "off"] = "enforce"
     http: str = "127.0.0.1:9109"
+    http_token_file: str | None = None
+    """A file with the token that every request of the HTTP server must bear."""
+    http_cert_file: str | None = None
+    http_key_file: str | None = None
+    roots: tuple[str, ...] = ()
+    """The protected subtrees, relative to the volume: writes there are watched, and metrics are
+    told apart by them."""
     log: Literal["debug", "info", "warning", "error"] = "info"
     worker: str = ""
     endpoint: str = ""
@@ -169,6 +178,21 @@ def _address(value: Any) -> str:
     return cast(str, value)
 
 
+def _roots(value: Any) -> tuple[str, ...]:
+    """``models,cache/hub``, or a list in the file; ``.`` is the whole volume."""
+    import unicodedata
+
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be paths on the volume, with commas between them")
+    found = tuple(unicodedata.normalize("NFC", name.strip().strip("/")) for name in names)
+    if len(found) > MOST_ROOTS or len(set(found)) < len(found):
+        raise ValueError(f"must be at most {MOST_ROOTS} paths, each once")
+    if any(not name or {"..", ""} & set(name.split("/")) for name in found):
+        raise ValueError("must be paths on the volume, like models or cache/hub, . for all of it")
+    return found
+
+
 def _redis_url(value: Any) -> str:
     schemes = ("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://", "unix://")
     if not _text(value).startswith(schemes):
@@ -193,6 +217,10 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "socket": _text,
     "guard": _one_of("enforce", "warn", "off"),
     "http": _address,
+    "http_token_file": _text,
+    "http_cert_file": _text,
+    "http_key_file": _text,
+    "roots": _roots,
     "log": _one_of("debug", "info", "warning", "error"),
 }
 

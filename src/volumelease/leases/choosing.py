@@ -18,6 +18,7 @@ from volumelease.paths.locate import VolumeRoot
 from volumelease.paths.mounts import Verdict
 from volumelease.paths.proof import judge_with_proof
 from volumelease.settings import Settings
+from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 
 from .hosting import HostedSession, Hosting
@@ -146,7 +147,11 @@ def found(
 
 
 def host(
-    root: VolumeRoot, identity: Identity, facts: SessionFacts, surroundings: Surroundings
+    root: VolumeRoot,
+    identity: Identity,
+    facts: SessionFacts,
+    surroundings: Surroundings,
+    tally: Tally | None = None,
 ) -> Hosting[Any]:
     """A session on that volume, not open yet. Errors: ``VolumeUnsuitable``."""
     settings, process = surroundings.settings, surroundings.process
@@ -163,6 +168,7 @@ def host(
             report=surroundings.report,
             settings=settings,
             rung="redis" in surroundings.bells,
+            tally=tally,
         )
     if identity.authority != "volume":
         raise VolumeUnsuitable(
@@ -181,4 +187,5 @@ def host(
         report=surroundings.report,
         retention_seconds=surroundings.retention_seconds,
         bells=Bells(layout, process.boot_id, settings, surroundings.bells),
+        tally=tally,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from volumelease.errors import LeaseDeadlock, LeaseLost, VolumeNotFound
+from volumelease.errors import LeaseDeadlock, LeaseLost, LeaseTimeout, VolumeNotFound
 from volumelease.model import Acquire, Ask, Call, Claim, Flow, Granted, Release
 
 from .blocks import Block
@@ -77,12 +77,25 @@ class _Entering:
                     return Block(lease, owner, None)
             self._refuse_own(volume, wanted)
         self._refuse_what_waits_for_this(volume, wanted)
-        lease, wanted = yield from self._until_kept(wanted, tails)
+        started = self._talk.now()
+        try:
+            lease, wanted = yield from self._until_kept(wanted, tails, started)
+        except BaseException as error:
+            self._note(wanted, _outcome_of(error), self._talk.now() - started)
+            raise
         return Block(lease, owner, Held(lease._terms.volume, wanted.claims, lease))
 
-    def _until_kept(self, wanted: _Wanted, tails: dict[str, int]) -> Flow[tuple[Lease, _Wanted]]:
+    def _note(self, wanted: _Wanted, outcome: str, seconds: float) -> None:
+        hosted = self._volumes.live(wanted.root)
+        if hosted is not None:
+            scope = hosted.tally.scope(wanted.claims)
+            hosted.tally.note((("acquire_duration_seconds", scope, outcome), seconds))
+
+    def _until_kept(
+        self, wanted: _Wanted, tails: dict[str, int], started: float
+    ) -> Flow[tuple[Lease, _Wanted]]:
         volumes, order, talk = self._volumes, self._order, self._talk
-        now = started = talk.now()
+        now = started
         for _ in range(_TRIES):
             left = order.timeout
             if left:
@@ -96,7 +109,10 @@ class _Entering:
                 yield from self._leads_there(wanted, granted)
             ):
                 terms = self._terms(wanted)
-                return Lease(hosted, granted.token, wanted.shown, order.mode, terms), wanted
+                self._note(wanted, "acquired", now - started)
+                lease = Lease(hosted, granted.token, wanted.shown, order.mode, terms)
+                lease._granted_at = now
+                return lease, wanted
             yield Ask(Release(granted.token))  # a link on the way was moved while we waited
             tails = volumes.tails()
             wanted = (yield Call(self._resolve)).value
@@ -204,6 +220,12 @@ class _Entering:
                     holder=None,
                     cycle=(held.lease.token,),
                 )
+
+
+def _outcome_of(error: BaseException) -> str:
+    if isinstance(error, LeaseTimeout):
+        return "timeout"
+    return "error" if isinstance(error, Exception) else "cancelled"
 
 
 def _without_covered(claims: list[Claim]) -> tuple[Claim, ...]:

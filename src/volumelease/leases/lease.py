@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseError, LeaseLost
 from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
+from volumelease.tallies import ending_of, reason_of
 
 from .order import AnyPath, Mode, OnLost
 
@@ -85,6 +86,8 @@ class Lease:
         """Where it was entered with ``async with``."""
         self._loss = ""
         self._released = False
+        self._granted_at = 0.0
+        """When it was known to be granted (boottime)."""
         self._callbacks: list[tuple[Callable[[Lease], Any], AbstractEventLoop | None]] = []
         self._stop_listening: Callable[[], None] | None = None
         self._drafts: set[str] = set()
@@ -340,8 +343,19 @@ class Lease:
         with self._root._lock:
             inside[self._mode] -= 1
             last = not sum(inside.values())
+        if last:
+            self._root._note_end()
         # Of a lease that is being broken too: the next one need not wait until it is broken.
         return last and not self._hosted.over
+
+    def _note_end(self) -> None:
+        hosted, terms = self._hosted, self._terms
+        scope, outcome = hosted.tally.scope(terms.claims), "released"
+        if self._loss:
+            outcome = ending_of(self._loss)
+            hosted.tally.note((("lost_total", scope, reason_of(self._loss)), 1.0))
+        held = terms.volumes.surroundings.clock.boottime() - self._granted_at
+        hosted.tally.note((("hold_duration_seconds", scope, outcome), held))
 
     def _ask_release(self) -> None:
         try:

@@ -24,6 +24,7 @@ from volumelease.paths.canonical import VolumePath, canonical
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.paths.resolve import text_of
 from volumelease.settings import Settings, load
+from volumelease.tallies import Tally, keys_of
 from volumelease.wire.identity import Identity
 
 from . import choosing, entering
@@ -86,6 +87,7 @@ class Volumes:
         """The volumes in use, by what their paths begin with."""
         self._identities: dict[str, Identity] = {}
         self._sessions: dict[str, Hosting[Any]] = {}
+        self._tallies: dict[str, Tally] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -191,7 +193,8 @@ class Volumes:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            hosted = choosing.host(root, identity, self._facts(), self.surroundings)
+            tally = self._tally_of(identity)
+            hosted = choosing.host(root, identity, self._facts(), self.surroundings, tally)
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
@@ -230,6 +233,11 @@ class Volumes:
         identity = self._identities.get(root.real_root)
         known = self._sessions.get(identity.id) if identity else None
         return known if known is not None and not known.over else None
+
+    def _tally_of(self, identity: Identity) -> Tally:
+        """One for all sessions of that volume in this process."""
+        roots = keys_of(self.surroundings.settings.roots)
+        return self._tallies.setdefault(identity.id, Tally(roots))
 
     def _facts(self) -> SessionFacts:
         settings = self.surroundings.settings

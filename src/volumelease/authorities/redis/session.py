@@ -21,12 +21,14 @@ from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeUnsuitable
-from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
+from volumelease.model import Acquire, Answer, Claim, Holder, Question, Release, Waiting
+from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
 
 from .breaking import Breaking
 from .calling import Calls, Reply, SessionOver, text
+from .fleet import Reports
 from .publishing import Publishing
 from .requests import Requests
 from .still import Memory, newer_than, newest_memory, still_this_volume
@@ -39,10 +41,9 @@ OPEN_SECONDS: Final = 5.0
 FIRST_POLL_SECONDS: Final = 0.002
 POLL_SECONDS: Final = 0.026
 ARMED_POLL_SECONDS: Final = 0.5
+COLLECT_BEATS: Final = 6
 ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
-
-COLLECT_BEATS: Final = 6
 
 OTHER_REDIS: Final = (
     "another Redis than that of this worker keeps leases of this volume: the workers' "
@@ -66,6 +67,7 @@ class RedisSession:
         unique: Callable[[], str],
         wake: Callable[[int | None], None],
         bell: Bell | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.identity = identity
         self.facts = facts
@@ -77,6 +79,7 @@ class RedisSession:
         self._wake = wake
         self._bell = bell
         self.calls = Calls(identity.id, name, clock, unique, self._rejoin, self._lose)
+        self._reports = None if tally is None else Reports(self.calls, tally, clock)
         self.publishing = Publishing(self, clock, unique)
         self.breaking = Breaking(self)
         self.requests = Requests(
@@ -131,7 +134,10 @@ class RedisSession:
 
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question; see ``Requests.ask``."""
+        asked = self.clock.monotonic()
         answer = yield from self.requests.ask(question)
+        if self._reports is not None and isinstance(question, Acquire | Release):
+            self._reports.note_call(asked)
         if isinstance(answer, Waiting):
             self._look_at = min(self._look_at, self.clock.monotonic() + FIRST_POLL_SECONDS)
             self._poll = FIRST_POLL_SECONDS
@@ -187,6 +193,8 @@ class RedisSession:
         """End everything this session holds or waits for."""
         self.requests.wanted.clear()
         if self._opened and self.alive():
+            if self._reports is not None:
+                yield from self._reports.leave()
             with suppress(SessionOver):
                 yield from self.calls.once("close")
         self.pulse.lose("the session was closed")
@@ -196,6 +204,8 @@ class RedisSession:
         while self.alive():
             started = self.clock.monotonic()
             counted = yield from self.beat()
+            if self._reports is not None:
+                self._reports.note_beat(started, counted, self.pulse.lost)
             if counted:
                 yield from self._chores()
             pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
@@ -205,6 +215,8 @@ class RedisSession:
     def _chores(self) -> Steps[None]:
         with suppress(LeaseError):  # the next beat says whether the session is in danger
             yield from self.requests.give_back_unwanted()
+        if self._reports is not None:
+            yield from self._reports.chore()
         self._beats += 1
         if self._beats % COLLECT_BEATS == 2:
             with suppress(LeaseError):
@@ -231,8 +243,7 @@ class RedisSession:
             return False
         if gone:
             self._lose(gone)
-        counted = self.pulse.answered(self.clock.read())
-        if not counted:
+        if not self.pulse.answered(self.clock.read()):
             self._wake(None)
             return False
         with suppress(LeaseError):

@@ -20,6 +20,7 @@ from volumelease.core.table import Outcome
 from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
 from volumelease.errors import LeaseError, LogDamaged, VolumeFull
 from volumelease.model import Acquire, Answer, Lost, Question, Waiting
+from volumelease.tallies import Tally, note_beat
 from volumelease.wire.identity import Identity
 
 from . import survival
@@ -32,6 +33,7 @@ from .layout import Layout
 from .membership import CHORE_BEATS, Membership
 from .publishing import Publishing
 from .replica import Replica
+from .reports import Reports
 from .requests import Requests
 from .segments import Segments
 
@@ -56,6 +58,7 @@ class Session:
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
         bell: Bell | None = None,
         turnstile: Turn | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.identity = identity
         self.layout = layout
@@ -64,9 +67,11 @@ class Session:
         self.timing = Timing(identity.ttl)
         self.pulse = Pulse(self.timing, clock.read())
         self.replica = Replica(layout, clock, self)
+        self._tally = tally
         self.committer = Committer(
-            self.replica, name, clock, turn, self.alive, self._turn_over, turnstile
+            self.replica, name, clock, turn, self.alive, self._turn_over, turnstile, tally
         )
+        self._reports = None if tally is None else Reports(layout, name, tally, clock)
         self._clock = clock
         self._wake = wake
         self._bell = bell
@@ -86,10 +91,19 @@ class Session:
         boot, timing = process.boot_id or name, self.timing
         self.segments = Segments(replica, name, clock, unique, boot, committer.spend_reserve)
         cleaning = Cleaning(replica, name, clock, boot, retention_seconds)
-        self.breaking = Breaking(replica, committer, timing, clock)
+        self.breaking = Breaking(replica, committer, timing, clock, self._tally)
         here = process if process.boot_id else None
         return Membership(
-            name, replica, committer, self.segments, self.breaking, cleaning, timing, clock, here
+            name,
+            replica,
+            committer,
+            self.segments,
+            self.breaking,
+            cleaning,
+            timing,
+            clock,
+            here,
+            self._tally,
         )
 
     def _waiting_room(self) -> Attendance:
@@ -233,6 +247,8 @@ class Session:
             for token in self.replica.table.tokens_of(self.name):
                 with suppress(LeaseError):  # else whoever comes next does it
                     yield from self.publishing.settle_token(token)
+            if self._reports is not None:
+                yield from self._reports.leave()
             yield from self.committer.commit(records.Close, urgent=True)
             with suppress(OSError):
                 yield Unlink(self.layout.session(self.name))
@@ -243,6 +259,8 @@ class Session:
         while self.alive():
             started = self._clock.monotonic()
             counted = yield from self.beat()
+            if self._tally is not None:
+                note_beat(self._tally, self._clock.monotonic() - started, counted, self.pulse.lost)
             if counted:
                 yield from self._chores()
             pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
@@ -295,6 +313,8 @@ class Session:
         with suppress(LeaseError):
             yield from self.membership.chores()
             self._beats += 1
+            if self._reports is not None:
+                yield from self._reports.chore(self.replica)
             if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
                 yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
 
