@@ -242,6 +242,11 @@ def _full(counts: Counts) -> dict[Key, list[float]]:
     return {key: values for key, values in counts.values.items() if any(values)}
 
 
+ACQUIRED: Final = ("acquire_duration_seconds", OTHER, "acquired")
+RELEASED: Final = ("hold_duration_seconds", OTHER, "released")
+COMMITTED: Final = ("commit_duration_seconds", "volume")
+
+
 class Tally:
     """What one process counts about one volume, over all its sessions there. Thread-safe.
 
@@ -250,6 +255,8 @@ class Tally:
 
     def __init__(self, roots: Mapping[str, str] | None = None) -> None:
         self._roots = dict(roots or {})
+        self.rooted = bool(roots)
+        """If not, the keys below serve: a lease is too cheap to make new ones."""
         self._queue: deque[Note] = deque()
         self.note = self._queue.append
         """``note((key, value))``: the whole price that a lease pays. Atomic, takes no lock."""
@@ -269,6 +276,17 @@ class Tally:
                 return scope_of(self._roots, claim.key)
         return OTHER
 
+    def acquired(self, claims: Iterable[Claim]) -> Key:
+        return ("acquire_duration_seconds", self.scope(claims), "acquired")
+
+    def ended(self, claims: Iterable[Claim], loss: str, held_seconds: float) -> None:
+        """A lease is over: released, or lost for that reason."""
+        scope, outcome = self.scope(claims), "released"
+        if loss:
+            outcome = ending_of(loss)
+            self.note((("lost_total", scope, reason_of(loss)), 1.0))
+        self.note((("hold_duration_seconds", scope, outcome), held_seconds))
+
     def count(self, name: str, *labels: str, value: float = 1.0) -> None:
         self.note(((name, *labels), value))
 
@@ -278,6 +296,10 @@ class Tally:
             for _ in range(len(self._queue)):
                 key, value = self._queue.popleft()
                 self._counts.note(key, value)
+            # Each commit is noted once, with its time; its number follows from that.
+            if COMMITTED in self._counts.values:
+                commits = sum(self._counts.values[COMMITTED][:-1])
+                self._counts.values["log_commits_total",] = [commits]
             return self._counts.copy()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from volumelease.errors import LeaseDeadlock, LeaseLost, LeaseTimeout, VolumeNotFound
 from volumelease.model import Acquire, Ask, Call, Claim, Flow, Granted, Release
+from volumelease.tallies import ACQUIRED
 
 from .blocks import Block
 from .flows import acquire
@@ -109,7 +110,9 @@ class _Entering:
                 yield from self._leads_there(wanted, granted)
             ):
                 terms = self._terms(wanted)
-                self._note(wanted, "acquired", now - started)
+                tally = hosted.tally
+                key = tally.acquired(wanted.claims) if tally.rooted else ACQUIRED
+                tally.note((key, now - started))
                 lease = Lease(hosted, granted.token, wanted.shown, order.mode, terms)
                 lease._granted_at = now
                 return lease, wanted

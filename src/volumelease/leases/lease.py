@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseError, LeaseLost
 from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
-from volumelease.tallies import ending_of, reason_of
+from volumelease.tallies import RELEASED
 
 from .order import AnyPath, Mode, OnLost
 
@@ -349,13 +349,12 @@ class Lease:
         return last and not self._hosted.over
 
     def _note_end(self) -> None:
-        hosted, terms = self._hosted, self._terms
-        scope, outcome = hosted.tally.scope(terms.claims), "released"
-        if self._loss:
-            outcome = ending_of(self._loss)
-            hosted.tally.note((("lost_total", scope, reason_of(self._loss)), 1.0))
+        tally, terms = self._hosted.tally, self._terms
         held = terms.volumes.surroundings.clock.boottime() - self._granted_at
-        hosted.tally.note((("hold_duration_seconds", scope, outcome), held))
+        if self._loss or tally.rooted:
+            tally.ended(terms.claims, self._loss, held)
+        else:
+            tally.note((RELEASED, held))
 
     def _ask_release(self) -> None:
         try:

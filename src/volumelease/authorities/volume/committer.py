@@ -34,7 +34,7 @@ from volumelease.effects import (
     WriteDurably,
 )
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
-from volumelease.tallies import Tally
+from volumelease.tallies import COMMITTED, Tally
 from volumelease.wire import entries, marks
 
 from .layout import Layout
@@ -47,8 +47,6 @@ BACK_OFF_SECONDS: Final = 0.0005
 HERD_MISSES: Final = 2
 """Two committers that meet sort themselves out sooner than a lock could."""
 
-_COMMITTED: Final = ("commit_duration_seconds", "volume")
-_COMMIT: Final = ("log_commits_total",)
 _CONFLICT: Final = ("log_conflicts_total",)
 
 _FIRST_PAUSE: Final = 0.02
@@ -176,8 +174,8 @@ class Committer:
             done = self._awaited[attempt.number]
             if done is not None:
                 self.commits += 1
-                if self._tally is not None:
-                    self._tally.note((_COMMIT, 1.0))
+                if self._tally is not None and not attempt.noted:
+                    self._tally.note((COMMITTED, self._clock.boottime() - attempt.began))
                 return done
             if not replica.there():
                 try:
@@ -226,7 +224,8 @@ class Committer:
                 read = entries.decode_entry(text)
             replica.committed(index, mark, read, target, started)
             if self._tally is not None:
-                self._tally.note((_COMMITTED, ended - attempt.began))
+                attempt.noted = True
+                self._tally.note((COMMITTED, ended - attempt.began))
             return
         self.misses += 1
         if self._tally is not None:
@@ -348,7 +347,17 @@ class Committer:
 class _Attempt:
     """What stays the same over all tries of one commit: so they all write the same record."""
 
-    __slots__ = ("began", "misses", "number", "passed", "pause", "stored", "urgent", "wall")
+    __slots__ = (
+        "began",
+        "misses",
+        "noted",
+        "number",
+        "passed",
+        "pause",
+        "stored",
+        "urgent",
+        "wall",
+    )
 
     def __init__(self, number: int, wall: float, urgent: bool) -> None:
         self.number = number
@@ -356,6 +365,7 @@ class _Attempt:
         self.urgent = urgent
         self.stored = ""
         self.began = 0.0
+        self.noted = False
         self.misses = 0
         self.passed = False
         self.pause = _FIRST_PAUSE
