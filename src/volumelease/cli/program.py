@@ -34,6 +34,7 @@ _COMMANDS: Final = (
     "history",
     "break",
     "gc",
+    "exporter",
     "doctor",
     "verify",
     "completion",

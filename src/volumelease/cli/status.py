@@ -114,6 +114,11 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
                 "session": holder.session,
                 "waited_seconds": round(age(holder.since), 3),
                 "position": position,
+                "endpoint": holder.endpoint,
+                "worker": holder.worker,
+                "pid": holder.pid,
+                "host": holder.host,
+                "reason": holder.reason,
             }
             for holder, position in waiters(place, picture)
         ],

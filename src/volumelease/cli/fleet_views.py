@@ -1,0 +1,151 @@
+"""What the exporter shows: the counts of all sessions, and the volume as it is now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from volumelease import __version__
+from volumelease.authorities.volume.fleet import Fleet, Reported
+from volumelease.authorities.volume.layout import Layout
+from volumelease.clock import SystemClock
+from volumelease.errors import LeaseError
+from volumelease.leases.gauges import Gauges
+from volumelease.metrics.exposition import Metrics, Shown
+from volumelease.serving.fresh import Fresh
+from volumelease.serving.site import Views
+from volumelease.settings import Settings
+from volumelease.tallies import OTHER, Counts, keys_of, scope_of
+
+from . import history, space, status
+from .bells import bell_in_force
+from .places import Place
+from .reading import Picture, Reader
+
+FRESH_SECONDS: Final = 1.0
+ROUND_SECONDS: Final = 15.0
+"""How often ended sessions are folded, and what costs more than a look is looked at."""
+
+
+class FleetViews:
+    """The views of one volume. ``start`` begins the rounds, in a thread of its own."""
+
+    def __init__(self, place: Place, settings: Settings, report: Callable[[str], None]) -> None:
+        self._place = place
+        self._settings = settings
+        self._report = report
+        self._roots = keys_of(settings.roots)
+        self._reader = Reader(place.root)
+        self._metrics = Metrics(CollectorRegistry(), self._shown)
+        self._picture = Fresh(self._reader.look, FRESH_SECONDS)
+        self._status = Fresh(self._look_at_status, FRESH_SECONDS)
+        self._last = Counts()
+        self._volume = ""
+        self._up = False
+        self._slow = Gauges()
+        self._trouble = ""
+
+    def views(self) -> Views:
+        return Views(self._metrics.page, self._status, self._history, self._ready)
+
+    def start(self) -> None:
+        threading.Thread(target=self._rounds, name="volumelease-rounds", daemon=True).start()
+
+    # ---- for Prometheus
+
+    def _shown(self) -> Shown:
+        """A volume that does not answer is shown too: as one that does not answer, with the
+        counts that were known last."""
+        gauges = Gauges(self._slow)
+        try:
+            picture = self._picture()
+            self._last = self._reported(picture).counts
+            self._add_picture(gauges, picture)
+            self._up = True
+        except (LeaseError, OSError):
+            self._up = False
+        scopes = (*self._roots, OTHER)
+        return Shown(self._last, gauges, scopes, self._volume, __version__)
+
+    def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
+        identity, now = picture.identity, time.time()
+        self._volume = identity.id
+        for holding in list(picture.table.holdings.values()):
+            scope = scope_of(self._roots, holding.claims[0].key)
+            since = holding.granted_wall if holding.granted else holding.requested_wall
+            gauges.lease(scope, holding.granted, now - since)
+        gauges["authority_up", identity.authority] = 1.0
+        gauges["ttl_seconds",] = identity.ttl
+        if identity.authority == "volume":
+            gauges["log_entries",] = float(picture.next_index)
+
+    def _reported(self, picture: Picture) -> Reported:
+        identity = picture.identity
+        if identity.authority == "redis":
+            on_redis: Reported = self._on_redis(picture, fold=False)
+            return on_redis
+        fleet = Fleet(Layout(self._place.root, identity.id), SystemClock())
+        reported: Reported = self._reader.run(fleet.read())
+        return reported
+
+    def _on_redis(self, picture: Picture, *, fold: bool) -> Any:
+        from volumelease.authorities.redis.fleet import RedisFleet
+        from volumelease.drivers.files import Files
+        from volumelease.drivers.threads import Monitor
+        from volumelease.leases.redis_hosting import scripts_on
+
+        fleet = RedisFleet(picture.identity.id, SystemClock())
+        scripts = scripts_on(self._settings, self._place.root, Files())
+        try:
+            run = Monitor(scripts).run
+            return run(fleet.fold()) if fold else run(fleet.read())
+        finally:
+            scripts.close()
+
+    # ---- for people and programs
+
+    def _look_at_status(self) -> dict[str, Any]:
+        return status.as_document(self._place, self._picture())
+
+    def _history(self, path: str) -> dict[str, Any]:
+        return history.document_of(self._place, path)
+
+    def _ready(self) -> str:
+        try:
+            self._picture()
+        except (LeaseError, OSError) as error:
+            return str(error)
+        return ""
+
+    # ---- rounds
+
+    def _rounds(self) -> None:
+        while True:
+            try:
+                self._round()
+                self._trouble = ""
+            except (LeaseError, OSError) as error:
+                if str(error) != self._trouble:  # told once, until it is over or another
+                    self._trouble = str(error)
+                    self._report(f"the fleet's counts wait: {error}")
+            time.sleep(ROUND_SECONDS)
+
+    def _round(self) -> None:
+        picture = self._picture()
+        if picture.identity.authority == "redis":
+            self._on_redis(picture, fold=True)
+        else:
+            fleet = Fleet(Layout(self._place.root, picture.identity.id), SystemClock())
+            replica = self._reader.replica  # whose table a snapshot can replace meanwhile
+            lives = lambda name: name in replica.table.sessions  # noqa: E731
+            self._reader.run(fleet.fold(lives, replica.catch_up))
+        slow = Gauges()
+        in_force = bell_in_force(self._place.root, picture, self._settings)
+        slow["bell_up", in_force] = slow["bell_up", "poll"] = 1.0
+        drafts = space.document(self._place, picture)["drafts"]
+        slow["staged_bytes", OTHER] = float(drafts["bytes"])
+        self._slow = slow
