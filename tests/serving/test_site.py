@@ -122,6 +122,9 @@ def test_tls_is_spoken_where_a_certificate_is_configured(tmp_path: Path) -> None
         connection.close()
 
 
+@pytest.mark.filterwarnings(  # cheroot leaves a socket that could not be bound to the collector
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 def test_what_can_not_be_served_is_said_before_it_is_tried(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="no token can be read"):
         Server("127.0.0.1:0", VIEWS, token_file=str(tmp_path / "none"))

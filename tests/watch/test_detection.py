@@ -1,0 +1,158 @@
+"""Writes that no lease covers are seen, and attributed, on a real volume with two hosts."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("watchdog")
+
+from tests.bed.moosefs import MooseFsBed
+from tests.volume.fleet import Fleet, Worker, fleet, make_volume
+from volumelease.authorities.volume import founding
+from volumelease.authorities.volume.layout import Layout
+from volumelease.drivers.files import Files
+from volumelease.drivers.threads import Monitor
+from volumelease.watch.violations import recorded
+
+from .jobs import KINDS, prepare
+
+JOBS = "tests.watch.jobs"
+SWEEP = 4.0
+
+
+@pytest.fixture
+def workers() -> Iterator[Fleet]:
+    with fleet() as started:
+        yield started
+
+
+def violations(worker: Worker, count: int, seconds: float) -> dict[str, dict[str, Any]]:
+    """The first violations it tells, by path, until there are so many or the time is over."""
+    found: dict[str, dict[str, Any]] = {}
+    until = time.monotonic() + seconds
+    while len(found) < count and time.monotonic() < until:
+        try:
+            line = worker.wait_for("violation", max(0.1, until - time.monotonic()))
+        except AssertionError:
+            break
+        if not line["violation"]["path"].endswith(".tmp"):  # renamed away in the same moment
+            found[line["violation"]["path"]] = line["violation"]
+    return found
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.torture)])
+def test_every_write_without_a_lease_is_told_with_its_origin(
+    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet, count: int
+) -> None:
+    make_volume(shared_mounts[0], 6.0)
+    folders = [shared_mounts[0] / "data" / name for name in ("here", "there")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        prepare(folder, count // 2)
+    time.sleep(1.1)  # a write in the second of the one before can leave all as it was
+    detector = workers.start("detect", module=JOBS, mount=shared_mounts[0], sweep=SWEEP)
+    detector.wait_for("ready", 60)
+    for number, name in enumerate(("here", "there")):
+        folder = shared_mounts[number] / "data" / name
+        host = bed.hosts[number]
+        injector = workers.start(
+            "inject", prefix=host.command([]), module=JOBS, folder=folder, count=count // 2
+        )
+        injector.wait_for("done", 60)
+    found = violations(detector, count, SWEEP + 25)
+    expected = {
+        f"data/{name}/{number}": origin
+        for name, origin in (("here", "local"), ("there", "remote"))
+        for number in range(count // 2)
+    }
+    told = {path: one["origin"] for path, one in found.items()}
+    missed = {path: KINDS[int(path.rpartition("/")[2]) % 6] for path in expected.keys() - told}
+    assert not missed
+    assert {path: told[path] for path in expected} == expected
+
+
+@pytest.mark.parametrize("seconds", [6.0, pytest.param(600.0, marks=pytest.mark.torture)])
+@pytest.mark.timeout(900)
+def test_leased_writes_of_two_hosts_are_no_violations(
+    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet, seconds: float
+) -> None:
+    make_volume(shared_mounts[0], 6.0)
+    (shared_mounts[0] / "data").mkdir()
+    detectors = [
+        workers.start("detect", module=JOBS, mount=mount, sweep=SWEEP) for mount in shared_mounts
+    ]
+    for detector in detectors:
+        detector.wait_for("ready", 60)
+    traffic = [
+        workers.start(
+            "lease",
+            prefix=host.command([]),
+            module=JOBS,
+            folder=mount / "data",
+            seconds=seconds,
+        )
+        for host, mount in zip(bed.hosts, shared_mounts, strict=True)
+    ]
+    for worker in traffic:
+        worker.wait_for("done", seconds + 60)
+    time.sleep(SWEEP + 5)
+    for detector in detectors:
+        assert not detector.has_said("violation"), detector.said
+        detector.tell_to_go_on()
+        ended = detector.wait_for("gauges")
+        assert ended["trouble"] == ""
+        assert ended["gauges"]["watches"] == ended["gauges"]["watched_directories"] > 0
+    total = sum(line.get("writes", 0) for worker in traffic for line in worker.said)
+    assert total > seconds, "there was traffic"
+
+
+def test_an_overflow_of_events_is_counted_and_nothing_is_missed(
+    tmp_path: Path, workers: Fleet
+) -> None:
+    root = tmp_path / "volume"
+    (root / "data").mkdir(parents=True)
+    make_volume(root, 6.0)
+    detector = workers.start("detect", module=JOBS, mount=root, sweep=SWEEP)
+    detector.wait_for("ready", 60)
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    count = min(limit // 3 + 500, 20_000)  # each is created, written and closed
+    detector.signal(signal.SIGSTOP)
+    for number in range(count):
+        (root / "data" / f"{number}").write_bytes(b"x")
+    detector.signal(signal.SIGCONT)
+    found = violations(detector, count, 60)
+    assert len(found) == count
+    assert {one["origin"] for one in found.values()} <= {"local", "unknown"}
+    detector.tell_to_go_on()
+    ended = detector.wait_for("gauges")
+    assert ended["overflows"] >= 1
+    assert ended["counts"]["watch_overflows_total"] == ended["overflows"]
+    counted = sum(n for key, n in ended["counts"].items() if key.startswith("violations_total"))
+    assert counted == count
+
+
+def test_two_hosts_leave_one_record_of_one_write(
+    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet
+) -> None:
+    make_volume(shared_mounts[0], 6.0)
+    (shared_mounts[0] / "data").mkdir()
+    detectors = [
+        workers.start("detect", module=JOBS, mount=mount, sweep=SWEEP) for mount in shared_mounts
+    ]
+    for detector in detectors:
+        detector.wait_for("ready", 60)
+    (shared_mounts[1] / "data" / "file").write_bytes(b"x")
+    found = violations(detectors[1], 1, 20)
+    assert found["data/file"]["origin"] == "local"
+    time.sleep(SWEEP + 6)
+    assert not detectors[0].has_said("violation")
+    identity = Monitor(Files()).run(founding.read_identity(str(shared_mounts[0])))
+    assert identity is not None
+    (one,) = recorded(Layout(str(shared_mounts[0]), identity.id))
+    assert one.as_document() == found["data/file"]
