@@ -28,7 +28,7 @@ from volumelease.errors import LeaseError
 from volumelease.host import ProcessFacts
 from volumelease.tallies import Key, Tally, keys_of, scope_of
 
-from .events import MOST_QUEUED, Event, watched_inodes
+from .events import MOST_QUEUED, Event
 from .judging import Judging, Suspicion
 from .scanner import Change, Scanner, Seen, seen_at
 from .spans import Spans
@@ -108,11 +108,9 @@ class Detector:
 
     def gauges(self) -> dict[Key, float]:
         """Coverage, as metrics have it."""
-        known = set[int]().union(*(scanner.inodes() for scanner in self._scanners))
-        watched = watched_inodes() & known if self._notifier is not None else set()
         found: dict[Key, float] = {
-            ("watched_directories",): float(len(known)),
-            ("watches",): float(len(watched)),
+            ("watched_directories",): float(sum(one.directories for one in self._scanners)),
+            ("watches",): float(self._notifier.watches if self._notifier is not None else 0),
         }
         for kind, at in self.last_scan.items():
             found["last_scan_timestamp_seconds", kind] = at
@@ -160,7 +158,6 @@ class Detector:
         control = f"{self._layout.root.rstrip('/')}/{CONTROL}"
         try:
             self._notifier = Notifier(self._on_event, self._on_overflow, control)
-            self._notifier.start()
         except OSError as error:
             self._notifier = None
             self.trouble = self._deaf = f"local writes are not heard: {error}"
@@ -214,7 +211,6 @@ class Detector:
 
     def _scan(self, kind: str) -> Iterator[float]:
         worked, piece = 0.0, 0.0
-        watched = watched_inodes() if self._notifier is not None else set()
         for scanner in self._scanners:
             steps = scanner.sweep() if kind == "everything" else scanner.look()
             while True:
@@ -226,30 +222,37 @@ class Detector:
                     break
                 for change in changes:
                     named = change._replace(path=unicodedata.normalize("NFC", change.path))
-                    self._judging.scanned(named, self._is_watched(scanner, change, watched))
+                    self._judging.scanned(named, self._is_watched(scanner, change))
+                if changes:
+                    self._add_watches()
                 if piece > TICK_SECONDS * SHARE:
                     yield piece * (1 - SHARE) / SHARE
                     piece = 0.0
         self._tally.note((("scan_duration_seconds", kind), worked))
         self.last_scan[kind] = self._clock.wall()
 
-    def _is_watched(self, scanner: Scanner, change: Change, watched: set[int]) -> bool:
-        parent = scanner.known(change.path.rpartition("/")[0])
-        return self._notifier is not None and (parent is None or parent.inode in watched)
+    def _is_watched(self, scanner: Scanner, change: Change) -> bool:
+        """Whether a local write there would have been heard: its directory was watched all the
+        time; of one that came into being meanwhile, the one above."""
+        if self._notifier is None:
+            return False
+        path = change.path
+        while path != scanner.path and path:
+            path = path.rpartition("/")[0]
+            if self._notifier.since(self._absolute(path)) <= change.since:
+                return True
+            if scanner.found_at(path) <= change.since:
+                return False
+        return False
 
     def _add_watches(self) -> None:
-        notifier = self._notifier
-        if notifier is None:
-            return
-        for root in self._places_to_watch():
-            if not notifier.watch(root):
-                now = self._clock.monotonic()
-                self._judging.blind(now - LOOK_SECONDS, now + LOOK_SECONDS)
+        if self._notifier is not None:
+            for scanner in self._scanners:
+                self._notifier.watch([self._absolute(path) for path in scanner.paths()])
 
-    def _places_to_watch(self) -> Iterator[str]:
+    def _absolute(self, path: str) -> str:
         base = self._layout.root.rstrip("/")
-        for scanner in self._scanners:
-            yield from scanner.places_to_watch(base)
+        return f"{base}/{path}" if path else base
 
     # ---- verdicts
 
@@ -278,7 +281,7 @@ class Detector:
         violation = Violation(
             path=one.path,
             what=one.what,
-            origin=one.origin,
+            origin=self._judging.origin_of(one),
             scope=scope_of(self._roots, one.path),
             seen_at=round(self._clock.wall(), 3),
             host=self._host,

@@ -97,13 +97,12 @@ class Judging:
             return
         if self._heard_within(change):
             return  # judged as a local write
-        missed = any(first <= change.until and change.since <= last for first, last in self._blind)
         directory = any(s is not None and s.kind == "d" for s in (change.before, change.after))
         self._waiting[change.path] = Suspicion(
             path=change.path,
             what=change.what,
             directory=directory,
-            origin="unknown" if missed or not watched else "remote",
+            origin="remote" if watched else "unknown",
             since=change.since - LATE_SECONDS,
             until=change.until,
             due=change.until
@@ -139,6 +138,14 @@ class Judging:
             return False
         change = Change(one.path, one.what, None, None, one.since + LATE_SECONDS, one.until)
         return self._heard_within(change)
+
+    def origin_of(self, one: Suspicion) -> Origin:
+        """As is known at its end: that events were lost is told later than they are lost."""
+        if one.origin == "remote":
+            for first, last in self._blind:
+                if first <= one.until and one.since <= last:
+                    return "unknown"
+        return one.origin
 
     def covered(self, one: Suspicion) -> bool:
         boot_id = self._boot_id if one.origin == "local" else ""

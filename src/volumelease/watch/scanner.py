@@ -48,13 +48,13 @@ class Change(NamedTuple):
 
 
 class _Folder:
-    __slots__ = ("entries", "inode", "listed_at", "mtime_ns", "racy")
+    __slots__ = ("entries", "found_at", "listed_at", "mtime_ns", "racy")
 
     def __init__(self) -> None:
         self.entries: dict[str, Seen] = {}
-        self.inode = 0
         self.mtime_ns = -1
         self.listed_at = 0.0
+        self.found_at = float("inf")
         self.racy = RACY_LOOKS
 
 
@@ -75,10 +75,6 @@ class Scanner:
     def directories(self) -> int:
         return len(self._folders)
 
-    def inodes(self) -> set[int]:
-        """Of all directories that are known."""
-        return {folder.inode for folder in self._folders.values()}
-
     def known(self, path: str) -> Seen | None:
         """What was last seen at ``path``."""
         if path == self.path:
@@ -87,17 +83,14 @@ class Scanner:
         folder = self._folders.get(parent)
         return folder.entries.get(name) if folder is not None else None
 
-    def places_to_watch(self, base: str) -> Iterator[str]:
-        """Directories (absolute) that together hold the tree, without what is ours: of a whole
-        volume, those at its top."""
-        if self.path:
-            if self.path in self._folders:
-                yield f"{base}/{self.path}"
-            return
-        top = self._folders.get("")
-        for name, seen in list(top.entries.items()) if top is not None else ():
-            if seen.kind == "d":
-                yield f"{base}/{name}"
+    def paths(self) -> list[str]:
+        """All directories that are known."""
+        return list(self._folders)
+
+    def found_at(self, path: str) -> float:
+        """When that directory was first listed (monotonic); infinity: never."""
+        folder = self._folders.get(path)
+        return folder.found_at if folder is not None else float("inf")
 
     def look(self) -> Iterator[list[Change]]:
         """The directories that changed, and those found on the way."""
@@ -149,11 +142,12 @@ class Scanner:
             try:
                 if known_mtime is None:  # before the listing: what comes after it is seen next time
                     known_mtime = os.lstat(self._absolute(here)).st_mtime_ns
-                entries = self._entries(here, folder)
+                entries = self._entries(here)
             except OSError:
                 continue
             since = folder.listed_at or found_since
             folder.mtime_ns, folder.listed_at = known_mtime, now
+            folder.found_at = min(folder.found_at, now)
             changes = []
             for name in folder.entries.keys() | entries.keys():
                 before, after = folder.entries.get(name), entries.get(name)
@@ -168,7 +162,7 @@ class Scanner:
             folder.entries = entries
             yield self._told(changes)
 
-    def _entries(self, path: str, folder: _Folder) -> dict[str, Seen]:
+    def _entries(self, path: str) -> dict[str, Seen]:
         found: dict[str, Seen] = {}
         absolute = self._absolute(path)
         with os.scandir(absolute) as entries:
@@ -177,7 +171,6 @@ class Scanner:
                     continue
                 with suppress(FileNotFoundError):
                     found[entry.name] = _of(entry.stat(follow_symlinks=False))
-        folder.inode = os.lstat(absolute).st_ino
         return found
 
     def _forget(self, path: str) -> None:
