@@ -19,7 +19,8 @@ from volumelease.drivers.threads import Monitor
 from volumelease.host import this_process
 from volumelease.leases.asking import volume_lease
 from volumelease.tallies import Tally, keys_of
-from volumelease.watch import Detector, Violation
+from volumelease.watch.detector import Detector
+from volumelease.watch.violations import Violation
 
 KINDS = ("create", "append", "replace", "delete", "truncate", "mmap")
 

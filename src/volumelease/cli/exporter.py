@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from volumelease.serving.server import Server
     from volumelease.settings import Settings
 
+    from .fleet_views import FleetViews
     from .places import Place
 
 DEFAULT: Final = ":9110"
@@ -32,6 +33,8 @@ def command(path: str | None, listen: str | None) -> int:
     their counts on the volume (or in the Redis that keeps its leases), so they need not be
     reachable, and what they counted stays when they are gone.
 
+    With VOLUMELEASE_ROOTS it also looks for writes below them that no lease covers.
+
     VOLUMELEASE_HTTP_TOKEN_FILE asks every client for a token; VOLUMELEASE_HTTP_CERT_FILE and
     VOLUMELEASE_HTTP_KEY_FILE turn TLS on.
 
@@ -42,15 +45,15 @@ def command(path: str | None, listen: str | None) -> int:
 
     settings = settings_of_this_process()
     place = patiently(lambda: place_of(path), path or "the volume")
-    server = _server(place, settings, listen)
-    server.start()
+    server, views = _serve(place, settings, listen)
     say(f"serving {place.root} on {server.url}")
     _until_ended()
     server.close()
+    views.close()
     return 0
 
 
-def _server(place: Place, settings: Settings, listen: str | None) -> Server:
+def _serve(place: Place, settings: Settings, listen: str | None) -> tuple[Server, FleetViews]:
     try:
         from volumelease.serving.server import Server
 
@@ -69,8 +72,9 @@ def _server(place: Place, settings: Settings, listen: str | None) -> Server:
         cert_file=settings.http_cert_file,
         key_file=settings.http_key_file,
     )
+    server.start()
     views.start()
-    return server
+    return server, views
 
 
 def _until_ended() -> None:

@@ -14,19 +14,24 @@ from volumelease.authorities.volume.fleet import Fleet, Reported
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
 from volumelease.errors import LeaseError
+from volumelease.host import this_process
 from volumelease.leases.gauges import Gauges
 from volumelease.metrics.exposition import Metrics, Shown
 from volumelease.serving.fresh import Fresh
 from volumelease.serving.site import Views
 from volumelease.settings import Settings
-from volumelease.tallies import OTHER, Counts, keys_of, scope_of
+from volumelease.tallies import OTHER, Counts, Tally, keys_of, scope_of
+from volumelease.watch.detector import Detector
 
-from . import history, space, status
+from . import history, space, status, violating
 from .bells import bell_in_force
 from .places import Place
 from .reading import Picture, Reader
 
 FRESH_SECONDS: Final = 1.0
+SHOWN: Final = 50
+"""Violations in the status; all of them: ``status --violations``."""
+
 ROUND_SECONDS: Final = 15.0
 """How often ended sessions are folded, and what costs more than a look is looked at."""
 
@@ -48,12 +53,36 @@ class FleetViews:
         self._up = False
         self._slow = Gauges()
         self._trouble = ""
+        self._tally = Tally(self._roots)
+        self._detector: Detector | None = None
 
     def views(self) -> Views:
         return Views(self._metrics.page, self._status, self._history, self._ready)
 
     def start(self) -> None:
+        if self._roots:
+            self._detect()
         threading.Thread(target=self._rounds, name="volumelease-rounds", daemon=True).start()
+
+    def close(self) -> None:
+        if self._detector is not None:
+            self._detector.close()
+
+    def _detect(self) -> None:
+        """Where there is a log, and roots are configured, look for writes without a lease. From
+        here nearly all of them are other hosts'."""
+        identity = self._picture().identity
+        if identity.authority != "volume":
+            self._report("writes without a lease are detected only where the volume has the log")
+            return
+        self._detector = Detector(
+            Layout(self._place.volume.real_root, identity.id),
+            self._settings.roots,
+            SystemClock(),
+            this_process(),
+            self._tally,
+        )
+        self._detector.start()
 
     # ---- for Prometheus
 
@@ -63,11 +92,13 @@ class FleetViews:
         gauges = Gauges(self._slow)
         try:
             picture = self._picture()
-            self._last = self._reported(picture).counts
+            self._last = self._reported(picture).counts.add(self._tally.counts())
             self._add_picture(gauges, picture)
             self._up = True
         except (LeaseError, OSError):
             self._up = False
+        if self._detector is not None:
+            gauges.update(self._detector.gauges())
         scopes = (*self._roots, OTHER)
         return Shown(self._last, gauges, scopes, self._volume, __version__)
 
@@ -109,7 +140,16 @@ class FleetViews:
     # ---- for people and programs
 
     def _look_at_status(self) -> dict[str, Any]:
-        return status.as_document(self._place, self._picture())
+        picture = self._picture()
+        found = status.as_document(self._place, picture)
+        latest = violating.on_record(self._place, picture)[-SHOWN:]
+        found["violations"] = violating.document(self._place, latest)
+        found["detection"] = self._coverage()
+        found["now"] = time.time()
+        return found
+
+    def _coverage(self) -> dict[str, Any]:
+        return coverage(self._settings.roots, self._detector)
 
     def _history(self, path: str) -> dict[str, Any]:
         return history.document_of(self._place, path)
@@ -149,3 +189,19 @@ class FleetViews:
         drafts = space.document(self._place, picture)["drafts"]
         slow["staged_bytes", OTHER] = float(drafts["bytes"])
         self._slow = slow
+
+
+def coverage(roots: tuple[str, ...], detector: Detector | None) -> dict[str, Any]:
+    """What detection sees from here, for ``/api/v1/status``."""
+    if detector is None:
+        return {"running": False, "roots": list(roots), "trouble": ""}
+    gauges = detector.gauges()
+    return {
+        "running": detector.ready,
+        "roots": list(roots),
+        "trouble": detector.trouble,
+        "directories": int(gauges["watched_directories",]),
+        "watches": int(gauges["watches",]),
+        "overflows": detector.overflows,
+        "last_scan": dict(detector.last_scan),
+    }

@@ -32,15 +32,19 @@ REDIS_LIMIT: Final = (
 @click.argument("path", required=False, metavar="[PATH]", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 @click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")
-def command(path: str | None, as_json: bool, watch: bool) -> int:
+@click.option("--violations", is_flag=True, help="Writes without a lease that were detected.")
+def command(path: str | None, as_json: bool, watch: bool, violations: bool) -> int:
     """Show who holds leases on a volume and who waits.
 
     PATH is the volume or something on it (then only what concerns that path is shown); without
     it, the volume of the working directory, else the mounted network volume. Reads the log and
     takes no part in it.
     """
-    if as_json and watch:
-        raise click.UsageError("--json and --watch exclude each other", click.get_current_context())
+    if watch and (as_json or violations):
+        other = "--json" if as_json else "--violations"
+        raise click.UsageError(
+            f"{other} and --watch exclude each other", click.get_current_context()
+        )
     from .places import place_of
     from .reading import Reader, patiently
 
@@ -49,6 +53,10 @@ def command(path: str | None, as_json: bool, watch: bool) -> int:
     if watch:
         return _watch(place, reader)
     picture = reader.look()
+    if violations:
+        from . import violating
+
+        return violating.show(place, picture, as_json=as_json)
     if as_json:
         say(json.dumps(as_document(place, picture)))
     elif speech.on_terminal():
@@ -96,6 +104,7 @@ def age(since: float) -> float:
 
 def as_document(place: Place, picture: Picture) -> dict[str, Any]:
     """The form promised to programs: keys are added, never renamed."""
+    from . import violating
     from .bells import bell_in_force
     from .places import settings_of_this_process
 
@@ -124,7 +133,7 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
         ],
         "space": space.document(place, picture),
         "enforcement": enforcement_here(),
-        "violations_24h": 0,
+        "violations_24h": violating.last_day(place, picture),
     }
 
 

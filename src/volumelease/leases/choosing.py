@@ -171,12 +171,7 @@ def host(
             tally=tally,
         )
     if identity.authority != "volume":
-        raise VolumeUnsuitable(
-            f"{root.root} takes its leases from {identity.authority!r}, which this version can't "
-            "do",
-            advice="Upgrade volumelease here",
-            root=root.root,
-        )
+        raise _unknown(root.root, identity.authority)
     layout = Layout(root.real_root, identity.id)
     return HostedSession(
         identity=identity,
@@ -188,4 +183,12 @@ def host(
         retention_seconds=surroundings.retention_seconds,
         bells=Bells(layout, process.boot_id, settings, surroundings.bells),
         tally=tally,
+    )
+
+
+def _unknown(root: str, authority: str) -> VolumeUnsuitable:
+    return VolumeUnsuitable(
+        f"{root} takes its leases from {authority!r}, which this version can't do",
+        advice="Upgrade volumelease here",
+        root=root,
     )

@@ -3,8 +3,3 @@
 Limit: it sees and attributes, it does not stop. A write that leaves size and times as they were, or
 that comes within a second or two of a lease on the same path, can go unseen.
 """
-
-from .detector import Detector
-from .violations import Violation
-
-__all__ = ["Detector", "Violation"]
