@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from . import space, speech
+from . import space, speech, violating
 from .parameters import PathText
 from .speech import one_line, say, seconds
 
@@ -104,7 +104,6 @@ def age(since: float) -> float:
 
 def as_document(place: Place, picture: Picture) -> dict[str, Any]:
     """The form promised to programs: keys are added, never renamed."""
-    from . import violating
     from .bells import bell_in_force
     from .places import settings_of_this_process
 
@@ -188,6 +187,9 @@ def lines(place: Place, picture: Picture) -> list[str]:
         )
     if not held:
         found.append(nobody(place))
+    bad = violating.last_day(place, picture)
+    if bad:
+        found.append(f"{bad} writes without a lease in 24 h: volumelease status --violations")
     return [*found, f"limit: {limit(picture)}"]
 
 
