@@ -42,16 +42,22 @@ def detector_of(mount: str, roots: tuple[str, ...], sweep: tuple[float, float]) 
 
 
 def detect(mount: str, sweep: float, roots: tuple[str, ...] = ("data",)) -> None:
+    began = time.monotonic()
     detector = detector_of(mount, roots, (sweep, sweep))
     detector.start()
     while not detector.ready:
         time.sleep(0.05)
-    time.sleep(2.5)  # and its watches are there
+    gauges = detector.gauges()
+    while not 0 < gauges["watched_directories",] == gauges["watches",]:
+        time.sleep(0.05)
+        gauges = detector.gauges()
     say(ready=True)
     sys.stdin.readline()
-    gauges = {" ".join(key): value for key, value in detector.gauges().items()}
+    shown = {" ".join(key): value for key, value in detector.gauges().items()}
     counts = {" ".join(key): v[0] for key, v in detector._tally.counts().values.items()}
-    say(overflows=detector.overflows, counts=counts, gauges=gauges, trouble=detector.trouble)
+    spent = {"cpu_seconds": time.process_time(), "seconds": time.monotonic() - began}
+    told = {"overflows": detector.overflows, "counts": counts, "trouble": detector.trouble}
+    say(gauges=shown, **told, **spent)
     detector.close()
 
 

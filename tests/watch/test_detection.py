@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -156,3 +157,27 @@ def test_two_hosts_leave_one_record_of_one_write(
     assert identity is not None
     (one,) = recorded(Layout(str(shared_mounts[0]), identity.id))
     assert one.as_document() == found["data/file"]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+def test_a_hundred_thousand_files_are_swept_within_a_minute(
+    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet
+) -> None:
+    make_volume(shared_mounts[0], 6.0)
+    for folder in range(100):
+        here = shared_mounts[0] / "data" / f"{folder}"
+        here.mkdir(parents=True)
+        for number in range(1000):
+            os.mknod(here / f"{number}")
+    detector = workers.start("detect", module=JOBS, mount=shared_mounts[0], sweep=1.0)
+    detector.wait_for("ready", 300)
+    (shared_mounts[1] / "data" / "77" / "777").write_bytes(b"x")
+    began = time.monotonic()
+    found = violations(detector, 1, 120)
+    assert found["data/77/777"]["origin"] == "remote"
+    assert time.monotonic() - began < 90
+    detector.tell_to_go_on()
+    ended = detector.wait_for("gauges")
+    assert ended["gauges"]["watches"] == ended["gauges"]["watched_directories"] == 101
+    assert ended["cpu_seconds"] < 0.6 * ended["seconds"], "a sweep takes a share of the time"
