@@ -33,7 +33,7 @@ def test_what_ended_sessions_counted_is_folded_in_one_step(
     settings = Settings(redis_url=redis_server.url, authority="redis")
     root = locate(tmp_path, explicit=str(tmp_path))
     first = worker(settings)
-    identity = first.found(root, ready=True, ttl=6.0)
+    identity = first.found(root, ready=True, ttl=3.0)
     for _ in range(3):
         with volume_lease(tmp_path / "a", volumes=first):
             gauges = gauges_of(first.session(root))

@@ -146,7 +146,7 @@ def look_over(browser: Any) -> None:
     button = browser.find_element(By.CSS_SELECTOR, "#leases button")
     button.send_keys(Keys.ENTER)
     eventually(shows(browser, "history", "ab12cd"))
-    for _ in range(5):
-        time.sleep(0.5)
+    for _ in range(3):
+        time.sleep(0.8)
         assert browser.switch_to.active_element == button, "a refresh takes no focus away"
     browser.find_element(By.ID, "past-close").click()

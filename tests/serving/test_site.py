@@ -137,7 +137,7 @@ def test_what_can_not_be_served_is_said_before_it_is_tried(tmp_path: Path) -> No
 
 
 def test_a_client_that_says_nothing_holds_up_nobody(server: Server) -> None:
-    idle = [socket.create_connection(server.address) for _ in range(20)]
+    idle = [socket.create_connection(server.address) for _ in range(10)]
     try:
         began = time.monotonic()
         assert ask(server, "/healthz")[0].status == 200

@@ -22,8 +22,7 @@ def detection(patient: Patient) -> Check:
     this machine suffice for them."""
     roots = settings_of_this_process().roots
     if not roots:
-        advice = "Set VOLUMELEASE_ROOTS to what is to be protected"
-        return Check("detection", "warn", "no roots are configured: nothing is looked at", advice)
+        return Check("detection", "ok", "off: VOLUMELEASE_ROOTS names nothing to look at")
     root = patient.place.volume.real_root if patient.place is not None else patient.directory
     directories, files, spent, whole = _counted([os.path.join(root, name) for name in roots])
     try:

@@ -81,7 +81,9 @@ class Detector:
         self._monitor = Monitor(Files())
         self._judging = Judging(self._spans, process.boot_id)
         root = layout.root.rstrip("/")
-        self._scanners = [Scanner(root, path, clock.monotonic) for path in _outermost(self._roots)]
+        self._scanners = [
+            Scanner(root, path, clock.monotonic, self._watch) for path in _outermost(self._roots)
+        ]
         self._events: deque[Event] = deque()
         self._overflowed = False
         self._rescan = False
@@ -223,8 +225,6 @@ class Detector:
                 for change in changes:
                     named = change._replace(path=unicodedata.normalize("NFC", change.path))
                     self._judging.scanned(named, self._is_watched(scanner, change))
-                if changes:
-                    self._add_watches()
                 if piece > TICK_SECONDS * SHARE:
                     yield piece * (1 - SHARE) / SHARE
                     piece = 0.0
@@ -249,6 +249,10 @@ class Detector:
         if self._notifier is not None:
             for scanner in self._scanners:
                 self._notifier.watch([self._absolute(path) for path in scanner.paths()])
+
+    def _watch(self, path: str) -> None:
+        if self._notifier is not None:
+            self._notifier.watch([self._absolute(path)])
 
     def _absolute(self, path: str) -> str:
         base = self._layout.root.rstrip("/")

@@ -60,9 +60,17 @@ class _Folder:
 
 class Scanner:
     """Remembers one tree: ``root`` is the volume's, ``path`` the subtree, relative to it. The
-    first sweep learns and reports nothing."""
+    first sweep learns and reports nothing. ``found`` is told of each directory before it is
+    listed for the first time."""
 
-    def __init__(self, root: str, path: str, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        root: str,
+        path: str,
+        monotonic: Callable[[], float],
+        found: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._found = found
         self._root = root
         self.path = path
         self._monotonic = monotonic
@@ -138,6 +146,8 @@ class Scanner:
         while todo:
             here, known_mtime, found_since = todo.pop()
             folder = self._folders.setdefault(here, _Folder())
+            if not folder.listed_at:
+                self._found(here)
             now = self._monotonic()
             try:
                 if known_mtime is None:  # before the listing: what comes after it is seen next time

@@ -59,8 +59,10 @@ class Reports:
             return
         place = self._layout.report(self._session)
         with suppress(OSError):
-            with suppress(OSError):
-                yield Unlink(place + NEW)  # of a try that was interrupted
-            yield Symlink(text, place + NEW)
+            try:
+                yield Symlink(text, place + NEW)
+            except FileExistsError:  # of a try that was interrupted, or this one, resent
+                yield Unlink(place + NEW)
+                yield Symlink(text, place + NEW)
             yield Rename(place + NEW, place)
             self._sent, self._tally.reported = mine, counted
