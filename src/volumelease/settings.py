@@ -47,6 +47,8 @@ class Settings(NamedTuple):
     roots: tuple[str, ...] = ()
     """The protected subtrees, relative to the volume: writes there are watched, and metrics are
     told apart by them."""
+    handoff: Literal["on", "off"] = "off"
+    """Whether each lease below a root is compared with what the one before it left."""
     log: Literal["debug", "info", "warning", "error"] = "info"
     worker: str = ""
     endpoint: str = ""
@@ -221,6 +223,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "http_cert_file": _text,
     "http_key_file": _text,
     "roots": _roots,
+    "handoff": _one_of("on", "off"),
     "log": _one_of("debug", "info", "warning", "error"),
 }
 

@@ -6,7 +6,8 @@ One flow, which threads and event loops run alike.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseDeadlock, LeaseLost, LeaseTimeout, VolumeNotFound
 from volumelease.model import Acquire, Ask, Call, Claim, Flow, Granted, Release
@@ -109,6 +110,8 @@ class _Entering:
             if volumes.undisturbed(wanted.root, hosted, tails, granted.token) or (
                 yield from self._leads_there(wanted, granted)
             ):
+                if volumes.surroundings.handoff is not None and not order.shared:
+                    yield from self._compare(wanted, granted)
                 terms = self._terms(wanted)
                 tally = hosted.tally
                 key = tally.acquired(wanted.claims) if tally.rooted else ACQUIRED
@@ -146,18 +149,31 @@ class _Entering:
         got = yield from acquire(question, ", ".join(wanted.shown), now, left)
         return got if isinstance(got, Granted) else None
 
+    def _compare(self, wanted: _Wanted, granted: Granted) -> Flow[None]:
+        """With what the last holder left. Interrupted, the lease is given back."""
+        volumes, tally = self._volumes, self._talk.hosted.tally
+        handoff, layout = volumes.surroundings.handoff, volumes.log_of(wanted.root)
+        if handoff is None or layout is None:
+            return
+        work = lambda: handoff.enter(layout, wanted.claims, granted.token, tally)  # noqa: E731
+        yield from self._or_give_back(work, granted)
+
     def _leads_there(self, wanted: _Wanted, granted: Granted) -> Flow[bool]:
         """Whether each path still leads to where it did. Interrupted here, the lease is given
         back: nobody knows of it yet."""
         paths, displays = self._order.paths, tuple(claim.path for claim in wanted.asked)
+        there = lambda: self._volumes.leads_there(paths, wanted.root, displays)  # noqa: E731
+        return bool((yield from self._or_give_back(there, granted)))
+
+    def _or_give_back(self, work: Callable[[], Any], granted: Granted) -> Flow[Any]:
         try:
-            resumed = yield Call(lambda: self._volumes.leads_there(paths, wanted.root, displays))
+            resumed = yield Call(work)
         except GeneratorExit:
             raise
         except BaseException:
             yield Ask(Release(granted.token))
             raise
-        return bool(resumed.value)
+        return resumed.value
 
     def _terms(self, wanted: _Wanted) -> Terms:
         volumes, order = self._volumes, self._order

@@ -357,6 +357,11 @@ class Lease:
             tally.note((RELEASED, held))
 
     def _ask_release(self) -> None:
+        handoff = self._terms.volumes.surroundings.handoff
+        if handoff is not None and self._root._mode == "exclusive" and not self._root._loss:
+            layout = self._terms.volumes.log_of(self._terms.root)
+            if layout is not None:
+                handoff.leave(layout, self._root._terms.claims, self._token)
         try:
             self._hosted.ask(Release(self._token))
         except LeaseError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.cleaning import DEFAULT_RETENTION_SECONDS
+from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import Clock, SystemClock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.crew import Crew
@@ -36,6 +37,9 @@ from .owners import Held, Owner, Owners
 from .ringing import ALL_BELLS
 from .talking import Conversation, Hosted
 
+if TYPE_CHECKING:
+    from volumelease.watch.handoff import Handoff
+
 T = TypeVar("T")
 
 VERSION: Final = "0.1.0"
@@ -61,16 +65,27 @@ class Surroundings(NamedTuple):
     report: Any = _say
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     bells: frozenset[str] = ALL_BELLS
+    handoff: Handoff | None = None
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
         process = this_process()
+        settings = load(os.environ)
         return cls(
-            settings=load(os.environ),
+            settings=settings,
             process=process,
             clock=SystemClock(),
             performer=Files(process),
+            handoff=_handoff(settings, process.hostname),
         )
+
+
+def _handoff(settings: Settings, host: str) -> Handoff | None:
+    if settings.handoff == "off" or not settings.roots:
+        return None
+    from volumelease.watch.handoff import Handoff
+
+    return Handoff(settings.roots, host)
 
 
 class Volumes:
@@ -224,6 +239,13 @@ class Volumes:
         """What tells volumes apart inside this process: the same for all mount points of one."""
         identity = self._identities.get(root.real_root)
         return root.real_root if identity is None else identity.id
+
+    def log_of(self, root: VolumeRoot) -> Layout | None:
+        """Where the log of a volume in use lies; None where a Redis keeps its leases."""
+        identity = self._identities.get(root.real_root)
+        if identity is None or identity.authority != "volume":
+            return None
+        return Layout(root.real_root, identity.id)
 
     def live(self, root: VolumeRoot) -> Hosted | None:
         """The live session of this process on that volume, if it has one. Never blocks."""
