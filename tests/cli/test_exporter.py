@@ -22,6 +22,7 @@ pytest.importorskip("cheroot")
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.bed.moosefs import MooseFsBed
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.reports import Reports
 from volumelease.clock import SystemClock
@@ -29,7 +30,7 @@ from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
 from volumelease.tallies import Tally
 
-from .conftest import picture_of
+from .conftest import make_volume, picture_of
 from .shell import Running, eventually, run
 
 
@@ -156,3 +157,24 @@ def asked(port: int, query: str) -> float | None:
     except (OSError, urllib.error.URLError):
         return None
     return float(found[0]["value"][1]) if found else None
+
+
+@pytest.mark.torture
+def test_a_volume_that_does_not_answer_is_scraped_as_that(
+    bed: MooseFsBed, shared_mounts: list[Path]
+) -> None:
+    port = free_port()
+    make_volume(shared_mounts[0] / "volume", ttl=6.0)
+    with Running("exporter", shared_mounts[0] / "volume", "--listen", f"127.0.0.1:{port}"):
+        eventually(lambda: up(port))
+        assert value(port, "authority_up", authority="volume") == 1
+        bed.pause_master()
+        time.sleep(1.5)
+        began = time.monotonic()
+        assert value(port, "authority_up", authority="volume") == 0
+        assert time.monotonic() - began < 10
+        assert up(port), "health is of the process"
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            get(port, "/api/v1/status")
+        bed.resume_master()
+        eventually(lambda: value(port, "authority_up", authority="volume") == 1, 60)

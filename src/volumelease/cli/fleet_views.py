@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,7 @@ from volumelease import __version__
 from volumelease.authorities.volume.fleet import Fleet, Reported
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
+from volumelease.drivers.threads import Patience
 from volumelease.errors import LeaseError
 from volumelease.host import this_process
 from volumelease.leases.gauges import Gauges
@@ -29,6 +31,9 @@ from .places import Place
 from .reading import Picture, Reader
 
 FRESH_SECONDS: Final = 1.0
+SCRAPE_SECONDS: Final = 4.0
+"""Then the volume does not answer, and that is what a scrape says: Prometheus waits for ten."""
+
 SHOWN: Final = 50
 """Violations in the status; all of them: ``status --violations``."""
 
@@ -50,7 +55,6 @@ class FleetViews:
         self._status = Fresh(self._look_at_status, FRESH_SECONDS)
         self._last = Counts()
         self._volume = ""
-        self._up = False
         self._slow = Gauges()
         self._trouble = ""
         self._tally = Tally(self._roots)
@@ -90,17 +94,19 @@ class FleetViews:
         """A volume that does not answer is shown too: as one that does not answer, with the
         counts that were known last."""
         gauges = Gauges(self._slow)
-        try:
-            picture = self._picture()
-            self._last = self._reported(picture).counts.add(self._tally.counts())
-            self._add_picture(gauges, picture)
-            self._up = True
-        except (LeaseError, OSError):
-            self._up = False
+        with suppress(LeaseError, OSError):  # and TimeoutError
+            gauges.update(Patience().call(lambda _: self._look(), SCRAPE_SECONDS))
         if self._detector is not None:
             gauges.update(self._detector.gauges())
         scopes = (*self._roots, OTHER)
         return Shown(self._last, gauges, scopes, self._volume, __version__)
+
+    def _look(self) -> Gauges:
+        found = Gauges()
+        picture = self._picture()
+        self._last = self._reported(picture).counts.add(self._tally.counts())
+        self._add_picture(found, picture)
+        return found
 
     def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
         identity, now = picture.identity, time.time()
