@@ -37,8 +37,8 @@ def test_what_ended_sessions_counted_is_folded_in_one_step(
     for _ in range(3):
         with volume_lease(tmp_path / "a", volumes=first):
             gauges = gauges_of(first.session(root))
-    assert gauges["held", "other"] == 1
-    assert gauges["authority_up", "redis"] == 1
+            assert gauges["held", "other"] == 1
+            assert gauges["authority_up", "redis"] == 1
     first.close()
     second = worker(settings)
     with volume_lease(tmp_path / "a", volumes=second):
