@@ -123,7 +123,7 @@ def test_ten_minutes_of_leased_writes_of_two_hosts_are_no_violations(
     traffic = leased_traffic(bed, shared_mounts, workers, seconds)
     for worker in traffic:
         worker.wait_for("done", seconds + 60)
-        assert not worker.errors, worker.errors
+        assert not worker.errors, "".join(worker.errors)[-3000:]
     time.sleep(SWEEP + 4)
     for detector in detectors:
         assert not detector.has_said("violation"), detector.said

@@ -80,10 +80,7 @@ class Detector:
         self._spans.table = lambda: self._replica.table
         self._monitor = Monitor(Files())
         self._judging = Judging(self._spans, process.boot_id)
-        root = layout.root.rstrip("/")
-        self._scanners = [
-            Scanner(root, path, clock.monotonic, self._watch) for path in _outermost(self._roots)
-        ]
+        self._scanners = [self._scanner(path) for path in _outermost(self._roots)]
         self._events: deque[Event] = deque()
         self._overflowed = False
         self._rescan = False
@@ -99,6 +96,10 @@ class Detector:
         self._read_at = 0.0
         self.trouble = ""
         """Why it sees nothing at the moment, in words, or ""."""
+
+    def _scanner(self, path: str) -> Scanner:
+        root = self._layout.root.rstrip("/")
+        return Scanner(root, path, self._clock.monotonic, self._watch)
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="volumelease-detect", daemon=True).start()
