@@ -118,7 +118,7 @@ def lease(folder: str, seconds: float, threads: int = 2) -> None:
             if number % 5 == 0:
                 publish(mine.with_name(f"{mine.name}-published"))
             number += 1
-            time.sleep(0.01)
+            time.sleep(0.05)
         say(writes=number)
 
     workers = [

@@ -24,6 +24,7 @@ from volumelease.serving.site import Views
 from volumelease.settings import Settings
 from volumelease.tallies import OTHER, Counts, Tally, keys_of, scope_of
 from volumelease.watch.detector import Detector
+from volumelease.watch.violations import Records
 
 from . import history, space, status, violating
 from .bells import bell_in_force
@@ -53,6 +54,8 @@ class FleetViews:
         self._metrics = Metrics(CollectorRegistry(), self._shown)
         self._picture = Fresh(self._reader.look, FRESH_SECONDS)
         self._status = Fresh(self._look_at_status, FRESH_SECONDS)
+        self._rarely = Fresh(self._look_closer, ROUND_SECONDS)
+        self._records: Records | None = None
         self._last = Counts()
         self._volume = ""
         self._slow = Gauges()
@@ -147,12 +150,21 @@ class FleetViews:
 
     def _look_at_status(self) -> dict[str, Any]:
         picture = self._picture()
-        found = status.as_document(self._place, picture)
-        latest = violating.on_record(self._place, picture)[-SHOWN:]
-        found["violations"] = violating.document(self._place, latest)
+        bell, space_ = self._rarely()
+        self._records = self._records or violating.records_of(self._place, picture)
+        violations = violating.on_record(self._place, picture, self._records)
+        costly = status.Costly(bell, space_, violations)
+        found = status.as_document(self._place, picture, costly)
+        found["violations"] = violating.document(self._place, violations[-SHOWN:])
         found["detection"] = self._coverage()
         found["now"] = time.time()
         return found
+
+    def _look_closer(self) -> tuple[str, dict[str, Any]]:
+        """The bell in force and the space in use: an open page asks every two seconds."""
+        picture = self._picture()
+        bell = bell_in_force(self._place.root, picture, self._settings)
+        return bell, space.document(self._place, picture)
 
     def _coverage(self) -> dict[str, Any]:
         return coverage(self._settings.roots, self._detector)
@@ -189,11 +201,9 @@ class FleetViews:
             replica = self._reader.replica  # whose table a snapshot can replace meanwhile
             lives = lambda name: name in replica.table.sessions  # noqa: E731
             self._reader.run(fleet.fold(lives, replica.catch_up))
-        slow = Gauges()
-        in_force = bell_in_force(self._place.root, picture, self._settings)
-        slow["bell_up", in_force] = slow["bell_up", "poll"] = 1.0
-        drafts = space.document(self._place, picture)["drafts"]
-        slow["staged_bytes", OTHER] = float(drafts["bytes"])
+        slow, (bell, used) = Gauges(), self._rarely()
+        slow["bell_up", bell] = slow["bell_up", "poll"] = 1.0
+        slow["staged_bytes", OTHER] = float(used["drafts"]["bytes"])
         self._slow = slow
 
 

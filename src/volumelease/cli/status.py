@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -15,6 +15,7 @@ from .speech import one_line, say, seconds
 
 if TYPE_CHECKING:
     from volumelease.model import Holder
+    from volumelease.watch.violations import Violation
 
     from .places import Place
     from .reading import Picture, Reader
@@ -102,18 +103,32 @@ def age(since: float) -> float:
 # ---- for programs
 
 
-def as_document(place: Place, picture: Picture) -> dict[str, Any]:
-    """The form promised to programs: keys are added, never renamed."""
+class Costly(NamedTuple):
+    """What costs more than a look at the log."""
+
+    bell: str
+    space: dict[str, Any]
+    violations: list[Violation]
+
+
+def look_closer(place: Place, picture: Picture) -> Costly:
     from .bells import bell_in_force
     from .places import settings_of_this_process
 
+    bell = bell_in_force(place.root, picture, settings_of_this_process())
+    return Costly(bell, space.document(place, picture), violating.on_record(place, picture))
+
+
+def as_document(place: Place, picture: Picture, costly: Costly | None = None) -> dict[str, Any]:
+    """The form promised to programs: keys are added, never renamed."""
+    costly = costly or look_closer(place, picture)
     identity = picture.identity
     return {
         "schema": 1,
         "volume": place.as_document(identity.id),
         "authority": identity.authority,
         "limit": limit(picture),
-        "bell": bell_in_force(place.root, picture, settings_of_this_process()),
+        "bell": costly.bell,
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
         "waiting": [
             {
@@ -130,9 +145,9 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
             }
             for holder, position in waiters(place, picture)
         ],
-        "space": space.document(place, picture),
+        "space": costly.space,
         "enforcement": enforcement_here(),
-        "violations_24h": violating.last_day(place, picture),
+        "violations_24h": violating.last_day(costly.violations),
     }
 
 
@@ -187,7 +202,7 @@ def lines(place: Place, picture: Picture) -> list[str]:
         )
     if not held:
         found.append(nobody(place))
-    bad = violating.last_day(place, picture)
+    bad = violating.last_day(violating.on_record(place, picture))
     if bad:
         found.append(f"{bad} writes without a lease in 24 h: volumelease status --violations")
     return [*found, f"limit: {limit(picture)}"]

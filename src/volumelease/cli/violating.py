@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .speech import moment, one_line, say
 
 if TYPE_CHECKING:
-    from volumelease.watch.violations import Violation
+    from volumelease.watch.violations import Records, Violation
 
     from .places import Place
     from .reading import Picture
@@ -20,22 +20,26 @@ LIMIT: Final = (
 )
 
 
-def on_record(place: Place, picture: Picture) -> list[Violation]:
-    """Those that concern the place, oldest first. Errors: ``AuthorityUnreachable``."""
+def records_of(place: Place, picture: Picture) -> Records:
     from volumelease.authorities.volume.layout import Layout
-    from volumelease.watch.violations import recorded
+    from volumelease.watch.violations import Records
 
+    return Records(Layout(place.root, picture.identity.id))
+
+
+def on_record(place: Place, picture: Picture, records: Records | None = None) -> list[Violation]:
+    """Those that concern the place, oldest first. Errors: ``AuthorityUnreachable``."""
     from .reading import patiently
 
-    layout = Layout(place.root, picture.identity.id)
-    found = patiently(lambda: recorded(layout), place.root)
+    found = patiently((records or records_of(place, picture)).all, place.root)
     return [one for one in found if place.concerns((one.path,))]
 
 
-def last_day(place: Place, picture: Picture) -> int:
+def last_day(violations: list[Violation]) -> int:
+    """How many of them are of the last 24 hours."""
     from volumelease.watch.violations import within_a_day
 
-    return within_a_day(on_record(place, picture), time.time())
+    return within_a_day(violations, time.time())
 
 
 def document(place: Place, violations: list[Violation]) -> list[dict[str, Any]]:

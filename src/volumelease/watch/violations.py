@@ -72,20 +72,33 @@ def record(layout: Layout, violation: Violation) -> bool:
     return True
 
 
-def recorded(layout: Layout) -> list[Violation]:
-    """All that are on record, oldest first; what can't be read is left out. Errors: ``OSError``
-    where the directory can't be listed."""
-    found = []
-    try:
-        names = os.listdir(layout.folder("audit"))
-    except FileNotFoundError:
-        return []
-    for name in names:
-        if name.startswith(PREFIX):
+class Records:
+    """The records of one volume. A record never changes, so each is read once: what is asked for
+    again and again costs a listing."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._read: dict[str, Violation] = {}
+
+    def all(self) -> list[Violation]:
+        """Oldest first; what can't be read is left out. Errors: ``OSError`` where the directory
+        can't be listed."""
+        try:
+            names = os.listdir(self._layout.folder("audit"))
+        except FileNotFoundError:
+            return []
+        wanted = {name for name in names if name.startswith(PREFIX)}
+        self._read = {name: one for name, one in self._read.items() if name in wanted}
+        for name in wanted - self._read.keys():
             with suppress(OSError, ValueError, TypeError):
-                said = json.loads(os.readlink(layout.audit(name)))
-                found.append(Violation(**said))
-    return sorted(found, key=lambda one: one.seen_at)
+                said = json.loads(os.readlink(self._layout.audit(name)))
+                self._read[name] = Violation(**said)
+        return sorted(self._read.values(), key=lambda one: one.seen_at)
+
+
+def recorded(layout: Layout) -> list[Violation]:
+    """All that are on record; see ``Records.all``."""
+    return Records(layout).all()
 
 
 def within_a_day(violations: list[Violation], now_wall: float) -> int:
