@@ -49,7 +49,9 @@ def value(views: WorkerViews, name: str, **labels: str) -> float:
     raise AssertionError(f"no {name} {labels}")
 
 
-def test_a_session_and_a_detector_are_shown_where_they_are(volume: Path, volumes: Volumes) -> None:
+def test_a_session_and_a_detector_are_shown_where_they_are(
+    volume: Path, volumes: Volumes, caplog: pytest.LogCaptureFixture
+) -> None:
     models = volume / "models"
     models.mkdir()
     place = place_of(str(volume))
@@ -77,6 +79,9 @@ def test_a_session_and_a_detector_are_shown_where_they_are(volume: Path, volumes
             lambda: value(views, "violations_total", scope="models", origin="local") == 1, 20
         )
     detector.close()
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "volumelease.violations"]
+    told = json.loads(line)
+    assert (told["kind"], told["path"], told["origin"]) == ("violation", "models/stray", "local")
     status = views.views().status()
     json.dumps(status)
     assert status["violations_24h"] == 1

@@ -17,7 +17,7 @@ from volumelease.authorities.volume.reports import Reports
 from volumelease.clock import SystemClock
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
-from volumelease.effects import Effect, Rename, Symlink, Unlink
+from volumelease.effects import Effect, ListDirectory, Rename, Steps, Symlink, Unlink
 from volumelease.tallies import Tally
 
 CLOCK = SystemClock()
@@ -147,6 +147,32 @@ def test_a_report_that_lands_after_it_was_folded_is_not_counted_again(layout: La
     assert published(layout) == 4
     fold(layout)
     assert not os.path.lexists(layout.report(name))
+
+
+class Opening(Files):
+    """A session opens and reports right before the reports are listed."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self._layout = layout
+        self.opened: set[str] = set()
+
+    def perform(self, effect: Effect) -> Any:
+        if isinstance(effect, ListDirectory) and not self.opened:
+            self.opened.add(session(self._layout, 1))
+        return super().perform(effect)
+
+
+def test_a_session_that_opens_meanwhile_is_not_taken_for_one_that_is_over(layout: Layout) -> None:
+    files, table = Opening(layout), set[str]()
+
+    def look() -> Steps[None]:
+        table.update(files.opened)
+        yield from ()
+
+    fleet = Fleet(layout, CLOCK)
+    assert Monitor(files).run(fleet.fold(lambda name: name in table, look)) == 0
+    assert published(layout) == 1
 
 
 def test_a_second_session_of_a_process_tells_only_what_the_first_did_not(layout: Layout) -> None:
