@@ -183,7 +183,11 @@ METRICS: Final = (
         labels=(("kind", SCANS),),
         buckets=_SCAN_BUCKETS,
     ),
-    Metric("clock_skew_seconds", "gauge", "The volume's clock against this host's; nobody uses it"),
+    Metric(
+        "clock_skew_seconds",
+        "gauge",
+        "How far the volume's clock is ahead of the exporter's; shown, and used for nothing",
+    ),
     Metric("ttl_seconds", "gauge", "The ttl of the volume"),
 )
 """All of them but ``build_info``, which has the version as its label."""

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from volumelease import LeaseLost
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
@@ -22,7 +23,7 @@ from volumelease.tallies import Tally, keys_of
 from volumelease.watch.detector import Detector
 from volumelease.watch.violations import Violation
 
-KINDS = ("create", "append", "replace", "delete", "truncate", "mmap")
+KINDS = ("create", "append", "replace", "delete", "truncate", "mmap", "backdate")
 
 
 def say(**facts: Any) -> None:
@@ -89,6 +90,11 @@ def write(path: Path, kind: str) -> None:
             path.unlink()
         case "truncate":
             os.truncate(path, 10)
+        case "backdate":  # as a restored backup: nothing but inode or change time tells
+            before = os.stat(path)
+            with open(path, "r+b") as old:
+                old.write(b"restored")
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         case "mmap":
             with open(path, "r+b") as mine, mmap.mmap(mine.fileno(), 0) as mapped:
                 mapped[:5] = b"mmap!"
@@ -108,28 +114,33 @@ def lease(folder: str, seconds: float, threads: int = 2) -> None:
     def work(mine: Path) -> None:
         number = 0
         while time.monotonic() < until:
-            kind = KINDS[number % len(KINDS)]
-            with volume_lease(mine):
-                mine.mkdir(exist_ok=True)
-                path = mine / f"{number % 7}"
-                if kind != "create" and not path.exists():
-                    path.write_bytes(b"y" * 5000)
-                write(path, kind)
-            if number % 5 == 0:
-                publish(mine.with_name(f"{mine.name}-published"))
+            try:
+                leased_write(mine, number)
+            except LeaseLost as error:  # a machine that stalled: what it wrote then was not leased
+                say(lost=mine.name, why=str(error))
             number += 1
             time.sleep(0.05)
         say(writes=number)
 
-    workers = [
-        threading.Thread(target=work, args=(Path(folder) / f"leased-{os.getpid()}-{n}",))
-        for n in range(threads)
-    ]
+    places = [Path(folder) / f"leased-{os.getpid()}-{n}" for n in range(threads)]
+    workers = [threading.Thread(target=work, args=(place,)) for place in places]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     say(done=True)
+
+
+def leased_write(mine: Path, number: int) -> None:
+    kind = KINDS[number % len(KINDS)]
+    with volume_lease(mine):
+        mine.mkdir(exist_ok=True)
+        path = mine / f"{number % 7}"
+        if kind != "create" and not path.exists():
+            path.write_bytes(b"y" * 5000)
+        write(path, kind)
+    if number % 5 == 0:
+        publish(mine.with_name(f"{mine.name}-published"))
 
 
 def main() -> None:

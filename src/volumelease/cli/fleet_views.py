@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from volumelease.watch.violations import Records
 from . import history, space, status, violating
 from .bells import bell_in_force
 from .places import Place
-from .reading import Picture, Reader
+from .reading import Picture, Reader, patiently
 
 FRESH_SECONDS: Final = 1.0
 SCRAPE_SECONDS: Final = 4.0
@@ -194,17 +195,32 @@ class FleetViews:
 
     def _round(self) -> None:
         picture = self._picture()
+        layout = Layout(self._place.root, picture.identity.id)
         if picture.identity.authority == "redis":
             self._on_redis(picture, fold=True)
         else:
-            fleet = Fleet(Layout(self._place.root, picture.identity.id), SystemClock())
+            fleet = Fleet(layout, SystemClock())
             replica = self._reader.replica  # whose table a snapshot can replace meanwhile
             lives = lambda name: name in replica.table.sessions  # noqa: E731
             self._reader.run(fleet.fold(lives, replica.catch_up))
         slow, (bell, used) = Gauges(), self._rarely()
         slow["bell_up", bell] = slow["bell_up", "poll"] = 1.0
+        slow["clock_skew_seconds",] = patiently(lambda: skew_on(layout), self._place.root)
         slow["staged_bytes", OTHER] = float(used["drafts"]["bytes"])
         self._slow = slow
+
+
+def skew_on(layout: Layout) -> float:
+    """How far the volume's clock is ahead of this host's, in seconds; what is less than their
+    granularity counts as none. Errors: ``OSError``."""
+    probe = f"{layout.control}/.clock-{os.getpid()}"
+    before = time.time()
+    os.symlink("now", probe)
+    try:
+        ahead = os.lstat(probe).st_mtime - (before + time.time()) / 2
+    finally:
+        os.unlink(probe)
+    return ahead if abs(ahead) > 1.0 else 0.0
 
 
 def coverage(roots: tuple[str, ...], detector: Detector | None) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class WorkerViews(FleetViews):
     """``hosted`` is the live session of this process, None where there is none at the moment;
     ``detector`` what watches the volume from here, if anything does. Both belong to the caller,
     and so does the tally that the detector counts into: the session's, so that the fleet hears of
-    it. Limit: counts are of this process since it began."""
+    it. ``level`` says which enforcement is in force (``tallies.LEVELS``). Limit: counts are of this
+    process since it began."""
 
     def __init__(
         self,
@@ -30,11 +31,13 @@ class WorkerViews(FleetViews):
         report: Callable[[str], None],
         hosted: Callable[[], Hosting[Any] | None],
         detector: Detector | None = None,
+        level: Callable[[], str] = lambda: "none",
     ) -> None:
         super().__init__(place, settings, report)
         self._hosted = hosted
         self._detector = detector
         self._counted = Counts()
+        self._level = level
 
     def start(self) -> None:
         """Nothing: a worker folds no reports but when they are many, in its beats."""
@@ -50,6 +53,7 @@ class WorkerViews(FleetViews):
 
     def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
         self._volume = picture.identity.id
+        gauges["enforcement_level", self._level()] = 1.0
         hosted = self._hosted()
         if hosted is not None:
             gauges.update(gauges_of(hosted))
