@@ -114,3 +114,34 @@ def test_a_lease_taken_from_the_dead_is_counted_by_who_took_it(
     with volume_lease(tmp_path / "models", volumes=volumes):
         found = counts(volumes, tmp_path)
     assert total(found, "takeovers_total", "models", "death") == 1
+
+
+def test_a_write_that_the_guard_stops_is_counted(tmp_path: Path) -> None:
+    script = f"""
+from volumelease import LeaseViolation, volume_lease
+from volumelease.leases.process import of_this_process
+from volumelease.paths.locate import locate
+with volume_lease({str(tmp_path / "a")!r}):
+    for _ in range(3):
+        try:
+            open({str(tmp_path / "b")!r}, "w")
+        except LeaseViolation:
+            continue
+root = locate({str(tmp_path)!r}, explicit={str(tmp_path)!r})
+found = of_this_process().session(root).tally.counts()
+print(found.values["denied_writes_total", "python"][0])
+"""
+    Volumes(Surroundings.of_this_process()).found(
+        locate(tmp_path, explicit=str(tmp_path)), ready=True, ttl=6.0
+    )
+    source = str(Path(__file__).parents[2] / "src")
+    environment = {**os.environ, "PYTHONPATH": source}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip() == "3.0", done.stderr

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from volumelease.authorities.volume.fleet import Reported
+from volumelease.enforce.levels import in_force
 from volumelease.leases.gauges import Gauges, gauges_of
 from volumelease.leases.hosting import Hosting
 from volumelease.settings import Settings
@@ -21,8 +23,7 @@ class WorkerViews(FleetViews):
     """``hosted`` is the live session of this process, None where there is none at the moment;
     ``detector`` what watches the volume from here, if anything does. Both belong to the caller,
     and so does the tally that the detector counts into: the session's, so that the fleet hears of
-    it. ``level`` says which enforcement is in force (``tallies.LEVELS``). Limit: counts are of this
-    process since it began."""
+    it. Limit: counts are of this process since it began."""
 
     def __init__(
         self,
@@ -31,13 +32,11 @@ class WorkerViews(FleetViews):
         report: Callable[[str], None],
         hosted: Callable[[], Hosting[Any] | None],
         detector: Detector | None = None,
-        level: Callable[[], str] = lambda: "none",
     ) -> None:
         super().__init__(place, settings, report)
         self._hosted = hosted
         self._detector = detector
         self._counted = Counts()
-        self._level = level
 
     def start(self) -> None:
         """Nothing: a worker folds no reports but when they are many, in its beats."""
@@ -53,7 +52,7 @@ class WorkerViews(FleetViews):
 
     def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
         self._volume = picture.identity.id
-        gauges["enforcement_level", self._level()] = 1.0
+        gauges["enforcement_level", in_force(os.environ, self._settings)] = 1.0
         hosted = self._hosted()
         if hosted is not None:
             gauges.update(gauges_of(hosted))
