@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseDeadlock, LeaseLost, LeaseTimeout, VolumeNotFound
 from volumelease.model import Acquire, Ask, Call, Claim, Flow, Granted, Release
-from volumelease.tallies import ACQUIRED
 
 from .blocks import Block
 from .flows import acquire
@@ -114,8 +113,10 @@ class _Entering:
                     yield from self._compare(wanted, granted)
                 terms = self._terms(wanted)
                 tally = hosted.tally
-                key = tally.acquired(wanted.claims) if tally.rooted else ACQUIRED
-                tally.note((key, now - started))
+                if tally.rooted:
+                    tally.note((tally.acquired(wanted.claims), now - started))
+                else:
+                    tally.acquired_in(now - started)
                 lease = Lease(hosted, granted.token, wanted.shown, order.mode, terms)
                 lease._granted_at = now
                 return lease, wanted

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseError, LeaseLost
 from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
-from volumelease.tallies import RELEASED
 
 from .order import AnyPath, Mode, OnLost
 
@@ -354,7 +353,7 @@ class Lease:
         if self._loss or tally.rooted:
             tally.ended(terms.claims, self._loss, held)
         else:
-            tally.note((RELEASED, held))
+            tally.released_after(held)
 
     def _ask_release(self) -> None:
         handoff = self._terms.volumes.surroundings.handoff

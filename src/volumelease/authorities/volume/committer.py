@@ -34,7 +34,7 @@ from volumelease.effects import (
     WriteDurably,
 )
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
-from volumelease.tallies import COMMITTED, Tally
+from volumelease.tallies import Tally
 from volumelease.wire import entries, marks
 
 from .layout import Layout
@@ -175,7 +175,7 @@ class Committer:
             if done is not None:
                 self.commits += 1
                 if self._tally is not None and not attempt.noted:
-                    self._tally.note((COMMITTED, self._clock.boottime() - attempt.began))
+                    self._tally.committed_in(self._clock.boottime() - attempt.began)
                 return done
             if not replica.there():
                 try:
@@ -225,7 +225,7 @@ class Committer:
             replica.committed(index, mark, read, target, started)
             if self._tally is not None:
                 attempt.noted = True
-                self._tally.note((COMMITTED, ended - attempt.began))
+                self._tally.committed_in(ended - attempt.began)
             return
         self.misses += 1
         if self._tally is not None:
