@@ -19,6 +19,7 @@ from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
 from volumelease.host import this_process
 from volumelease.leases.asking import volume_lease
+from volumelease.leases.process import of_this_process
 from volumelease.tallies import Tally, keys_of
 from volumelease.watch.detector import Detector
 from volumelease.watch.violations import Violation
@@ -117,7 +118,7 @@ def lease(folder: str, seconds: float, threads: int = 2) -> None:
             try:
                 leased_write(mine, number)
             except LeaseLost as error:  # a machine that stalled: what it wrote then was not leased
-                say(lost=mine.name, why=str(error))
+                say(lost=mine.name, why=str(error), at=time.time())
             number += 1
             time.sleep(0.05)
         say(writes=number)
@@ -128,7 +129,13 @@ def lease(folder: str, seconds: float, threads: int = 2) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    say(done=True)
+    beats = {
+        key[1]: values
+        for tally in of_this_process()._tallies.values()
+        for key, values in tally.counts().values.items()
+        if key[0] == "renew_duration_seconds"
+    }
+    say(done=True, beats=beats)
 
 
 def leased_write(mine: Path, number: int) -> None:

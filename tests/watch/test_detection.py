@@ -94,6 +94,11 @@ def leased_traffic(
     ]
 
 
+def lost_shortly_before(one: dict[str, Any], lost: list[tuple[str, float]]) -> bool:
+    """On a machine that stalls, leases are lost, and what was being written then has none."""
+    return any(name in one["path"] and abs(one["seen_at"] - at) < 30 for name, at in lost)
+
+
 def one_record_of_one_write(mounts: list[Path], detectors: list[Worker]) -> None:
     """Both hosts find it; who heard it tells."""
     (mounts[1] / "data" / "file").write_bytes(b"x")
@@ -126,12 +131,13 @@ def test_ten_minutes_of_leased_writes_of_two_hosts_are_no_violations(
     traffic = leased_traffic(bed, shared_mounts, workers, seconds)
     for worker in traffic:
         worker.wait_for("done", seconds + 120)
-    lost = {line["lost"] for worker in traffic for line in worker.said if "lost" in line}
+    lost = [(line["lost"], line["at"]) for w in traffic for line in w.said if "lost" in line]
     time.sleep(SWEEP + 4)
     for detector in detectors:
         detector.has_said("violation")
-        told = [line["violation"]["path"] for line in detector.said if "violation" in line]
-        assert not [path for path in told if not any(name in path for name in lost)]
+        told = [line["violation"] for line in detector.said if "violation" in line]
+        print(f"{len(told)} violations told, lost: {lost}")
+        assert not [one for one in told if not lost_shortly_before(one, lost)]
     one_record_of_one_write(shared_mounts, detectors)
     for detector in detectors:
         detector.tell_to_go_on()
@@ -139,7 +145,7 @@ def test_ten_minutes_of_leased_writes_of_two_hosts_are_no_violations(
         assert ended["trouble"] == ""
         assert ended["gauges"]["watches"] == ended["gauges"]["watched_directories"] > 0
     total = sum(line.get("writes", 0) for worker in traffic for line in worker.said)
-    print(f"{total} leased writes, leases lost by {sorted(lost)}")
+    print(f"{total} leased writes; beats: {[worker.said[-1]['beats'] for worker in traffic]}")
     assert total > seconds, "there was traffic"
 
 
