@@ -41,12 +41,31 @@ def fill(place: Path, volumes: Volumes) -> None:
             os.utime(place / name, (1_700_000_000, 1_700_000_000))
 
 
-@pytest.mark.parametrize("what", ["create", "append", "delete", "replace", "rewrite"])
+WAYS = ("create", "append", "delete", "replace", "rewrite")
+
+
 def test_a_write_while_nobody_had_the_lease_is_told_by_the_next_holder(
-    tmp_path: Path, volumes: Volumes, what: str
+    tmp_path: Path, volumes: Volumes
 ) -> None:
-    place = tmp_path / "models" / "a"
-    fill(place, volumes)
+    for what in WAYS:
+        fill(tmp_path / "models" / what, volumes)
+    tokens = {}
+    for what in WAYS:
+        place = tmp_path / "models" / what
+        change(place, what)
+        with volume_lease(place, volumes=volumes) as lease:
+            tokens[f"models/{what}"] = lease.token
+    found = told(tmp_path, volumes)
+    assert {one.path for one in found} == set(tokens)
+    assert {(one.origin, one.scope) for one in found} == {("unknown", "models")}
+    assert all(one.what.endswith(f"and {tokens[one.path]}") for one in found)
+    for what in WAYS:
+        with volume_lease(tmp_path / "models" / what, volumes=volumes):
+            pass
+    assert told(tmp_path, volumes) == found, "told once"
+
+
+def change(place: Path, what: str) -> None:
     match what:
         case "create":
             (place / "deep" / "new").touch()
@@ -61,14 +80,6 @@ def test_a_write_while_nobody_had_the_lease_is_told_by_the_next_holder(
         case "rewrite":
             (place / "a").write_bytes(b"y" * 100)
             os.utime(place / "a", (1_800_000_000, 1_800_000_000))
-    with volume_lease(place, volumes=volumes) as lease:
-        token = lease.token
-    (one,) = told(tmp_path, volumes)
-    assert (one.path, one.origin, one.scope) == ("models/a", "unknown", "models")
-    assert one.what.endswith(f"and {token}")
-    with volume_lease(place, volumes=volumes):
-        pass
-    assert len(told(tmp_path, volumes)) == 1, "told once"
 
 
 def test_what_was_written_under_leases_is_nothing_to_tell(tmp_path: Path, volumes: Volumes) -> None:
