@@ -13,18 +13,33 @@ from pathlib import Path
 
 from tests.bed.moosefs import MooseFsBed, missing
 
-from . import asynchronous, fairness, guard, handoff, imports, publishing, starters, uncontended
+from . import (
+    asynchronous,
+    daemon,
+    fairness,
+    guard,
+    handoff,
+    handoff_redis,
+    imports,
+    publishing,
+    starters,
+    uncontended,
+    uncontended_redis,
+)
 from .measure import environment
 
 SCENARIOS: dict[str, Callable[[Path, str, Path | None, int], bool]] = {
     "uncontended": uncontended.run,
+    "uncontended-redis": uncontended_redis.run,
     "imports": imports.run,
     "asynchronous": asynchronous.run,
+    "daemon": daemon.run,
     "publishing": publishing.run,
     "guard": guard.run,
 }
 ON_HOSTS: dict[str, Callable[[list[Path], str, Path | None, int], bool]] = {
     "handoff": handoff.run,
+    "handoff-redis": handoff_redis.run,
     "fairness": fairness.run,
     "starters": starters.run,
 }

@@ -23,6 +23,7 @@ OURS = {
     "volumelease, redis bell": "redis",
     "volumelease, polling": "",
 }
+ON_REDIS = "volumelease, authority redis"
 PEERS_ON_FILES = ("filelock FileLock", "filelock SoftFileLease")
 PEERS_ON_REDIS = ("redis-py Lock", "python-redis-lock")
 
@@ -45,6 +46,8 @@ def taker(kind: str, folder: str, redis_url: str | None) -> Taker:
         with volume_lease(f"{folder}/warm-{os.getpid()}", volumes=volumes):
             pass
         return lambda: volume_lease(f"{folder}/baton", volumes=volumes)
+    if kind == ON_REDIS:
+        return _on_redis(folder, redis_url)
     if kind in PEERS_ON_FILES:
         import filelock
 
@@ -58,6 +61,16 @@ def taker(kind: str, folder: str, redis_url: str | None) -> Taker:
         return lambda: client.lock("baton", timeout=60)
     redis_lock = importlib.import_module("redis_lock")  # it ships no types
     return lambda: redis_lock.Lock(client, "baton-redis-lock", expire=60)
+
+
+def _on_redis(folder: str, redis_url: str | None) -> Taker:
+    from tests.volume.jobs import with_redis
+    from volumelease.leases.asking import volume_lease
+
+    volumes = with_redis(redis_url)
+    with volume_lease(f"{folder}/warm-{os.getpid()}", volumes=volumes):
+        pass
+    return lambda: volume_lease(f"{folder}/baton", volumes=volumes)
 
 
 def relay(folder: str, kind: str, hold: float, away: float, redis: str | None = None) -> None:

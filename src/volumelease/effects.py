@@ -62,6 +62,13 @@ class Bell(Protocol):
         """Make this session's own listener return: what it listens for has changed."""
 
 
+class Life(Protocol):
+    """Sees whether a session's process lives that keeps a lock for as long as it does."""
+
+    def is_free(self, session: str) -> bool:
+        """Whether nobody has that session's lock now. Errors: ``OSError``."""
+
+
 class Symlink(NamedTuple):
     """Create a symlink, exclusively. Any error leaves the outcome unknown."""
 
@@ -216,6 +223,13 @@ class ProveDeath(NamedTuple):
     process: ProcessFacts
 
 
+class SeeLife(NamedTuple):
+    """Answers whether the life lock of that session is free."""
+
+    life: Life
+    session: str
+
+
 class CallScript(NamedTuple):
     """Run a Lua script on the Redis that keeps ``key``. Answers its reply: a list of bytes,
     integers and lists.
@@ -275,6 +289,7 @@ Effect: TypeAlias = (
     | CopyTree
     | RemoveTree
     | ProveDeath
+    | SeeLife
     | CallScript
     | Sleep
     | Listen

@@ -145,6 +145,15 @@ class AuthorityUnreachable(LeaseError, ConnectionError):
     advice = "Check the mount: volumelease doctor"
 
 
+class AuthorityMoved(AuthorityUnreachable):
+    """The leases of the volume are on their way to another authority, and nobody has finished that.
+
+    Facts: ``root``, ``seconds``, ``authority`` (the one that is to grant them).
+    """
+
+    advice = "Finish it: volumelease migrate"
+
+
 class AuthorityUnsuitable(LeaseError, OSError):
     """Redis answered, and can't carry leases as it is: the password, a permission, its role, its
     version, its memory. Trying again is of no use until somebody changes that.

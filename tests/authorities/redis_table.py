@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Protocol
 
 from volumelease.authorities.redis.calling import raw, state_key
 from volumelease.core import records
@@ -14,12 +14,23 @@ from volumelease.leases.redis_hosting import scripts_on
 from volumelease.settings import Settings
 
 
+class Performing(Protocol):
+    def perform(self, effect: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class RedisTable:
     """One fresh volume on a Redis, which takes the entries of a log. ``said`` is what the last
     call replied."""
 
-    def __init__(self, url: str, *, grace: bool) -> None:
-        self._scripts = scripts_on(Settings(redis_url=url), "/volume", Files())
+    def __init__(self, redis: str | Performing, *, grace: bool) -> None:
+        """``redis``: the address of a server, or what performs scripts instead of one."""
+        self._scripts: Performing = (
+            scripts_on(Settings(redis_url=redis), "/volume", Files())
+            if isinstance(redis, str)
+            else redis
+        )
         self.volume = secrets.token_hex(6)
         self.incarnation = 0
         self.nonce = "first"
@@ -93,8 +104,18 @@ class RedisTable:
                 return self.call(author, "break", self.names.get(token, "none"), "end", "")
             case records.Ready():
                 return self.call(author, "ready", self.nonce)
+            case records.Moved(authority):
+                return self._move(author, authority)
             case _:
                 return None
+
+    def _move(self, author: str, authority: str) -> list[Any]:
+        """By whichever of its requests it may."""
+        reply: list[Any] = [b"void"]
+        for owner, number in self.numbers.values():
+            if owner == author and reply == [b"void"]:
+                reply = self.call(author, "move", number, authority, "a log")
+        return reply
 
     def _request(self, index: int, author: str, body: records.Request) -> list[Any]:
         number = self.last[author] = self.last.get(author, 0) + 1

@@ -70,7 +70,7 @@ def layout(tmp_path: Path) -> Layout:
     identity, _ = Monitor(Files()).run(
         founding.found(str(tmp_path), founding.Founding("ab", 15.0, 0.0, ready=True))
     )
-    return Layout(str(tmp_path), identity.id)
+    return Layout.of(str(tmp_path), identity)
 
 
 def test_a_log_that_grows_as_fast_as_it_is_read_is_read_as_far_as_it_was(layout: Layout) -> None:
@@ -106,7 +106,7 @@ def test_who_is_whole_segments_behind_need_not_catch_up_with_a_log_that_grows_fa
         with volume_lease(tmp_path / "data", volumes=volumes):
             pass
     volume = Growing()
-    replica = Replica(Layout(str(tmp_path), identity.id), SystemClock(), Nobody())
+    replica = Replica(Layout.first(str(tmp_path), identity.id), SystemClock(), Nobody())
     Monitor(volume).run(replica.catch_up())
     assert 2 * SEGMENT_ENTRIES <= replica.next_index < 4 * SEGMENT_ENTRIES
     volumes.close()

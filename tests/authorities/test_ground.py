@@ -24,7 +24,7 @@ def checked(table: Table, links: list[str], *, meanwhile: Entry | None) -> str:
     """The digest that ``check_snapshot`` answers, when another flow applies ``meanwhile`` while
     the first call is under way."""
     directory: Any = object()
-    steps = ground.check_snapshot(Layout("/v", "0"), NAME, directory, table)
+    steps = ground.check_snapshot(Layout.first("/v", "0"), NAME, directory, table)
     effect = next(steps)
     if meanwhile is not None:
         assert not table.apply(256, meanwhile).void

@@ -10,6 +10,7 @@ import pytest
 from tests.authorities.redis_table import RedisTable
 from tests.bed.redis import RedisServer
 from volumelease.authorities.redis.tokens import incarnation_of, name_of, token_of
+from volumelease.bells.pubsub import channel_of
 
 
 class Caller:
@@ -105,6 +106,31 @@ def test_a_session_that_is_not_there_is_lost_and_never_new(table: RedisTable) ->
     assert one.reclaim(1, name_of(2**32 + 1).encode(), "a") == [b"unknown"]
 
 
+@pytest.mark.parametrize("asked", ["a", "a/b", "a\0c"])
+def test_who_is_granted_something_by_a_release_is_rung_for(
+    table: RedisTable, redis_server: RedisServer, asked: str
+) -> None:
+    import redis
+
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    client = redis.Redis.from_url(redis_server.url)
+    ear: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call] # it has no types
+    ear.subscribe(channel_of(table.volume))
+    one.acquire(1, "a")
+    other.acquire(1, asked)
+    mine = one.acquire(2, "a")[1]
+    assert one.release(1)[:2] == [b"released", []]
+    heard = [ear.get_message(timeout=2.0) for _ in range(2)]
+    assert [told["data"] for told in heard if told] == [b"s1"]
+    assert other.release(1)[:2] == [b"released", []]
+    assert one.release(2)[0] == b"released"
+    one.acquire(3, asked)
+    waits = one.acquire(4, asked)[1]
+    assert waits > mine
+    assert one.release(3)[:2] == [b"released", [waits]]
+    client.close()
+
+
 # ---- a session that stands still
 
 
@@ -131,6 +157,41 @@ def test_a_beat_tells_of_what_others_did(table: RedisTable) -> None:
     assert other.call("break", token, "end", "")[0] == b"broken"
     assert one.beat(4)[2:5] == [0, b"2", []]
     assert one.acquire(1, "a") == [b"finished"]
+
+
+# ---- another authority
+
+
+def test_only_who_holds_the_whole_volume_can_end_the_table(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    other.acquire(1, "")
+    for caller in (one, other):
+        assert caller.call("move", 1, "volume", "first") == [b"void"]
+    one.release(1)
+    assert one.call("move", 1, "volume", "first") == [b"void"]
+    other.call("break", other.acquire(1, "")[1], "mark", " by me")
+    assert other.call("move", 1, "volume", "first") == [b"void"]
+    other.release(1)
+    one.acquire(2, "", exclusive=0)
+    assert one.call("move", 2, "volume", "first") == [b"void"]
+    one.release(2)
+    one.acquire(3, "")
+    assert one.call("move", 3, "volume", "first") == [b"ended", b"volume", b"first"]
+
+
+def test_a_table_that_ended_says_what_follows_to_everybody(table: RedisTable) -> None:
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "")
+    ended = [b"ended", b"volume", b"first"]
+    assert one.call("move", 1, "volume", "first") == ended
+    assert one.call("move", 1, "volume", "second") == ended
+    for reply in (other.acquire(1, "a"), other.release(1), other.beat(2), other.call("close")):
+        assert reply == ended
+    assert table.call("s2", "open", "", 1) == ended
+    assert table.call("s2", "moved")[1:] == [str(table.incarnation).encode(), *ended[1:]]
+    table.incarnation += 1  # named by an identity that moved the leases back
+    assert table.call("s2", "open", "", 1)[0] == b"incarnation"
 
 
 # ---- amnesia
@@ -197,6 +258,21 @@ def test_a_restored_memory_is_dropped(tmp_path: object, redis_server: RedisServe
     assert sorted(client.keys("*")) == [key]
     client.close()
     table.close()
+
+
+@pytest.mark.parametrize("asked", ["a", "a/b"])
+def test_a_restored_memory_lets_nobody_go_ahead(
+    table: RedisTable, redis_server: RedisServer, asked: str
+) -> None:
+    import redis
+
+    one, other = Caller(table, "s0"), Caller(table, "s1")
+    one.acquire(1, "a")
+    other.acquire(1, asked)
+    client = redis.Redis.from_url(redis_server.url)
+    client.hset(f"{{volumelease:{table.volume}}}:state", "life", "of another one")
+    assert one.release(1)[0] == b"incarnation"
+    client.close()
 
 
 def test_of_two_that_conflict_the_larger_token_wins(

@@ -10,8 +10,9 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Coroutine
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
+
+from .running import Running
 
 CHUNK: Final = 1 << 16
 OLD_VERSION: Final = b"5.0.14"
@@ -165,7 +166,7 @@ async def one_value(reader: asyncio.StreamReader) -> bytes:
     return line
 
 
-class RedisProxy:
+class RedisProxy(Running):
     """Doors to one server, which may restart, or be exchanged for another by ``lead_to``."""
 
     def __init__(self, target: tuple[str, int], doors: int = 1) -> None:
@@ -195,18 +196,12 @@ class RedisProxy:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
         self._thread.start()
         for door in self.doors:
             self._run(door.listen())
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         for door in self.doors:
             self._run(door.close())
         self._run(self._cancel_all())

@@ -91,7 +91,7 @@ def test_a_fleet_is_seen_on_one_address_and_the_dead_stay_counted(volume: Path) 
 
 def test_three_hundred_workers_are_scraped_within_a_second(volume: Path) -> None:
     identity = picture_of(volume).identity
-    layout, perform = Layout(str(volume), identity.id), Monitor(Files())
+    layout, perform = Layout.of(str(volume), identity), Monitor(Files())
     tally = Tally()
     for number in range(300):
         for outcome in ("acquired", "timeout"):

@@ -161,7 +161,7 @@ def test_a_session_of_another_host_is_watched_for_a_ttl(volume: Path) -> None:
     elsewhere = ProcessFacts("elsewhere", "another-boot", 1, 4321, 77)
     hosted = HostedSession(
         identity=identity,
-        layout=Layout(str(volume), identity.id),
+        layout=Layout.of(str(volume), identity),
         facts=SessionFacts(elsewhere, "llama", "cd34"),
         clock=SystemClock(),
         performer=Files(elsewhere),

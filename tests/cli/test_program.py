@@ -15,7 +15,7 @@ from .shell import ROOT, command_line, environment, error_of, run
 
 COMMANDS = [
     *("demo", "init", "uninstall", "hold", "status", "history", "break", "doctor", "verify"),
-    "completion",
+    *("migrate", "completion"),
 ]
 
 

@@ -109,3 +109,24 @@ def test_init_keeps_to_the_authority_that_is_there(volume: Path, redis: dict[str
     assert other.returncode == 1
     assert "takes its leases from 'redis'" in error_of(other)[0]
     assert run("init", volume, "--authority", "redis").returncode == 1
+
+
+def test_leases_move_to_the_log_and_back(volume: Path, redis: dict[str, str]) -> None:
+    with Running("hold", volume / "a", "--", "sleep", "60", env=redis):
+        eventually(lambda: status(volume, redis)["leases"])
+        words = ("migrate", volume, "--authority", "volume")
+        late = run(*words, "--timeout", "0.2", env=redis)
+        assert late.returncode == 75
+        assert "exclusively" in error_of(late)[0]
+    done = run(*words, "--json", env=redis)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["authority"], found["changed"]) == (1, "volume", True)
+    assert "already" in run(*words, env=redis).stdout
+    assert status(volume, {})["authority"] == "volume"
+    refused = run("migrate", volume, "--authority", "redis")
+    assert refused.returncode == 1
+    assert "VOLUMELEASE_REDIS_URL" in error_of(refused)[0]
+    back = run("migrate", volume, "--authority", "redis", env=redis)
+    assert "after 3 s" in back.stdout
+    assert run("hold", volume / "a", "--", "true", env=redis).returncode == 0

@@ -59,7 +59,7 @@ def test_a_session_and_a_detector_are_shown_where_they_are(
     with volume_lease(models / "a", volumes=volumes):
         hosted.append(volumes.session(place.volume))
         detector = Detector(
-            Layout(str(volume), picture_of(volume).identity.id),
+            Layout.of(str(volume), picture_of(volume).identity),
             ("models",),
             SystemClock(),
             this_process(),

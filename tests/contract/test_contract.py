@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from tests.bed.redis import RedisServer, missing_redis
+from tests.daemon.inside import Daemons
 from volumelease.authorities.memory import MemoryAuthority
 from volumelease.authorities.redis import founding as redis_founding
 from volumelease.authorities.redis.calling import state_key
@@ -26,6 +27,7 @@ from volumelease.drivers.files import Files
 from volumelease.effects import CallScript
 from volumelease.errors import LeaseDeadlock, LeaseTimeout
 from volumelease.host import this_process
+from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.leases.flows import SessionEnded, acquire
 from volumelease.leases.hosting import HostedSession
 from volumelease.leases.redis_hosting import HostedRedisSession, scripts_on
@@ -48,7 +50,7 @@ from volumelease.testing.hosted import HostedInMemory, Memory
 
 T = TypeVar("T")
 Driver = Callable[[Flow[Any], Any], Any]
-Hosted = HostedInMemory | HostedSession | HostedRedisSession
+Hosted = HostedInMemory | HostedSession | HostedRedisSession | HostedByDaemon
 
 CREW: Final = Crew()
 
@@ -98,11 +100,21 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(params=["memory", "volume", "redis"])
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[Daemons]:
+    with Daemons(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(params=["memory", "volume", "redis", "daemon"])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]:
     """Makes one more session of one authority."""
     if request.param == "redis":
         return on_redis(request.getfixturevalue("redis_url"), tmp_path)
+    if request.param == "daemon":
+        daemons = request.getfixturevalue("daemons")
+        assert isinstance(daemons, Daemons)
+        return daemons.one_more
     if request.param == "memory":
         memory = Memory(MemoryAuthority(SystemClock()), no_notice, SystemClock())
         return lambda: HostedInMemory(memory, SessionFacts(this_process()))
@@ -114,7 +126,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Hosted]
     def on_volume() -> HostedSession:
         hosted = HostedSession(
             identity=identity,
-            layout=Layout(str(tmp_path), identity.id),
+            layout=Layout.of(str(tmp_path), identity),
             facts=SessionFacts(this_process()),
             clock=SystemClock(),
             performer=files,

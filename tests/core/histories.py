@@ -21,7 +21,7 @@ KINDS = (
     *("release",) * 5,
     *("cancel", "downgrade", "publish") * 3,
     *("published", "breaking", "broken", "open") * 2,
-    *("expire", "close", "ready", "next", "garbage"),
+    *("expire", "close", "ready", "next", "garbage", "moved"),
 )
 FACTS = SessionFacts(ProcessFacts("host", "boot", 4026531836, 7, 123456), worker="w")
 
@@ -135,6 +135,8 @@ class _Writer:
                 return author, records.Cancel(place.token)
             case "downgrade":
                 return author, records.Downgrade(place.token)
+            case "moved":
+                return author, records.Moved("redis")
             case "publish":
                 below = f"{place.keys[-1]}/x".lstrip("/") if move.pick else move.keys[0] or "x"
                 target = Claim(below.upper(), below)
@@ -153,6 +155,7 @@ class _Writer:
             "broken": [place for place in queue if place.breaking],
             "downgrade": [place for place in queue if place.granted and place.exclusive],
             "publish": [place for place in queue if place.granted and place.exclusive],
+            "moved": [place for place in queue if place.granted and "" in place.keys],
         }.get(move.kind, [place for place in queue if place.granted])
         if move.oddity == OVER or not fitting:
             fitting = self.asked or [Place(2, "s2", "o", ("a",), True)]

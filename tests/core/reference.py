@@ -104,9 +104,12 @@ class Reference:
         self.sessions: dict[str, list[tuple[int, int]]] = {}
         self.queue: list[Place] = []
         self.pending: list[tuple[int, str, int, str, str]] = []
+        self.moved = ""
 
     def apply(self, index: int, entry: Entry) -> Did:
         recent = self.sessions.get(entry.author)
+        if self.moved:
+            return VOID
         if recent is None:
             if not isinstance(entry.body, records.Open):
                 return VOID
@@ -116,6 +119,8 @@ class Reference:
             return VOID
         else:
             did = self._apply(index, entry)
+        if self.moved:
+            return did
         recent.append((entry.number, -1 - index if did.void or did.deadlock else index))
         del recent[:-REMEMBERED]
         return did
@@ -159,6 +164,8 @@ class Reference:
                     return VOID
                 self.grace = False
                 return Did(granted=self._grant())
+            case records.Moved(authority):
+                return self._move(entry.author, authority)
             case other:
                 assert_never(other)
 
@@ -190,6 +197,17 @@ class Reference:
             return VOID
         did = self._end(self._of(session))
         return Did() if did.void else did
+
+    def _move(self, session: str, authority: str) -> Did:
+        if self.pending or not any(self._covers(place, "") for place in self._granted(session)):
+            return VOID
+        ended = tuple(place.token for place in self.queue)
+        self.queue, self.sessions = [], {}
+        self.grace, self.moved = True, authority
+        return Did(ended=ended)
+
+    def _granted(self, session: str) -> list[Place]:
+        return [place for place in self._of(session) if place.granted]
 
     def _downgrade(self, live: list[Place]) -> Did:
         exclusive = [place for place in live if place.exclusive]

@@ -26,8 +26,8 @@ CLOCK = SystemClock()
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     wanted = founding.Founding(os.urandom(8).hex(), 2.0, time.time(), ready=True)
-    Monitor(Files()).run(founding.found(str(tmp_path), wanted))
-    return Layout(str(tmp_path), wanted.id)
+    identity, _ = Monitor(Files()).run(founding.found(str(tmp_path), wanted))
+    return Layout.of(str(tmp_path), identity)
 
 
 def run(steps: Any) -> Any:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from tests.bed.redis import RedisServer
 from tests.bed.redis_proxy import RedisProxy
 from tests.bed.redis_sentinel import RedisFleet
+from tests.bed.running import Running
 
 PAUSE_IN_TTL: Final = 0.4
 """The last beat was sent a third of the ttl ago at most, and the margin is a fifth of it (at least
@@ -23,7 +23,7 @@ CUT_IN_TTL: Final = 1.5
 LAG_SECONDS: Final = 1.0
 
 
-class Ground:
+class Ground(Running):
     """A master and a replica behind a proxy with a door for each worker. Nobody sees more of them
     than an address behind which one takes the place of the other."""
 
@@ -40,21 +40,15 @@ class Ground:
     def urls(self) -> list[str]:
         return [door.url for door in self.proxy.doors]
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
         with self._stack as stack:
             stack.enter_context(self.master)
             stack.enter_context(self.replica)
             stack.enter_context(self.proxy)
             self._follow()
             self._stack = stack.pop_all()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._stack.close()
 
     def _follow(self) -> None:
@@ -117,7 +111,7 @@ class Ground:
             door.heal()
 
 
-class SentinelGround:
+class SentinelGround(Running):
     """A master, a replica and three sentinels, which the workers ask for the master."""
 
     def __init__(self, workers: int, ttl: float) -> None:
@@ -126,18 +120,13 @@ class SentinelGround:
         """Seconds in which there was no master."""
         self.fleet = RedisFleet(aof=True)
         self.urls = [self.fleet.url] * workers
+        self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
-        self.fleet.__enter__()
-        return self
+    def begin(self) -> None:
+        self._stack.enter_context(self.fleet)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.fleet.__exit__(kind, error, trace)
+    def end(self) -> None:
+        self._stack.close()
 
     def fail_over_to_a_lagging_replica(self) -> None:
         old = self.fleet.master

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from types import TracebackType
-from typing import Self
+
+from tests.bed.running import Running
 
 
-class Liar:
+class Liar(Running):
     """``with Liar(b"-BUSY ...\\r\\n") as liar:``; without words it never answers."""
 
     def __init__(self, words: bytes) -> None:
@@ -34,16 +34,10 @@ class Liar:
         except OSError:
             return
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,57 +14,18 @@ from tests.bed.redis import FLAVOURS, RedisServer, eventually, free_port, missin
 from tests.bed.redis_proxy import RedisProxy
 from tests.bed.redis_sentinel import SERVICE, RedisFleet, Sentinel
 from tests.bed.redis_tls import Certificates, make_certificates, missing_openssl
-from volumelease.authorities.redis.addresses import RedisAddress, address_of
+from volumelease.authorities.redis.addresses import address_of
 from volumelease.authorities.redis.connecting import (
     close,
-    close_in_loop,
     connect,
-    connect_in_loop,
     greet,
-    greet_in_loop,
 )
-from volumelease.authorities.redis.troubles import asked, asked_in_loop
+from volumelease.authorities.redis.troubles import asked
 from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, SettingsInvalid
 
-Ask = Callable[..., Any]
-"""``ask(address, *commands)``: the reply to the last one, over one client."""
+from .asking import Ask, ask_in_a_loop, ask_with_threads
 
-
-def ask_with_threads(address: RedisAddress, *commands: tuple[Any, ...], **options: Any) -> Any:
-    client: Any = connect(address, **options)
-    try:
-        reply = greet(client, address)
-        for command in commands:
-            reply = asked(address, partial(client.execute_command, *command))
-        return reply
-    finally:
-        close(client)
-
-
-def ask_in_a_loop(address: RedisAddress, *commands: tuple[Any, ...], **options: Any) -> Any:
-    async def ask() -> Any:
-        client: Any = connect_in_loop(address, **options)
-        try:
-            reply = await greet_in_loop(client, address)
-            for command in commands:
-                reply = await asked_in_loop(address, partial(client.execute_command, *command))
-            return reply
-        finally:
-            await close_in_loop(client)
-
-    return asyncio.run(ask())
-
-
-@pytest.fixture(autouse=True)
-def _needs_redis() -> None:
-    if reason := missing_redis():
-        pytest.skip(reason)
-
-
-@pytest.fixture(params=[ask_with_threads, ask_in_a_loop], ids=["threads", "loop"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    found: Ask = request.param
-    return found
+pytestmark = pytest.mark.usefixtures("needs_redis")
 
 
 @pytest.fixture(scope="module")

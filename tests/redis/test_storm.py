@@ -6,13 +6,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.bed.redis import eventually, missing_redis
+from tests.bed.redis import eventually
 
 from .contenders import Overlap, Witness
 from .ground import FAULTS, Ground, SentinelGround
@@ -20,16 +19,8 @@ from .storm import WORKERS, Fault, Grant, Hit, Loss, Report, blow, make_volume
 
 TTL: Final = 4.0
 
-needs_the_authority = pytest.mark.skipif(
-    find_spec("volumelease.authorities.redis.session") is None,
-    reason="this checkout has no authority redis yet",
-)
 
-
-@pytest.fixture(autouse=True)
-def _needs_redis() -> None:
-    if reason := missing_redis():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("needs_redis")
 
 
 @pytest.fixture
@@ -114,7 +105,6 @@ def test_a_volume_that_only_rings_a_redis_withstands_everything(
     assert_withstood(blow(ground, tmp_path, FAULTS, every=1.0))
 
 
-@needs_the_authority
 @pytest.mark.torture
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", FAULTS)
@@ -125,7 +115,6 @@ def test_the_authority_withstands_one_fault_again_and_again(
     assert_withstood(blow(ground, tmp_path, [fault], every=2 * TTL, rounds=3))
 
 
-@needs_the_authority
 @pytest.mark.torture
 @pytest.mark.timeout(400)
 def test_the_authority_withstands_two_minutes_of_everything(ground: Ground, tmp_path: Path) -> None:
@@ -133,7 +122,6 @@ def test_the_authority_withstands_two_minutes_of_everything(ground: Ground, tmp_
     assert_withstood(blow(ground, tmp_path, FAULTS, every=2 * TTL, rounds=2))
 
 
-@needs_the_authority
 @pytest.mark.torture
 @pytest.mark.timeout(300)
 def test_the_authority_withstands_sentinels_that_fail_over_to_a_lagging_replica(

@@ -20,25 +20,15 @@ from tests.bed.redis_tls import Certificates, make_certificates, missing_openssl
 from volumelease.authorities.redis.addresses import address_of
 from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, LeaseError
 
+from .asking import Ask
 from .liar import Liar
-from .test_connecting import Ask, ask_in_a_loop, ask_with_threads
+
+pytestmark = pytest.mark.usefixtures("needs_redis")
 
 SECRET: Final = "hunter2"
 WRITE: Final = ("SET", "{volumelease:x}:a", "b")
 SCRIPT: Final = ("EVAL", "return redis.call('SET', KEYS[1], 'b')", 1, "{volumelease:x}:a")
 READ: Final = ("GET", "{volumelease:x}:a")
-
-
-@pytest.fixture(autouse=True)
-def _needs_redis() -> None:
-    if reason := missing_redis():
-        pytest.skip(reason)
-
-
-@pytest.fixture(params=[ask_with_threads, ask_in_a_loop], ids=["threads", "loop"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    found: Ask = request.param
-    return found
 
 
 @pytest.fixture(scope="module")

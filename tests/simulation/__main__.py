@@ -22,7 +22,10 @@ def main() -> int:
     if mutant is not None and only is None:
         only = mutant.troubles
     seeds = range(options.seed, options.seed + options.runs)
-    cases = (Case(seed, only, options.workers, options.long, options.busy) for seed in seeds)
+    daemons = options.daemons or (mutant is not None and mutant.daemons)
+    cases = (
+        Case(seed, only, options.workers, options.long, options.busy, daemons) for seed in seeds
+    )
     started = time.monotonic()
     found = search.first(cases, mutant)
     seconds = time.monotonic() - started
@@ -65,6 +68,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="that many workers")
     parser.add_argument("--long", action="store_true", help="three times as long")
     parser.add_argument("--busy", action="store_true", help="no pauses, the shortest segments")
+    parser.add_argument("--daemons", action="store_true", help="sessions that have successors")
     parser.add_argument("--mutant", help="with that rule switched off; 'all' hunts every one")
     parser.add_argument("--exhaustive", action="store_true", help="a small scope, completely")
     return parser

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from volumelease.clock import Reading
-from volumelease.core.liveness import Pulse, Standstill, Timing
+from volumelease.core.liveness import Pulse, Standstill, Succession, Timing
 
 
 @dataclass(slots=True)
@@ -72,11 +72,41 @@ def _beats(
         now = max(answered, now + timing.beat_interval * random.choice((0.1, 1.0)))
         if random.random() < 0.1:
             break  # the process stops beating for good and goes on believing
+    if random.random() < 0.5:
+        return _heir(random, timing, clock, told, landings, now, pulse)
     believed = (pulse.deadline - clock.offset) / clock.rate
     probe = now + 2 * timing.ttl
     until = probe if pulse.alive(clock.read(probe)) else believed
     told.append(f"believed until {until:.2f}")
     return landings, until
+
+
+def _heir(
+    random: Random,
+    timing: Timing,
+    clock: _Clock,
+    told: list[str],
+    landings: list[tuple[float, int]],
+    now: float,
+    before: Pulse,
+) -> tuple[list[tuple[float, int]], float]:
+    """The holder was killed, and a successor sends one beat; its clients believe meanwhile."""
+    last = max(counter for _, counter in landings)
+    lands_last = max(lands for lands, _ in landings)
+    until = before.deadline if not before.lost else 0.0
+    now = max(now, lands_last) + random.choice((0.01, 1.2)) * timing.ttl * random.random()
+    believed = (before.deadline - clock.offset) / clock.rate
+    going_on = Succession(last, until)
+    pulse = going_on.pulse(timing, clock.read(now))
+    pulse.sending(clock.read(now))
+    lands = now + _delay(random, timing)
+    landings.append((lands, going_on.last_counter() + 1))
+    counted = pulse.answered(clock.read(lands + _delay(random, timing)))
+    told.append(f"a successor's beat, sent {now:.2f}, lands {lands:.2f}, counts: {counted}")
+    if counted:
+        believed = (pulse.deadline - clock.offset) / clock.rate
+    told.append(f"believed until {believed:.2f}")
+    return landings, believed
 
 
 def _looks(

@@ -98,7 +98,7 @@ class Actor:
         self.name = name
         self.dead = False
         self.question = Acquire((Claim(path, path),), exclusive, "owner")
-        self.replica = Replica(Layout("/v", "0"), _Clock(), self)
+        self.replica = Replica(Layout.first("/v", "0"), _Clock(), self)
         self.committer = Committer(
             self.replica, name, _Clock(), _Turn(), lambda: True, _no_turnover
         )

@@ -83,12 +83,19 @@ class Fleet:
         pid = next(p for p in range(random.choice((1, 1, 2)), 1000) if p not in taken)
         return ProcessFacts(host.name, host.boot_id, namespace, pid, 1000 + self._processes)
 
-    def add_worker(self, host: Host, name: str, before: ProcessFacts | None = None) -> Worker:
+    def add_worker(
+        self,
+        host: Host,
+        name: str,
+        before: ProcessFacts | None = None,
+        predecessor: Worker | None = None,
+    ) -> Worker:
         process = Process(
             self.world, self.setup, host, self.facts(host, before), f"{name}.{self._processes}"
         )
         process.calm = host.mount.calm
         worker = Worker(self, process, name)
+        worker.predecessor = predecessor
         self.workers.append(worker)
         worker.begin()
         return worker

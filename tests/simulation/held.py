@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
+class Page:
+    """Where a daemon shows until when its session may be assumed; it outlives the daemon."""
+
+    deadline: float = 0.0
+
+
+@dataclass(slots=True)
 class Held:
     """A lease that a flow returned to its worker."""
 
@@ -30,10 +37,15 @@ class Held:
     ended: bool = False
 
     def believed(self) -> bool:
-        """Whether the worker runs and may assume the lease right now, by its own clock."""
-        return (
-            not self.ended and self.worker.process.running and not self.session.loss_of(self.token)
-        )
+        """Whether the worker runs and may assume the lease right now, by its own clock. The user
+        of a daemon's lease runs on when the daemon does not, and looks at its page."""
+        process = self.worker.process
+        if self.ended or process.host.clock.asleep:
+            return False
+        if process.running:
+            return not self.session.loss_of(self.token)
+        daemons = self.worker.fleet.setup.daemons
+        return daemons and process.host.clock.boottime() < self.worker.page.deadline
 
     def __str__(self) -> str:
         mode = "exclusive" if self.exclusive else "shared"
@@ -77,12 +89,14 @@ class WatchedSession(Session):
         began_at = self.fleet.world.now
         yield from super().open()
         self.knew_at = began_at
+        self.worker.page.deadline = self.pulse.deadline
 
     def beat(self) -> Steps[bool]:
         sent_at = self.fleet.world.now
         counted = yield from super().beat()
         if counted:
             self.knew_at = sent_at
+            self.worker.page.deadline = self.pulse.deadline
             self.fleet.tell("beaten", self)
         return counted
 

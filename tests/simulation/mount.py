@@ -137,6 +137,13 @@ class Mount:
                 done(cached[0], None)
                 return
         forced = self._tell(process, effect)
+        if (
+            process.on_commit is not None
+            and isinstance(effect, effects.Symlink)
+            and effect.at is not None
+        ):
+            sets_out, process.on_commit = process.on_commit, None
+            self._world.after(0.0001, sets_out)
         process.flying += 1
         call = Call(process, type(effect).__name__, self._operation(effect), done)
         if self.cut:

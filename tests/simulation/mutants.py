@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from .mutations import commits, courtesies, forgetting, liveness, publishing, segmentation, tables
+from .mutations import (
+    commits,
+    courtesies,
+    forgetting,
+    liveness,
+    publishing,
+    segmentation,
+    succession,
+    tables,
+)
 
 Mutation = Callable[[], list[tuple[Any, str, Any]]]
 """What to replace: (owner, attribute, replacement)."""
@@ -31,6 +40,7 @@ class Mutant(NamedTuple):
     busy: bool = False
     workers: int | None = None
     rare: bool = False
+    daemons: bool = False
 
 
 MUTANTS: Final = (
@@ -418,6 +428,45 @@ MUTANTS: Final = (
         "a draft whose publish may be decided is not discarded, whatever its writer was told",
         publishing.decided_and_discarded,
         ("lost", "interrupt"),
+    ),
+    Mutant(
+        "resumed-without-proof",
+        "a session is gone on with when its process is provably gone with all it had under way",
+        succession.resumed_without_proof,
+        ("kill",),
+        400,
+        workers=2,
+        daemons=True,
+    ),
+    Mutant(
+        "death-of-a-daemon-is-proof",
+        "the death of a process whose session another may go on with proves nothing",
+        succession.death_is_proof,
+        ("kill",),
+        200,
+        daemons=True,
+    ),
+    Mutant(
+        "resumed-after-the-deadline",
+        "a successor's first beat counts before its predecessor's deadline",
+        succession.after_the_deadline,
+        ("kill",),
+        duels=20_000,
+    ),
+    Mutant(
+        "resumed-with-the-same-counter",
+        "a successor's first beat moves the counter",
+        succession.same_counter,
+        ("kill",),
+        duels=20_000,
+    ),
+    Mutant(
+        "resumed-with-used-numbers",
+        "a successor's records have numbers that its predecessor did not use",
+        succession.used_numbers,
+        ("kill",),
+        100,
+        daemons=True,
     ),
 )
 

@@ -186,6 +186,8 @@ class Process:
         self.steps: Thread | None = None
         """The thread that makes, or made, the last step."""
         self.on_resume: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[], None] | None = None
+        """Called once, when a commit sets out."""
         self._setup = setup
         self._stops = 0
         self._parked: list[Callable[[], None]] = []
@@ -318,6 +320,8 @@ class Process:
     def _proves_death(self, asked: ProcessFacts) -> bool:
         """What pidfd_open says here: it knows pids of its own namespace and kernel only, so the
         question is answered for whatever has that pid HERE."""
+        if self._setup.daemons and not asked.start_time:
+            return False
         gone = True
         for process in self.host.processes:
             facts = process.facts

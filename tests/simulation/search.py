@@ -55,7 +55,7 @@ def _first_here(mutant: mutants.Mutant | None, cases: list[Case]) -> tuple[int, 
 def hunt(mutant: mutants.Mutant) -> Found | None:
     """Find that mutant within its budget."""
     if not mutant.duels:
-        case = Case(0, mutant.troubles, mutant.workers, busy=mutant.busy)
+        case = Case(0, mutant.troubles, mutant.workers, busy=mutant.busy, daemons=mutant.daemons)
         return first((case._replace(seed=seed) for seed in range(mutant.budget)), mutant)
     with mutants.alive(mutant):
         result = duel.search(range(mutant.duels))

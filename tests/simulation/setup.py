@@ -49,6 +49,8 @@ class Setup:
     intensity: tuple[tuple[str, float], ...]
     old: tuple[str, ...] = ()
     """Where directories stand that nobody published."""
+    daemons: bool = False
+    """Each worker hosts leases of others, who outlive it, and has successors."""
 
     def strength(self, trouble: str) -> float:
         return dict(self.intensity).get(trouble, 0.0)
@@ -67,6 +69,7 @@ class Case(NamedTuple):
     workers: int | None = None
     long: bool = False
     busy: bool = False
+    daemons: bool = False
 
     def command(self, mutant: str = "") -> str:
         words = ["python -m tests.simulation", f"--seed {self.seed} --runs 1"]
@@ -78,6 +81,8 @@ class Case(NamedTuple):
             words.append("--long")
         if self.busy:
             words.append("--busy")
+        if self.daemons:
+            words.append("--daemons")
         if mutant:
             words.append(f"--mutant {mutant}")
         return " ".join(words)
@@ -111,4 +116,5 @@ def setup_of(case: Case) -> Setup:
         hurry=0.1 if case.busy else random.choice((1.0, 1.0, 1.0, 0.2)),
         intensity=tuple((name, strengths[name]) for name in TROUBLES if name in chosen),
         old=tuple(place for place in DIRECTORIES if random.random() < 0.3),
+        daemons=case.daemons,
     )

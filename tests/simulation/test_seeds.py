@@ -17,10 +17,12 @@ from tests.simulation.setup import Case, setup_of
 ROOT: Final = Path(__file__).parents[2]
 BLOCK: Final = 200
 SHORT_SEEDS: Final = 2_000
+DAEMON_SEEDS: Final = 100
+DAEMON_BLOCK: Final = 50
 LONG_SEEDS: Final = 20_000
 LONG_BLOCK: Final = 500
 
-DIGEST_OF_SEEDS: Final = "166989d67289e3192e82e32e34ea6ed487b790a6508c8a7b4ffe4798664223c3"
+DIGEST_OF_SEEDS: Final = "7c4dc46d0a49358cfbb27d43fe7aed771e6b7c603878126c39f906e1dec2f173"
 """Stands for the whole history of the seeds below. It changes with every change of the protocol
 or of the simulator, and then only then: `python -m tests.simulation.digest` prints the new one."""
 
@@ -37,6 +39,18 @@ def clean(cases: list[Case]) -> None:
 @pytest.mark.parametrize("first", range(0, SHORT_SEEDS, BLOCK))
 def test_every_promise_holds_whatever_the_schedule(first: int) -> None:
     clean([Case(seed) for seed in range(first, first + BLOCK)])
+
+
+@pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, DAEMON_BLOCK))
+def test_every_promise_holds_when_daemons_go_on_with_sessions(first: int) -> None:
+    clean([Case(seed, daemons=True) for seed in range(first, first + DAEMON_BLOCK)])
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", range(0, LONG_SEEDS, LONG_BLOCK))
+def test_every_promise_holds_in_long_runs_of_daemons(first: int) -> None:
+    clean([Case(seed, long=True, daemons=True) for seed in range(first, first + LONG_BLOCK)])
 
 
 @pytest.mark.torture

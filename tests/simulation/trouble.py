@@ -103,7 +103,12 @@ class Trouble:
 
     def _kill(self) -> None:
         worker = self._somebody()
-        if worker is not None:
+        if worker is None:
+            return
+        if self._fleet.setup.daemons and self._world.random.random() < 0.7:
+            # The worst moment for its heir: a commit is on its way.
+            worker.process.on_commit = self._unless_over(lambda: self._kill_worker(worker))
+        else:
             self._kill_worker(worker)
 
     def _kill_worker(self, worker: Worker) -> None:
@@ -112,9 +117,13 @@ class Trouble:
             return
         process.kill()
         self._fleet.tell("killed", worker)
+        heir_of, away = None, self._length()
+        if self._fleet.setup.daemons:
+            heir_of = worker
+            away *= self._world.random.choice((0.01, 0.1, 0.3, 1.0))
         self._world.after(
-            self._length(),
-            lambda: self._fleet.add_worker(process.host, worker.name, process.facts),
+            away,
+            lambda: self._fleet.add_worker(process.host, worker.name, process.facts, heir_of),
         )
 
     def _stop(self) -> None:

@@ -37,9 +37,9 @@ from volumelease.model import (
 )
 from volumelease.wire.identity import Identity
 
-from . import publisher
+from . import heirs, publisher
 from .bells import Turnstile
-from .held import Held, WatchedSession, Wish
+from .held import Held, Page, WatchedSession, Wish
 from .process import Bell, News, Process, Script, Turn
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Worker:
         self.held: list[Held] = []
         self.asking = 0
         self.finale_done = False
+        self.page = Page()
+        self.predecessor: Worker | None = None
         self._bell = Bell()
         self._attended: set[str] = set()
         process.on_resume = self._resumed
@@ -96,13 +98,15 @@ class Worker:
 
     def _live(self) -> Script:
         while True:
-            session = yield from self._open()
+            session = yield from self._begin()
             if session is None:
                 yield Sleep(0.3 * self.fleet.world.random.random())
                 continue
             jobs = 1 + (self.fleet.world.random.random() < 0.4)
+            # An heir's users are others: they must not be taken for those of its predecessor.
+            of = f"{self.process.name}-" if self.fleet.setup.daemons else ""
             for number in range(jobs):
-                self._start(f"job{number}", self._work(session, f"owner-{number}"))
+                self._start(f"job{number}", self._work(session, f"{of}owner-{number}"))
             yield from self._until(lambda s=session: not s.alive())  # type: ignore[misc]
             self.fleet.world.note(self.process.name, f"session lost: {session.pulse.lost}")
             while self.asking:
@@ -114,6 +118,26 @@ class Worker:
         while not condition():
             yield Sleep(0.2)
 
+    def _begin(self) -> Script:
+        before, self.predecessor = self.predecessor, None
+        resumed = None if before is None else (yield from heirs.resume(self, before))
+        return resumed or (yield from self._open())
+
+    def serve(self, session: WatchedSession) -> None:
+        """It is open: begin what goes on for all of its life."""
+        self.session = session
+        self.fleet.sessions[session.name] = session
+        self._start("beat", self._keep(session))
+        self._start("watch", self._watch(session))
+
+    def go_on_with(self, held: Held) -> None:
+        """Use and release a lease that a predecessor was granted."""
+        self._start("old job", self._old_job(held))
+
+    def _old_job(self, held: Held) -> Script:
+        yield from self._use(held)
+        yield from self._release(held)
+
     def _open(self) -> Script:
         fleet, world = self.fleet, self.fleet.world
         try:
@@ -121,24 +145,24 @@ class Worker:
                 world.unique(), fleet.setup.ttl, self.process.host.clock.wall(), fleet.ready
             )
             identity, _ = yield from founding.found(ROOT, wanted)
-            session = self._session(identity)
+            session = self.session_of(identity)
             yield from session.open()
         except (LeaseError, OSError) as error:
             world.note(self.process.name, f"no session: {error}")
             return None
-        self.session = session
-        fleet.sessions[session.name] = session
-        self._start("beat", self._keep(session))
-        self._start("watch", self._watch(session))
+        self.serve(session)
         return session
 
-    def _session(self, identity: Identity) -> WatchedSession:
+    def session_of(self, identity: Identity, name: str = "") -> WatchedSession:
         world = self.fleet.world
-        name = world.unique()
+        name = name or world.unique()
+        process = self.process.facts
         session = WatchedSession(
             identity=identity,
-            layout=Layout(ROOT, identity.id),
-            facts=SessionFacts(self.process.facts, worker=self.name),
+            layout=Layout.of(ROOT, identity),
+            facts=SessionFacts(
+                process.without_proof() if self.fleet.setup.daemons else process, worker=self.name
+            ),
             name=name,
             clock=self.process.host.clock,
             turn=Turn(self.process),

@@ -53,7 +53,7 @@ class Volume:
         identity, _ = self.monitor.run(
             founding.found(str(root), founding.Founding("ab", 15.0, 0.0, ready=True))
         )
-        self.layout = Layout(str(root), identity.id)
+        self.layout = Layout.of(str(root), identity)
         self.retired = Path(self.layout.folder("retired"))
         self.drafts = Path(self.layout.folder("drafts"))
         self.clock = Clock()

@@ -99,7 +99,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
         identity, _ = Monitor(Files()).run(
             founding.found(str(tmp_path), founding.Founding("ab", 15.0, 0.0, ready=True))
         )
-        yield Layout(str(tmp_path), identity.id)
+        yield Layout.of(str(tmp_path), identity)
 
 
 def test_an_entry_of_who_read_what_is_gone_is_void_for_everybody(layout: Layout) -> None:

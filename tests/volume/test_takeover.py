@@ -43,7 +43,7 @@ def _waiters(mount: Path) -> int:
     monitor = Monitor(Files())
     identity = monitor.run(founding.read_identity(str(mount)))
     assert identity is not None
-    replica = Replica(Layout(str(mount), identity.id), SystemClock(), Nobody())
+    replica = Replica(Layout.of(str(mount), identity), SystemClock(), Nobody())
     monitor.run(replica.catch_up())
     return sum(not holding.granted for holding in replica.table.holdings.values())
 

@@ -34,7 +34,7 @@ def say(**facts: Any) -> None:
 def detector_of(mount: str, roots: tuple[str, ...], sweep: tuple[float, float]) -> Detector:
     identity = Monitor(Files()).run(founding.read_identity(mount))
     assert identity is not None
-    layout = Layout(mount, identity.id)
+    layout = Layout.of(mount, identity)
 
     def told(violation: Violation) -> None:
         say(violation=violation.as_document(), at=time.time())

@@ -110,7 +110,7 @@ def one_record_of_one_write(mounts: list[Path], detectors: list[Worker]) -> None
     assert len(detectors[0].said) == before
     identity = Monitor(Files()).run(founding.read_identity(str(mounts[0])))
     assert identity is not None
-    records = recorded(Layout(str(mounts[0]), identity.id))
+    records = recorded(Layout.of(str(mounts[0]), identity))
     assert [one.as_document() for one in records][-1] == found["data/file"]
     assert sum(one.path == "data/file" for one in records) == 1
 

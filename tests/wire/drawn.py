@@ -49,6 +49,7 @@ facts = st.builds(
     texts,
     texts,
     texts,
+    st.booleans(),
 )
 
 bodies: st.SearchStrategy[Body] = st.one_of(

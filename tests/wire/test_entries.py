@@ -46,6 +46,7 @@ ONE_OF_EACH: Final[tuple[Body, ...]] = (
     records.Breaking(5, "stuck"),
     records.Broken(6),
     records.Ready(),
+    records.Moved("redis"),
     records.Next("1-abc"),
 )
 CLOSE: Final = '{"k":"close","s":"a","n":1,"w":0.0}'

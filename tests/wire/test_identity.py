@@ -16,14 +16,21 @@ from volumelease.wire.identity import Identity, decode_identity, encode_identity
 
 IDENTITY: Final = Identity(FORMAT_VERSION, "0badcafe", "volume", 15.0, 1763931234.125)
 
-identities = st.builds(
-    Identity,
-    format=st.just(FORMAT_VERSION),
-    id=st.text("0123456789abcdef", min_size=1, max_size=64),
-    authority=drawn.texts,
-    ttl=st.floats(LEAST_TTL_SECONDS, 1e9),
-    created=drawn.walls,
+first_ones = st.builds(
+    lambda *fields: Identity(FORMAT_VERSION, *fields),
+    st.text("0123456789abcdef", min_size=1, max_size=64),
+    drawn.texts,
+    st.floats(LEAST_TTL_SECONDS, 1e9),
+    drawn.walls,
 )
+later_ones = st.builds(
+    lambda first, *fields: Identity(*first[:5], *fields),
+    first_ones,
+    st.integers(1, 2**40),
+    st.text("0123456789abcdef", max_size=64),
+    st.integers(-1, 2**62),
+)
+identities = first_ones | later_ones
 
 
 def changed(**fields: Any) -> str:
@@ -64,6 +71,16 @@ def test_an_identity_fits_into_a_symlink() -> None:
 def test_an_id_that_is_not_only_hexadecimal_is_refused(bad: object) -> None:
     """It becomes a part of every path."""
     assert decode_identity(changed(id=bad)) is None
+
+
+@pytest.mark.parametrize("bad", ["../..", "a/b", "z", 7, None, "f" * 65])
+def test_a_log_that_is_not_only_hexadecimal_is_refused(bad: object) -> None:
+    assert decode_identity(changed(era=1, log=bad, above=0)) is None
+
+
+@pytest.mark.parametrize("bad", [-1, "1", 1.0, True, None])
+def test_an_era_that_is_no_number_is_refused(bad: object) -> None:
+    assert decode_identity(changed(era=bad, log="", above=0)) is None
 
 
 @pytest.mark.parametrize(

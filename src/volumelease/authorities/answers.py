@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from volumelease.core import records
 from volumelease.core.records import SessionFacts
 from volumelease.core.table import Holding, Table
+from volumelease.errors import AuthorityMoved
 from volumelease.model import (
     Acquire,
     Answer,
@@ -86,6 +87,27 @@ def busy(table: Table, question: Acquire) -> Busy:
 def deadlocked(table: Table, question: Acquire, cycle: tuple[int, ...]) -> Deadlocked:
     blockers = table.in_the_way(question.claims, question.exclusive)
     return Deadlocked(cycle, _all(table, blockers))
+
+
+def moved(root: str, authority: str) -> AuthorityMoved:
+    return AuthorityMoved(
+        f"the leases of {root} are on their way to another authority, {authority!r}",
+        advice=f"If it lasts, finish it: volumelease migrate {root} --authority {authority}",
+        root=root,
+        seconds=0.0,
+        authority=authority,
+    )
+
+
+def why_over(table: Table) -> str:
+    """Why a session is not in the table any more."""
+    if table.moved:
+        return moved_words(table.moved)
+    return "another session saw no beat of this one and ended it"
+
+
+def moved_words(authority: str) -> str:
+    return f"the volume takes its leases from {authority!r} now"
 
 
 def _all(table: Table, holdings: Iterable[Holding]) -> tuple[Holder, ...]:

@@ -22,6 +22,9 @@ threads of the mount's FUSE process, and libfuse has ten of them: the thirteenth
 a MooseFS mount hang for good, for everybody on the host (seen). So who wants to block takes a
 seat first, a byte of its host; who finds none polls."""
 
+_LIFE_BYTE: Final = 1 << 58
+"""Added to a session's byte: the one that is let go to ring can't say that a process lives."""
+
 _SEATS_BYTE: Final = 1 << 59
 _SEATS_OF_A_HOST: Final = 16
 
@@ -35,6 +38,12 @@ _TAKEN: Final = frozenset({errno.EAGAIN, errno.EACCES})
 def byte_of(session: str) -> int:
     """The byte that belongs to that session: 48 bits of its random name."""
     return int(session[:_NAME_DIGITS], 16)
+
+
+def life_byte_of(session: str) -> int:
+    """The byte that its process keeps for as long as it lives, if it is the keeper of all who use
+    its leases."""
+    return _LIFE_BYTE + byte_of(session)
 
 
 def _seats_byte(boot_id: str) -> int | None:

@@ -51,7 +51,7 @@ def _locks_are_seen(root: str, picture: Picture) -> bool:
     from volumelease.authorities.volume.layout import Layout
     from volumelease.bells.lockfile import byte_of, lock_file
 
-    layout = Layout(root, picture.identity.id)
+    layout = Layout.of(root, picture.identity)
     if not os.path.exists(layout.locks):  # status makes nothing
         return False
     file = lock_file(picture.identity.id, layout.locks, "")

@@ -188,7 +188,7 @@ def _audit_path(place: Place, picture: Picture, name: str) -> str:
 
     from .reading import patiently
 
-    path = Layout(place.root, picture.identity.id).audit(name)
+    path = Layout.of(place.root, picture.identity).audit(name)
     if patiently(lambda: os.path.lexists(path), place.root):
         return path
     note("the volume took no file in audit/: only the log knows who broke it, until it is deleted")

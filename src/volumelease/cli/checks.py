@@ -146,5 +146,5 @@ def _scratch_place(patient: Patient) -> str:
         except LeaseError:
             pass  # the check of the log has said so
         else:
-            return f"{Layout(root, identity.id).base}/{name}"
+            return f"{Layout.of(root, identity).base}/{name}"
     return f"{resolve(patient.directory)}/.volumelease-{name}"

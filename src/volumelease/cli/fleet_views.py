@@ -84,7 +84,7 @@ class FleetViews:
             self._report("writes without a lease are detected only where the volume has the log")
             return
         self._detector = Detector(
-            Layout(self._place.volume.real_root, identity.id),
+            Layout.of(self._place.volume.real_root, identity),
             self._settings.roots,
             SystemClock(),
             this_process(),
@@ -129,7 +129,7 @@ class FleetViews:
         if identity.authority == "redis":
             on_redis: Reported = self._on_redis(picture, fold=False)
             return on_redis
-        fleet = Fleet(Layout(self._place.root, identity.id), SystemClock())
+        fleet = Fleet(Layout.of(self._place.root, identity), SystemClock())
         reported: Reported = self._reader.run(fleet.read())
         return reported
 
@@ -195,7 +195,7 @@ class FleetViews:
 
     def _round(self) -> None:
         picture = self._picture()
-        layout = Layout(self._place.root, picture.identity.id)
+        layout = Layout.of(self._place.root, picture.identity)
         if picture.identity.authority == "redis":
             self._on_redis(picture, fold=True)
         else:

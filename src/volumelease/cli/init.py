@@ -213,7 +213,8 @@ def _existing(
     if authority not in (None, known.authority):
         raise SettingsMismatch(
             f"{real} takes its leases from {known.authority!r}, and nothing changes that by itself",
-            advice="Leave --authority away, or uninstall the volume and init it again",
+            advice=f"Leave --authority away, or move them: volumelease migrate {real} "
+            f"--authority {authority}",
             setting="--authority",
             ours=authority,
             theirs=known.authority,

@@ -74,10 +74,17 @@ def identity(patient: Patient) -> Check:
 def log(patient: Patient) -> Check:
     assert patient.place is not None
     picture = Reader(patient.place.volume.real_root).look()
+    by_redis = picture.identity.authority == "redis"
+    where = "in the Redis, incarnation" if by_redis else "entry"
     detail = (
         f"{len(picture.table.sessions)} sessions, {len(picture.holders())} leases, "
-        f"{len(picture.waiters())} waiting, entry {picture.next_index}"
+        f"{len(picture.waiters())} waiting, {where} {picture.next_index}"
     )
+    if authority := picture.table.moved:
+        detail += f"; it has ended, for the leases move to {authority!r}"
+        root = patient.place.root
+        advice = f"volumelease migrate {root} --authority {authority}"
+        return Check("log", "warn", detail, advice)
     if picture.garbage:
         detail += f", {picture.garbage} entries of garbage in this segment"
         return Check("log", "warn", detail, "Find out what else writes into .volumelease")
@@ -179,7 +186,7 @@ def heartbeat(patient: Patient) -> Check:
 def cost(patient: Patient) -> Check:
     commit, read, beat = _commit_cost(patient), _read_cost(patient), _beat_cost(patient)
     detail = f"symlink {_shown(commit)}, readlink {_shown(read)}, utime {_shown(beat)} (p50); "
-    detail += f"an uncontended lease costs about {_shown(2 * commit)}"
+    detail += f"an uncontended lease of a log costs about {_shown(2 * commit)}"
     if commit > 0.1:
         return Check("cost", "warn", detail, "Look at the load of the volume's server")
     return Check("cost", "ok", detail)

@@ -26,9 +26,12 @@ NOBODY_READS: Final = 141
 _COMMANDS: Final = (
     "demo",
     "init",
+    "migrate",
     "uninstall",
     "hold",
     "populate",
+    "daemon",
+    "worker",
     "adopt",
     "status",
     "history",
@@ -39,7 +42,14 @@ _COMMANDS: Final = (
     "verify",
     "completion",
 )
-_APART: Final = frozenset(_COMMANDS) - {"demo", "hold", "populate", "completion"}
+_APART: Final = frozenset(_COMMANDS) - {
+    "demo",
+    "hold",
+    "populate",
+    "daemon",
+    "worker",
+    "completion",
+}
 """Those that touch the volume; ``hold`` and ``populate`` have processes of its own for that."""
 
 

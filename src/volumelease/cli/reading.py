@@ -132,7 +132,7 @@ class Reader:
             self._identity = self._read_identity()
             if self._identity.authority == "redis":
                 return self._ask_redis(self._identity)
-            layout = Layout(self._root, self._identity.id)
+            layout = Layout.of(self._root, self._identity)
             self._replica = Replica(layout, SystemClock(), _Nobody())
         replica = self._replica
         self.run(replica.catch_up())
@@ -152,7 +152,7 @@ class Reader:
         self._identity = self._read_identity()
         if self._identity.authority != "volume":
             raise self._no_log()
-        replay = Replay(Layout(self._root, self._identity.id), SystemClock(), witness)
+        replay = Replay(Layout.of(self._root, self._identity), SystemClock(), witness)
         steadily(replay.run(), self._root)
         return self._identity, replay
 
@@ -192,4 +192,6 @@ class Reader:
     def _another_log(self) -> bool:
         assert self._replica is not None
         assert self._identity is not None
+        if self._replica.table.moved:
+            return True
         return bool(self.run(still_the_same_log(self._replica, self._identity.id)))

@@ -60,7 +60,7 @@ def _measured(place: Place, picture: Picture) -> tuple[Use, Use]:
 
     from .reading import patiently
 
-    layout = Layout(place.root, picture.identity.id)
+    layout = Layout.of(place.root, picture.identity)
     until = time.monotonic() + MEASURE_SECONDS
     folders = [layout.folder(name) for name in ("versions", "stage")]
     versions, drafts = patiently(lambda: [use_of(folder, until) for folder in folders], place.root)

@@ -133,6 +133,8 @@ class Stories:
                 story.state, story.evidence = "closed", "its session ended itself"
             case records.Broken():
                 story.state = "broken"
+            case records.Moved(authority):
+                story.state, story.evidence = "closed", f"the leases moved to {authority}"
             case (
                 records.Open()
                 | records.Request()

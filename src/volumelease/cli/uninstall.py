@@ -145,7 +145,7 @@ def _watch(reader: Reader, real: str, identity: Identity, suspects: dict[str, Se
     from volumelease.clock import SystemClock
     from volumelease.core.liveness import Standstill, Timing
 
-    layout, timing, clock = Layout(real, identity.id), Timing(identity.ttl), SystemClock()
+    layout, timing, clock = Layout.of(real, identity), Timing(identity.ttl), SystemClock()
     watched = {name: (Standstill(timing), _counter(layout.session(name))) for name in suspects}
     while watched:
         time.sleep(_LOOK_SECONDS)

@@ -24,7 +24,7 @@ def records_of(place: Place, picture: Picture) -> Records:
     from volumelease.authorities.volume.layout import Layout
     from volumelease.watch.violations import Records
 
-    return Records(Layout(place.root, picture.identity.id))
+    return Records(Layout.of(place.root, picture.identity))
 
 
 def on_record(place: Place, picture: Picture, records: Records | None = None) -> list[Violation]:

@@ -16,7 +16,7 @@ the session at or after ``s + ttl + cache``, which is later than the holder's la
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from volumelease.clock import Reading
 
@@ -108,6 +108,30 @@ class Pulse:
             self.lose("the machine was suspended")
         elif (now.wall - since.wall) - boottime > self._timing.tolerance:
             self.lose("the wall clock jumped ahead as after a pause")
+
+
+class Succession(NamedTuple):
+    """What a session goes on from when another process takes the place of one that is provably
+    gone: the ``counter`` in its heartbeat, and ``until`` (boottime of their host) when it could be
+    believed without another beat.
+
+    The successor's first beat is the predecessor's next one. So it must move the counter, or
+    observers see it stand since the predecessor's; and it counts only before that deadline, for
+    an observer that saw the predecessor's last counter may end the session soon after it.
+    """
+
+    counter: int
+    until: float
+
+    def pulse(self, timing: Timing, now: Reading) -> Pulse:
+        """A pulse with the predecessor's deadline."""
+        pulse = Pulse(timing, now)
+        pulse.deadline = min(pulse.deadline, self.until)
+        return pulse
+
+    def last_counter(self) -> int:
+        """The next beat writes one more."""
+        return self.counter
 
 
 class Standstill:

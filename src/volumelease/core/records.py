@@ -29,6 +29,9 @@ class SessionFacts(NamedTuple):
     worker: str = ""
     datacenter: str = ""
     version: str = ""
+    keeper: bool = False
+    """Declared after its life lock was taken: whoever uses its leases dies with its process, which
+    is PID 1 of their pid namespace."""
 
 
 class Open(NamedTuple):
@@ -108,6 +111,13 @@ class Ready(NamedTuple):
     """The grace of a new log ends: whoever held leases under an older one has lost them."""
 
 
+class Moved(NamedTuple):
+    """The last record that means anything: another authority grants from here on. Its author holds
+    the whole volume exclusively, and everything that was published is visible."""
+
+    authority: str
+
+
 class Next(NamedTuple):
     """Elect the draft that becomes the next segment. Changes nothing in the table."""
 
@@ -127,6 +137,7 @@ Body: TypeAlias = (
     | Breaking
     | Broken
     | Ready
+    | Moved
     | Next
 )
 

@@ -9,6 +9,7 @@ and must give the same table everywhere. The rules:
 * A session that the table does not know can do nothing: it is lost, never new.
 * What the rules do not allow is void. It keeps its index and changes nothing.
 * While ``grace`` lasts nothing is granted.
+* Once the leases ``moved`` to another authority, everything is void.
 
 Limit: the table has no clock. That a session stands still is judged by those who watch it
 (``core.liveness``) and reaches the table as ``Expire``.
@@ -24,6 +25,7 @@ from volumelease.model import Claim, Client
 
 from . import records
 from .conflicts import ConflictIndex, covers
+from .moving import movable
 from .records import Entry, SessionFacts
 
 RECENT_RECORDS: Final = 16
@@ -122,10 +124,20 @@ _UNKNOWN_SESSION: Final = Outcome(void="unknown session")
 class Table:
     """The state of all leases of one volume. Change it only through ``apply``."""
 
-    __slots__ = ("_index", "_owners", "breaking", "grace", "holdings", "pending", "sessions")
+    __slots__ = (
+        "_index",
+        "_owners",
+        "breaking",
+        "grace",
+        "holdings",
+        "moved",
+        "pending",
+        "sessions",
+    )
 
     def __init__(self, *, grace: bool = True) -> None:
         self.grace = grace
+        self.moved = ""  # the authority that grants instead of this log
         self.sessions: dict[str, Session] = {}
         self.holdings: dict[int, Holding] = {}
         self.pending: dict[int, Pending] = {}
@@ -165,7 +177,7 @@ class Table:
         """Apply one entry. Never raises on any decodable entry; what is not allowed is void."""
         session = self.sessions.get(entry.author)
         if session is None:
-            if not isinstance(entry.body, records.Open):
+            if self.moved or not isinstance(entry.body, records.Open):
                 return _UNKNOWN_SESSION
             outcome = self._open(entry, entry.body)
             session = self.sessions[entry.author]
@@ -212,6 +224,8 @@ class Table:
                 return self._end([holding], entry.wall)
             case records.Ready():
                 return self._ready(entry.wall)
+            case records.Moved(authority):
+                return self._move(author, authority, entry.wall)
             case records.Next():
                 return _DONE
             case records.Open():
@@ -318,6 +332,15 @@ class Table:
             return Outcome(void="the log is ready already")
         self.grace = False
         return Outcome(granted=self._grant(sorted(self.holdings), wall))
+
+    def _move(self, author: str, authority: str, wall: float) -> Outcome:
+        if not movable(self, author):
+            return Outcome(void="the session does not hold the whole volume")
+        self.grace = True  # nobody is granted anything while all of it ends
+        outcome = self._end(list(self.holdings.values()), wall)
+        self.sessions.clear()
+        self.moved = authority
+        return outcome
 
     # ---- publishing
 

@@ -94,6 +94,11 @@ class Crew:
         if jobs is None:
             job.run()
 
+    @property
+    def behind(self) -> bool:
+        """Whether a job waits for a thread."""
+        return bool(self._urgent or self._others)
+
     def _hired(self) -> bool:
         self._threads += 1
         try:

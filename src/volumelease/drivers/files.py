@@ -62,6 +62,7 @@ class Files:
             effects.CopyTree: lambda effect: trees.copy(effect.source, effect.target),
             effects.RemoveTree: lambda effect: trees.remove(effect.path, effect.seconds),
             effects.ProveDeath: self._prove_death,
+            effects.SeeLife: lambda effect: effect.life.is_free(effect.session),
             effects.Sleep: lambda effect: time.sleep(effect.seconds),
             effects.Listen: lambda effect: effect.bell.listen(effect.ahead, effect.seconds),
             effects.EnterTurn: lambda effect: effect.turn.enter(effect.seconds),

@@ -21,10 +21,12 @@ _COMMON: Final = "table"
 
 
 def read_scripts(folder: Path) -> dict[str, str]:
-    """The scripts of a folder by name: each is the text of ``table.lua`` and its own."""
+    """The scripts of a folder by name: each is the text of ``table.lua`` and its own, and before
+    them that of ``quick``, if there is one."""
     common = (folder / f"{_COMMON}.lua").read_text(encoding="utf-8")
+    quick = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("quick/*.lua")}
     return {
-        path.stem: f"{common}\n{path.read_text(encoding='utf-8')}"
+        path.stem: f"{quick.get(path.name, '')}{common}\n{path.read_text(encoding='utf-8')}"
         for path in folder.glob("*.lua")
         if path.stem != _COMMON
     }
@@ -64,9 +66,17 @@ class Scripts:
     def perform(self, effect: Effect) -> Any:
         if type(effect) is not CallScript:
             return self._below.perform(effect)
+        return self._translated(self._call, effect)
+
+    def prepare(self) -> None:
+        """Import redis-py and connect, so that the first call takes no longer than the others.
+        Errors: those of ``CallScript``."""
+        self._translated(lambda: self._idle.append(self._connection()))
+
+    def _translated(self, work: Callable[..., Any], *arguments: Any) -> Any:
         trouble: Exception
         try:
-            return self._call(effect)
+            return work(*arguments)
         except LeaseError:
             raise
         except Exception as error:  # noqa: BLE001 - translated
@@ -120,13 +130,14 @@ class Scripts:
 
     def _evaluate(self, connection: Any, effect: CallScript) -> Any:
         script, rest = effect.script, (b"1", effect.key, *effect.arguments)
-        connection.send_packed_command(_packed(b"EVALSHA", self._digests[script], *rest), False)
+        pack, send = connection.pack_command, connection.send_packed_command
+        send(pack(b"EVALSHA", self._digests[script], *rest), False)
         try:
             return connection.read_response()
         except Exception as error:
             if type(error).__name__ != "NoScriptError":
                 raise
-        connection.send_packed_command(_packed(b"EVAL", self._scripts[script], *rest), False)
+        send(pack(b"EVAL", self._scripts[script], *rest), False)
         return connection.read_response()
 
     def _must_be_replicated(self, connection: Any) -> None:
@@ -139,18 +150,6 @@ class Scripts:
                 root=None,
                 seconds=self._wait_milliseconds / 1000,
             )
-
-
-def _packed(*parts: str | bytes | int) -> list[bytes]:
-    """A command as Redis reads it."""
-    found = [b"*%d\r\n" % len(parts)]
-    for part in parts:
-        if isinstance(part, bytes):
-            content = part
-        else:
-            content = b"%d" % part if isinstance(part, int) else part.encode()
-        found.append(b"$%d\r\n%b\r\n" % (len(content), content))
-    return [b"".join(found)]
 
 
 def _was_a_reply(error: Exception) -> bool:

@@ -25,6 +25,8 @@ from .hosting import HostedSession, Hosting
 from .ringing import Bells
 
 if TYPE_CHECKING:
+    from volumelease.watch.handoff import Handoff
+
     from .volumes import Surroundings
 
 Authority = Literal["volume", "redis"]
@@ -52,16 +54,23 @@ def choose(root: VolumeRoot, settings: Settings) -> Authority:
 
     Errors: ``VolumeUnsuitable``, which says what to do; ``SettingsMismatch``.
     """
+    if settings.authority == "redis" and not is_read_only(root):
+        require_url(root.root, settings)
+        return "redis"
+    if settings.authority == "auto" and settings.redis_url is not None and not is_read_only(root):
+        proven = judge_with_proof(root.real_root, root.mount).suitable == "proven"
+        return "volume" if proven else "redis"
+    require_log(root)
+    return "volume"
+
+
+def require_log(root: VolumeRoot) -> None:
+    """Errors: ``VolumeUnsuitable`` for a mount that is not proven to carry the log."""
     verdict = judge_with_proof(root.real_root, root.mount)
     if is_read_only(root):
         raise _refused(root.root, root.mount.fstype, verdict)
-    if settings.authority == "redis":
-        require_url(root.root, settings)
-        return "redis"
     if verdict.suitable == "proven":
-        return "volume"
-    if settings.authority == "auto" and settings.redis_url is not None:
-        return "redis"
+        return
     if verdict.suitable == "refused":
         raise _refused(root.root, root.mount.fstype, verdict)
     raise VolumeUnsuitable(
@@ -105,7 +114,8 @@ def agree(root: str, identity: Identity, settings: Settings) -> None:
         raise SettingsMismatch(
             f"VOLUMELEASE_AUTHORITY is {settings.authority!r} here, but {root} takes "
             f"its leases from {identity.authority!r}",
-            advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}",
+            advice=f"Unset VOLUMELEASE_AUTHORITY or set it to {identity.authority}; they "
+            "move with volumelease migrate",
             setting="VOLUMELEASE_AUTHORITY",
             ours=settings.authority,
             theirs=identity.authority,
@@ -146,6 +156,31 @@ def found(
     return identity, ours
 
 
+def handoff(settings: Settings, host: str) -> Handoff | None:
+    """What compares each lease with what the one before it left, where that is asked for."""
+    if settings.handoff == "off" or not settings.roots:
+        return None
+    from volumelease.watch.handoff import Handoff
+
+    return Handoff(settings.roots, host)
+
+
+def by_daemon(root: VolumeRoot, surroundings: Surroundings, tally: Tally) -> Hosting[Any] | None:
+    """A session that a daemon hosts, not open yet; None where none is asked, or none is there."""
+    if not surroundings.daemon:
+        return None
+    from volumelease.client.connecting import socket_of
+
+    path = socket_of(surroundings.settings.socket)
+    if path is None:
+        return None
+    from .daemon_hosting import HostedByDaemon
+
+    return HostedByDaemon(
+        path, root.root, surroundings.clock, surroundings.performer, surroundings.report, tally
+    )
+
+
 def host(
     root: VolumeRoot,
     identity: Identity,
@@ -154,7 +189,7 @@ def host(
     tally: Tally | None = None,
 ) -> Hosting[Any]:
     """A session on that volume, not open yet. Errors: ``VolumeUnsuitable``."""
-    settings, process = surroundings.settings, surroundings.process
+    settings = surroundings.settings
     if identity.authority == "redis":
         from .redis_hosting import HostedRedisSession
 
@@ -172,7 +207,20 @@ def host(
         )
     if identity.authority != "volume":
         raise _unknown(root.root, identity.authority)
-    layout = Layout(root.real_root, identity.id)
+    return host_in_log(root, identity, facts, surroundings, tally)
+
+
+def host_in_log(
+    root: VolumeRoot,
+    identity: Identity,
+    facts: SessionFacts,
+    surroundings: Surroundings,
+    tally: Tally | None = None,
+    name: str = "",
+) -> HostedSession:
+    """A session of a volume that has a log; of that ``name``, if it is to be resumed."""
+    layout = Layout.of(root.real_root, identity)
+    boot, settings = surroundings.process.boot_id, surroundings.settings
     return HostedSession(
         identity=identity,
         layout=layout,
@@ -181,8 +229,10 @@ def host(
         performer=surroundings.performer,
         report=surroundings.report,
         retention_seconds=surroundings.retention_seconds,
-        bells=Bells(layout, process.boot_id, settings, surroundings.bells),
+        bells=Bells(layout, boot, settings, surroundings.bells),
         tally=tally,
+        name=name,
+        keeps_life=surroundings.keeps_life,
     )
 
 

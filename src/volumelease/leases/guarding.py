@@ -78,7 +78,7 @@ class Guarding:
             return {}, ""
         if holder is None:
             return {}, "Nobody holds it"
-        own = holder.session == getattr(hosted.session, "name", None)
+        own = hosted.is_own(holder)
         who = "another block of this process" if own else str(holder)
         if any(covers(name, path) and path != name for path in holder.paths):
             who = f"in part by {who}"

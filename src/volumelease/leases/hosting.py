@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from volumelease.authorities import answers
@@ -29,8 +30,9 @@ from volumelease.drivers.threads import (
     ThreadTurn,
     WaitingRoom,
 )
-from volumelease.effects import Steps
+from volumelease.effects import Contents, Steps
 from volumelease.errors import LeaseError
+from volumelease.host import ProcessFacts
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
@@ -57,6 +59,9 @@ class Member(Protocol):
 
     @property
     def waits(self) -> bool: ...
+
+    @property
+    def publishing(self) -> Any: ...
 
     def alive(self) -> bool: ...
 
@@ -99,6 +104,8 @@ class Hosting(Generic[S]):
         self._room = WaitingRoom()
         self._monitor = Monitor(performer)
         self._attending = False
+        self.watch_seconds = _WATCH_SECONDS
+        """How often listeners are called while nothing happens."""
         self._news = threading.Event()
         self._on_change: list[Callable[[], None]] = []
         if belfry is not None:
@@ -109,6 +116,9 @@ class Hosting(Generic[S]):
     def open(self) -> None:
         """Open the session and start its threads. Errors: those of ``Session.open``."""
         self._monitor.run(self.session.open())
+        self._go()
+
+    def _go(self) -> None:
         self._start(self._keep, "volumelease-beat")
         self._start(self._watch, "volumelease-watch")
         if self.belfry is not None:
@@ -168,14 +178,14 @@ class Hosting(Generic[S]):
                 if self.belfry is not None:
                     self.belfry.close()
                 return
-            self._news.wait(min(self.session.remaining_seconds() + 0.001, _WATCH_SECONDS))
+            self._news.wait(min(self.session.remaining_seconds() + 0.001, self.watch_seconds))
             self._news.clear()
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` in the watching thread whenever a lease may have been lost. Returns
         what stops it."""
         self._on_change.append(listener)
-        if not self.session.alive():
+        if not self.alive():
             listener()
 
         def stop() -> None:
@@ -188,7 +198,8 @@ class Hosting(Generic[S]):
 
     def _wake(self, token: int | None) -> None:
         self._room.wake(token)
-        self._news.set()
+        if token is None or self._on_change:  # else who watches only takes the waiter's time
+            self._news.set()
 
     @property
     def room(self) -> WaitingRoom:
@@ -221,6 +232,16 @@ class Hosting(Generic[S]):
     def who_holds(self, claim: Claim) -> Holder | None:
         """The oldest lease that an exclusive one on ``claim`` would wait for."""
         raise NotImplementedError
+
+    def is_own(self, holder: Holder) -> bool:
+        """Whether that is a lease of this process."""
+        return holder.session == getattr(self.session, "name", None)
+
+    def under_way(self, claim: Claim) -> Contents | None:
+        """How much the live writer of a draft of ``claim`` has written. Errors: ``OSError``,
+        those of the authority."""
+        found: Contents | None = self.run(self.session.publishing.drafts.under_way(claim))
+        return found
 
     # ---- talking to it
 
@@ -270,9 +291,12 @@ class HostedSession(Hosting[Session]):
         retention_seconds: float,
         bells: Bells | None = None,
         tally: Tally | None = None,
+        name: str = "",
+        keeps_life: bool = False,
     ) -> None:
-        name = os.urandom(8).hex()
+        name = name or os.urandom(8).hex()
         belfry = bells.of_session(name) if bells is not None else None
+        lives = bells.lives() if bells is not None else None
         super().__init__(clock, performer, report, belfry, tally)
         self.session = Session(
             identity=identity,
@@ -286,11 +310,37 @@ class HostedSession(Hosting[Session]):
             retention_seconds=retention_seconds,
             bell=self.belfry,
             turnstile=bells.turnstile() if bells is not None else None,
+            life=lives,
             tally=self.tally,
         )
+        self._lives = lives if keeps_life else None
         self._looking = False
         if belfry is not None:
             belfry.on_awaited = self._look_soon
+
+    def open(self) -> None:
+        """As ``Hosting.open``; a keeper says so only when its life lock is taken."""
+        if self._lives is not None:
+            with suppress(OSError):
+                kept = self._lives.take(self.session.name)
+                self.session.facts = self.session.facts._replace(keeper=kept)
+        super().open()
+
+    def resume(self, predecessor: ProcessFacts, until: float) -> None:
+        """In the place of ``open``: go on with the session of that name, whose process is gone.
+        Errors: those of ``Session.resume``."""
+        self._monitor.run(self.session.resume(predecessor, until))
+        self._go()
+
+    def requests_of_old(self) -> list[tuple[int, Acquire, bool]]:
+        """What a resumed session has from before: token, question, and whether it is granted."""
+        with self._monitor.lock:
+            holdings = self.session.replica.table.holdings
+            return [
+                (token, asked, holdings[token].granted)
+                for token, asked in self.session.requests.wanted.items()
+                if token in holdings
+            ]
 
     def _look_soon(self) -> None:
         """Somebody waits behind this session: it reads that now, and not when it lets go."""

@@ -147,7 +147,7 @@ def _progress(volumes: Volumes, root: VolumeRoot, target: Claim) -> str:
     if hosted is None:
         return ""
     builder = hosted.who_holds(target)
-    contents = hosted.run(hosted.session.publishing.drafts.under_way(target))
+    contents = hosted.under_way(target)
     if builder is None:
         return ""
     since = clock_time(builder.since)

@@ -24,7 +24,9 @@ class _Process:
             return volumes
         with self.lock:
             if self.volumes is None:
-                self.volumes = _guarded(Volumes(Surroundings.of_this_process()))
+                self.volumes = _guarded(
+                    Volumes(Surroundings.of_this_process()._replace(daemon=True))
+                )
                 if not self.hooked:
                     self.hooked = True
                     os.register_at_fork(after_in_child=self.after_fork)

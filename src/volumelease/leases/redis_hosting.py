@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from volumelease.drivers.files import Files
 from volumelease.drivers.scripts import Scripts, read_scripts
 from volumelease.drivers.threads import Performer
 from volumelease.effects import CallScript
+from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Acquire, Claim, Holder
 from volumelease.settings import Settings
 from volumelease.tallies import Tally
@@ -75,6 +77,11 @@ class HostedRedisSession(Hosting[RedisSession]):
             bell=belfry,
             tally=self.tally,
         )
+
+    def open(self) -> None:
+        with suppress(AuthorityUnreachable):  # the session tries again, for a while
+            self._scripts.prepare()
+        super().open()
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         super().close(seconds)
@@ -126,8 +133,19 @@ def table_on(volume: str, root: str, settings: Settings) -> tuple[Table, int]:
         scripts.close()
 
 
+def moved_on(volume: str, root: str, settings: Settings) -> tuple[int, str]:
+    """The incarnation of what that Redis keeps of the volume, and the log on the volume that took
+    its place, or "". Changes nothing. Errors: those of ``CallScript``."""
+    scripts = scripts_on(settings, root, Files())
+    try:
+        reply = scripts.perform(CallScript("moved", state_key(volume), ()))
+        return int(reply[1]), reply[3].decode() if reply[2] else ""
+    finally:
+        scripts.close()
+
+
 @cache
-def _texts() -> dict[str, str]:
+def texts_of_scripts() -> dict[str, str]:
     assert authority.__file__ is not None
     return read_scripts(Path(authority.__file__).parent / "scripts")
 
@@ -145,7 +163,7 @@ def scripts_on(settings: Settings, root: str, below: Performer) -> Scripts:
     def translate(error: Exception) -> Exception:
         return translated(error, address) or error
 
-    return Scripts(connected, _texts(), translate, below, settings.redis_replicas)
+    return Scripts(connected, texts_of_scripts(), translate, below, settings.redis_replicas)
 
 
 def _address(settings: Settings) -> RedisAddress:

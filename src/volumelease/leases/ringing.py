@@ -9,6 +9,7 @@ from volumelease.authorities.volume.layout import Layout
 from volumelease.bells.belfry import Belfry
 from volumelease.bells.bytelocks import ByteBell
 from volumelease.bells.ears import Ear
+from volumelease.bells.lives import Lives
 from volumelease.bells.lockfile import lock_file
 from volumelease.bells.pubsub import RedisBell
 from volumelease.bells.turnstile import Turnstile
@@ -44,6 +45,9 @@ class Bells:
             redis = RedisBell(self._wire, self._volume, session, ear)
         bytes_ = ByteBell(self._file, session, ear) if self._file is not None else None
         return Belfry(ear, bytes_, redis, report)
+
+    def lives(self) -> Lives | None:
+        return Lives(self._file) if self._file is not None else None
 
     def turnstile(self) -> Turnstile | None:
         return Turnstile(self._file) if self._file is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Errand, Patience, Performer, run_flow
 from volumelease.errors import (
+    AuthorityMoved,
     AuthorityUnreachable,
     LeaseError,
     VolumeNotFound,
@@ -31,7 +33,7 @@ from volumelease.wire.identity import Identity
 from . import choosing, entering
 from .blocks import Block
 from .guarding import Guarding
-from .hosting import Hosting
+from .hosting import HostedSession, Hosting
 from .order import Order
 from .owners import Held, Owner, Owners
 from .ringing import ALL_BELLS
@@ -47,6 +49,12 @@ VERSION: Final = "0.1.0"
 ANSWER_SECONDS: Final = 5.0
 """How much longer than the caller's timeout the calls on the volume may take together before the
 caller is told that the volume does not answer."""
+
+
+ARRIVAL_SECONDS: Final = 2.0
+"""Between the end of one authority and the beginning of the next is one call on the volume."""
+
+_LOOK_SECONDS: Final = 0.05
 
 
 def _say(text: str) -> None:
@@ -66,6 +74,14 @@ class Surroundings(NamedTuple):
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     bells: frozenset[str] = ALL_BELLS
     handoff: Handoff | None = None
+    daemon: bool = False
+    """Whether a daemon hosts the sessions where one is there."""
+    provable: bool = True
+    """False: the death of this process alone must prove nothing, because a session of it may be
+    gone on with by another one."""
+    keeps_life: bool = False
+    """Whether everybody who uses leases of this process dies with it, because it is PID 1 of
+    their pid namespace: then a byte lock of it that is free proves that they all have ended."""
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
@@ -76,16 +92,8 @@ class Surroundings(NamedTuple):
             process=process,
             clock=SystemClock(),
             performer=Files(process),
-            handoff=_handoff(settings, process.hostname),
+            handoff=choosing.handoff(settings, process.hostname),
         )
-
-
-def _handoff(settings: Settings, host: str) -> Handoff | None:
-    if settings.handoff == "off" or not settings.roots:
-        return None
-    from volumelease.watch.handoff import Handoff
-
-    return Handoff(settings.roots, host)
 
 
 class Volumes:
@@ -208,17 +216,18 @@ class Volumes:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            tally = self._tally_of(identity)
-            hosted = choosing.host(root, identity, self._facts(), self.surroundings, tally)
+            hosted = choosing.by_daemon(
+                root, self.surroundings, self._tally_of(identity)
+            ) or self._host(root, identity)
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
                 self._guard(root, known)
                 return known  # the same volume through another mount point
-            hosted.open()
+            hosted = self._opened(root, hosted)
             for name in (root.root, root.real_root):
                 self._spelled[name.rstrip("/")] = root
-            self._sessions[identity.id] = hosted
+            self._sessions[self._identities[root.real_root].id] = hosted
             self._guard(root, hosted)
             if self._closed:
                 self.close()
@@ -235,6 +244,49 @@ class Volumes:
             self._told.add(text)
             self.surroundings.report(text)
 
+    def resume(
+        self,
+        root: VolumeRoot,
+        volume: str,
+        session: str,
+        predecessor: ProcessFacts,
+        until: float,
+    ) -> HostedSession | None:
+        """Go on with a session of that name, whose process is provably gone; None where that
+        can't be done. Errors: those of ``Session.resume``."""
+        identity = choosing.existing(root, self.surroundings)
+        if identity is None or identity.id != volume or identity.authority != "volume":
+            return None
+        facts, tally = self._facts(), self._tally_of(identity)
+        hosted = choosing.host_in_log(root, identity, facts, self.surroundings, tally, session)
+        hosted.resume(predecessor, until)
+        with self._lock:
+            self._identities[root.real_root] = identity
+            self._spelled[root.real_root.rstrip("/")] = root
+            self._sessions[identity.id] = hosted
+        return hosted
+
+    def _host(self, root: VolumeRoot, identity: Identity) -> Hosting[Any]:
+        tally = self._tally_of(identity)
+        return choosing.host(root, identity, self._facts(), self.surroundings, tally)
+
+    def _opened(self, root: VolumeRoot, hosted: Hosting[Any]) -> Hosting[Any]:
+        """That session, open; or one of the authority that the leases are just moving to. Errors:
+        ``AuthorityMoved`` when they do not arrive; those of opening."""
+        clock = self.surroundings.clock
+        until = clock.monotonic() + ARRIVAL_SECONDS
+        while True:
+            try:
+                hosted.open()
+            except AuthorityMoved:
+                if clock.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+                identity = self._identities[root.real_root] = self.identity(root)
+                hosted = self._host(root, identity)
+            else:
+                return hosted
+
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""
         identity = self._identities.get(root.real_root)
@@ -245,7 +297,7 @@ class Volumes:
         identity = self._identities.get(root.real_root)
         if identity is None or identity.authority != "volume":
             return None
-        return Layout(root.real_root, identity.id)
+        return Layout.of(root.real_root, identity)
 
     def live(self, root: VolumeRoot) -> Hosted | None:
         """The live session of this process on that volume, if it has one. Never blocks."""
@@ -263,8 +315,9 @@ class Volumes:
 
     def _facts(self) -> SessionFacts:
         settings = self.surroundings.settings
+        process = self.surroundings.process
         return SessionFacts(
-            process=self.surroundings.process,
+            process=process if self.surroundings.provable else process.without_proof(),
             endpoint=settings.endpoint,
             worker=settings.worker,
             datacenter=settings.datacenter,

@@ -79,7 +79,8 @@ def decode_claims(source: dict[str, Any], name: str) -> tuple[Claim, ...]:
 def encode_facts(facts: SessionFacts) -> dict[str, Any]:
     process = facts.process
     who = [process.hostname, process.boot_id, process.pid_namespace, process.pid]
-    return {
+    keeper = {"k": True} if facts.keeper else {}
+    return keeper | {
         "p": [*who, process.start_time],
         "e": facts.endpoint,
         "w": facts.worker,
@@ -102,6 +103,7 @@ def decode_facts(source: dict[str, Any]) -> SessionFacts:
         worker=take(source, "w", str),
         datacenter=take(source, "d", str),
         version=take(source, "v", str),
+        keeper=take(source, "k", bool, False),
     )
 
 
@@ -157,8 +159,6 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "downgrade", {"t": token}
         case records.Expire(session, proof):
             return "expire", {"v": session, "r": proof}
-        case records.Close():
-            return "close", {}
         case records.Publish(token, source, target):
             return "publish", {"t": token, "from": source, "to": encode_claims((target,))}
         case records.Published(index, failure):
@@ -167,8 +167,10 @@ def _encode_body(body: Body) -> tuple[str, dict[str, Any]]:
             return "breaking", {"t": token, "r": reason}
         case records.Broken(token):
             return "broken", {"t": token}
-        case records.Ready():
-            return "ready", {}
+        case records.Close() | records.Ready():
+            return type(body).__name__.lower(), {}
+        case records.Moved(authority):
+            return "moved", {"a": authority}
         case records.Next(draft):
             return "next", {"d": draft}
         case other:
@@ -222,5 +224,6 @@ _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Body]]] = {
     "breaking": lambda source: records.Breaking(take_index(source, "t"), take(source, "r", str)),
     "broken": lambda source: records.Broken(take_index(source, "t")),
     "ready": lambda source: records.Ready(),
+    "moved": lambda source: records.Moved(take(source, "a", str)),
     "next": lambda source: records.Next(take(source, "d", str)),
 }

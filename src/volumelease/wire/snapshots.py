@@ -45,8 +45,10 @@ _LARGEST_TABLE_BYTES: Final = 256 * 1024 * 1024
 
 def table_text(table: Table) -> str:
     """The whole table as text: equal tables give equal texts."""
+    moved = {"moved": table.moved} if table.moved else {}
     return encode(
         {
+            **moved,
             "grace": table.grace,
             "sessions": [_session(name, table.sessions[name]) for name in sorted(table.sessions)],
             "holdings": [_holding(table.holdings[token]) for token in sorted(table.holdings)],
@@ -147,6 +149,7 @@ def _pending(pending: Pending) -> dict[str, Any]:
 
 def _table(source: dict[str, Any]) -> Table:
     table = Table(grace=take(source, "grace", bool))
+    table.moved = take(source, "moved", str, "")
     for item in take_objects(source, "sessions"):
         session = Session(decode_facts(take(item, "f", dict)), take_number(item, "w"))
         for pair in take(item, "r", list):

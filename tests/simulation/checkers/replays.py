@@ -31,7 +31,7 @@ class Replays(Checker):
         identity: Identity | None = self._perform(founding.read_identity("/v"))
         if identity is None:
             return
-        replay = Replay(Layout("/v", identity.id), self.fleet.hosts[0].clock, _Nobody())
+        replay = Replay(Layout.of("/v", identity), self.fleet.hosts[0].clock, _Nobody())
         self._perform(replay.run())
         if replay.findings:
             raise self.violation("; ".join(map(str, replay.findings[:3])))

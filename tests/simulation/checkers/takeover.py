@@ -20,7 +20,8 @@ class Takeover(Checker):
 
     def killed(self, worker: Worker) -> None:
         dead = worker.session
-        if set(self.fleet.setup.troubles) != {"kill"} or dead is None:
+        daemons = self.fleet.setup.daemons  # whose death alone proves nothing
+        if set(self.fleet.setup.troubles) != {"kill"} or dead is None or daemons:
             return
         if not worker.process.provably_gone:
             return  # what is in flight has to land first

@@ -9,8 +9,10 @@ everything else names what it is about.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from volumelease.authorities.answers import moved_words
 from volumelease.clock import Clock
 from volumelease.effects import CallScript, Sleep, Steps
 from volumelease.errors import AuthorityUnreachable, LeaseError
@@ -22,7 +24,10 @@ Argument: TypeAlias = str | bytes | int
 
 
 class SessionOver(LeaseError):
-    """The session was ended, so nothing can be asked in its name any more."""
+    """The session was ended, so nothing can be asked in its name any more. ``moved``: the
+    authority that the leases moved to, or ""."""
+
+    moved = ""
 
 
 class Reply(NamedTuple):
@@ -68,7 +73,8 @@ class Calls:
         self._key = state_key(identity_id)
         self._session = session
         self._clock = clock
-        self._unique = unique
+        self._mine = unique()
+        self._made = count()
         self._rejoin = rejoin
         self._lose = lose
 
@@ -80,7 +86,7 @@ class Calls:
         """
         while True:
             named = self.incarnation
-            reply = yield from self.call_in(named, script, *arguments)
+            reply = self._reply((yield self._call(named, script, arguments)))
             if reply.word == "incarnation":
                 yield from self._rejoin(int(reply.rest[0]))
             elif named == self.incarnation or not named:
@@ -91,9 +97,18 @@ class Calls:
     def call_in(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
         """Call in the name of one incarnation. A session that the server does not know is lost
         from this answer on, whoever asked. Errors: as ``once``."""
-        wall = f"{self._clock.wall():.3f}"
-        head = (incarnation, self._unique(), self._session, wall)
-        answer = yield CallScript(script, self._key, (*head, *arguments))
+        return self._reply((yield self._call(incarnation, script, arguments)))
+
+    def bare(self, incarnation: int, script: str, *arguments: Argument) -> Steps[Reply]:
+        """The same, whatever the answer says of the session. Errors: those of ``CallScript``."""
+        answer = yield self._call(incarnation, script, arguments)
+        return Reply(text(answer[0]), answer[1:])
+
+    def _call(self, incarnation: int, script: str, arguments: tuple[Argument, ...]) -> CallScript:
+        nonce, wall = f"{self._mine}-{next(self._made)}", f"{self._clock.wall():.3f}"
+        return CallScript(script, self._key, (incarnation, nonce, self._session, wall, *arguments))
+
+    def _reply(self, answer: list[Any]) -> Reply:
         reply = Reply(text(answer[0]), answer[1:])
         if reply.word in ("unknown", "ended"):
             over = _over(reply)
@@ -121,7 +136,5 @@ class Calls:
 def _over(reply: Reply) -> SessionOver:
     if reply.word == "unknown":
         return SessionOver("another session saw no beat of this one and ended it")
-    return SessionOver(
-        f"the volume takes its leases from {text(reply.rest[0])!r} now",
-        advice="Start the worker again",
-    )
+    authority = text(reply.rest[0])
+    return SessionOver(moved_words(authority), advice="Start the worker again", moved=authority)

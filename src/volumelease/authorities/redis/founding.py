@@ -36,7 +36,7 @@ def found(root: str, wanted: Founding) -> Steps[tuple[Identity, bool]]:
     existing = yield from _read(root)
     if existing is not None:
         return existing, False
-    layout = Layout(root, wanted.id)
+    layout = Layout.first(root, wanted.id)
     for folder in ("", *FOLDERS):
         if not folder:
             yield from _make(root, layout.control)

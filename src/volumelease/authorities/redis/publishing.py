@@ -60,7 +60,7 @@ class Members:
 
     def __init__(self, session: RedisSession) -> None:
         self._session = session
-        self.layout = Layout(session.root, session.identity.id)
+        self.layout = Layout.of(session.root, session.identity)
         self.sessions: Collection[str] = ()
 
     @property

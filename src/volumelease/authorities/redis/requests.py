@@ -238,7 +238,11 @@ class Requests:
                 return Deadlocked(cycle, holders_of(reply.rest[1]))
         mine = Mine(number, question, token_of(reply.rest[0]), wall)
         # Who had to wait knows that somebody was there in between.
-        told = mine.token if reply.word == "granted" else mine.token + 1
+        told = mine.token
+        if reply.word == "granted":
+            mine.granted = wall
+        else:
+            told += 1
         self._calls.last = max(self._calls.last, told)
         if not self._flights[number]:
             self.unwanted[number] = None
@@ -263,7 +267,8 @@ class Requests:
         match reply.word:
             case "granted":
                 mine.exclusive = reply.rest[1] == b"1"
-                mine.granted = mine.granted or f"{self._clock.wall():.3f}"
+                if not mine.granted:
+                    mine.granted = f"{self._clock.wall():.3f}"
             case "waiting":
                 mine.ahead = holders_of(reply.rest[1])
             case "breaking":
@@ -310,13 +315,13 @@ class Requests:
         mine = self.wanted.pop(token, None)
         if mine is not None:
             self.unwanted[mine.number] = None  # from now on a beat gives it back too
-        if not self._session_loss():
-            if mine is not None:
-                yield from self._cancel(mine.number, self._timing.beat_interval)
-            else:  # given up before: then it is among the unwanted, if it is anywhere
-                yield from self.give_back_unwanted()
-        loss = self._session_loss()
-        return Lost(loss) if loss else Ended()
+        if loss := self._session_loss():
+            return Lost(loss)
+        if mine is not None:
+            yield from self._cancel(mine.number, self._timing.beat_interval)
+        else:  # given up before: then it is among the unwanted, if it is anywhere
+            yield from self.give_back_unwanted()
+        return Ended()
 
     def _cancel(self, number: int, seconds: float) -> Steps[None]:
         reply = yield from self._calls.insist(

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from volumelease.authorities.answers import moved
 from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
-from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeUnsuitable
+from volumelease.errors import AuthorityUnreachable, LeaseError
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Release, Waiting
 from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
@@ -31,8 +32,19 @@ from .calling import Calls, Reply, SessionOver, text
 from .fleet import Reports
 from .publishing import Publishing
 from .requests import Requests
-from .still import Memory, newer_than, newest_memory, still_this_volume
-from .watching import GRACE, MARK, PROOF_SECONDS, Ahead, Undertaker, Watch, client_of
+from .still import OTHER_REDIS, Memory, confirmed, newer_than, newest_memory, still_this_volume
+from .tokens import least_incarnation
+from .troubles import evicts
+from .watching import (
+    GRACE,
+    MARK,
+    PROOF_SECONDS,
+    Ahead,
+    Undertaker,
+    Watch,
+    client_of,
+    standing_things,
+)
 
 RING: Final = 8
 """How many other sessions each one watches when nobody waits."""
@@ -44,11 +56,6 @@ ARMED_POLL_SECONDS: Final = 0.5
 COLLECT_BEATS: Final = 6
 ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
-
-OTHER_REDIS: Final = (
-    "another Redis than that of this worker keeps leases of this volume: the workers' "
-    "VOLUMELEASE_REDIS_URL lead to different ones"
-)
 
 CHUNK: Final = 200
 """Requests named in one call after the server forgot them: a long call holds up everybody."""
@@ -152,14 +159,13 @@ class RedisSession:
     # ---- life
 
     def open(self) -> Steps[None]:
-        """Begin. Errors: ``AuthorityUnreachable``, those of ``CallScript``; ``VolumeUnsuitable``
-        where the Redis may throw leases away."""
+        """Begin. Errors: those of ``CallScript``; ``VolumeUnsuitable``, ``AuthorityMoved``."""
         until = self.clock.monotonic() + OPEN_SECONDS
         self._counter += 1
         known = yield from newest_memory(self.publishing.layout)
-        named = known.incarnation if known is not None else 0
-        reply: Reply | None = None
-        while reply is None or reply.word != "open":
+        named = max(known.incarnation if known is not None else 0, least_incarnation(self.identity))
+        opened = False
+        while not opened:
             self.pulse = Pulse(self.timing, self.clock.read())
             try:
                 facts = encode_session(self.facts)
@@ -169,9 +175,13 @@ class RedisSession:
                     raise
                 yield Sleep(0.1)
                 continue
+            except SessionOver as over:
+                raise moved(self.root, over.moved) if over.moved else over from None
             if reply.word == "evicts":
-                raise self._evicts(text(reply.rest[0]))
+                raise evicts(self.root, text(reply.rest[0]))
             named = int(reply.rest[0])
+            late = not self.alive() and self.clock.monotonic() < until  # then once more
+            opened = reply.word == "open" and not late
         self.calls.incarnation = named
         if not self.alive():
             raise SessionOver(
@@ -179,15 +189,6 @@ class RedisSession:
                 advice="Try again",
             )
         self._opened = True
-
-    def _evicts(self, policy: str) -> VolumeUnsuitable:
-        return VolumeUnsuitable(
-            f"the Redis that keeps the leases of {self.root} has maxmemory-policy {policy}: to "
-            "make room it throws away whatever it likes, a lease too",
-            advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
-            root=self.root,
-            fstype="",
-        )
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""
@@ -280,7 +281,7 @@ class RedisSession:
         grace, _, _, marked, ring, _ = reply.rest
         pairs = zip(ring[::2], ring[1::2], strict=True)
         seen = [(text(name), text(counter)) for name, counter in pairs if counter]
-        seen += _standing_things(grace, marked)
+        seen += standing_things(grace, marked)
         yield from self._end(self._ring_watch.look(seen, asked, answered), dict(seen))
 
     # ---- a Redis that forgot
@@ -374,13 +375,15 @@ class RedisSession:
             for name, _, facts, clients in ahead
         ]
         seen = [(text(name), text(counter)) for name, counter, _, _ in ahead if counter]
-        seen += _standing_things(grace, marked)
+        seen += standing_things(grace, marked)
         yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen))
 
     def _end(self, over: list[str], seen: dict[str, str]) -> Steps[None]:
         """End what stood for a ttl."""
         for name in over:
             if name == GRACE:
+                if not (yield from confirmed(self.root, self.identity)):
+                    continue
                 reply = yield from self.calls.once("ready", seen[name])
             elif name.startswith(MARK):
                 reply = yield from self.calls.once("break", name.removeprefix(MARK), "end", "")
@@ -392,9 +395,3 @@ class RedisSession:
     def _expire(self, name: str, counter: str) -> Steps[None]:
         reply = yield from self.calls.once("expire", name, counter)
         self.requests.granted_by(reply.rest[0])
-
-
-def _standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
-    """What stands from the first look on: the nonce of a grace, marks on leases."""
-    seen = [(MARK + text(token), "") for token in marked]
-    return [*seen, (GRACE, text(grace))] if grace else seen

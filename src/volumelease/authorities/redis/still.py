@@ -18,7 +18,13 @@ from typing import Final, NamedTuple
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.effects import ReadFile, Steps, WriteDurably
-from volumelease.errors import LogDamaged, SettingsMismatch, VolumeUnsuitable
+from volumelease.errors import LeaseError, LogDamaged, SettingsMismatch, VolumeUnsuitable
+from volumelease.wire.identity import Identity
+
+OTHER_REDIS: Final = (
+    "another Redis than that of this worker keeps leases of this volume: the workers' "
+    "VOLUMELEASE_REDIS_URL lead to different ones"
+)
 
 
 def still_this_volume(root: str, identity_id: str) -> Steps[str]:
@@ -39,6 +45,16 @@ def still_this_volume(root: str, identity_id: str) -> Steps[str]:
     if identity.id != identity_id or identity.authority != "redis":
         return "the volume has another identity now"
     return ""
+
+
+def confirmed(root: str, identity: Identity) -> Steps[bool]:
+    """Whether the volume itself says so, now. Who ends a grace must know: a Redis that forgot that
+    the leases moved to another authority begins with a grace, and must stay in it."""
+    try:
+        found = yield from founding.read_identity(root)
+    except LeaseError:
+        return False
+    return found is not None and (found.id, found.era) == (identity.id, identity.era)
 
 
 LARGEST: Final = 2**32

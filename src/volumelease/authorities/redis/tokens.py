@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from volumelease.wire.identity import Identity
+
 _SEQUENCES: Final = 2**32
 
 
@@ -24,5 +26,15 @@ def name_of(token: int) -> str:
     return f"{incarnation:010d}-{sequence:010d}"
 
 
+def last_token_of(incarnation: int) -> int:
+    """None of that incarnation is larger."""
+    return (incarnation + 1) * _SEQUENCES - 1
+
+
 def incarnation_of(token: int) -> int:
     return token // _SEQUENCES
+
+
+def least_incarnation(identity: Identity) -> int:
+    """Every token of this one is above those of the log that had the leases before."""
+    return incarnation_of(identity.above) if identity.era else 0

@@ -11,7 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, LeaseError
+from volumelease.errors import (
+    AuthorityUnreachable,
+    AuthorityUnsuitable,
+    LeaseError,
+    VolumeUnsuitable,
+)
 
 from .addresses import FILE_SETTING, URL_SETTING, RedisAddress
 
@@ -323,3 +328,14 @@ _CODES: Final = {
     "MasterNotFoundError": "No master found:",
     "InvalidResponse": "PROTOCOL:",
 }
+
+
+def evicts(root: str, policy: str) -> VolumeUnsuitable:
+    """The error for a Redis that forgets to make room."""
+    return VolumeUnsuitable(
+        f"the Redis that keeps the leases of {root} has maxmemory-policy {policy}: to "
+        "make room it throws away whatever it likes, a lease too",
+        advice="CONFIG SET maxmemory-policy noeviction, or give leases a Redis of their own",
+        root=root,
+        fstype="",
+    )

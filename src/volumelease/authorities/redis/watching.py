@@ -17,6 +17,8 @@ from volumelease.core.records import SessionFacts
 from volumelease.effects import ProveDeath, Steps
 from volumelease.host import ProcessFacts
 
+from .calling import text
+
 PROOF_SECONDS: Final = 0.05
 """How often a death on this host is looked for: it costs the server nothing."""
 
@@ -105,3 +107,9 @@ class Undertaker:
 def client_of(name: str) -> tuple[int, int]:
     pid, _, start_time = name.partition(":")
     return int(pid), int(start_time)
+
+
+def standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
+    """What stands from the first look on: the nonce of a grace, marks on leases."""
+    seen = [(MARK + text(token), "") for token in marked]
+    return [*seen, (GRACE, text(grace))] if grace else seen

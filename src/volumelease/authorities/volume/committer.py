@@ -106,6 +106,10 @@ class Committer:
             void = bool(outcome.void or outcome.cycle)
             self._awaited[entry.number] = Committed(index, outcome, void)
 
+    def go_on_after(self, number: int) -> None:
+        """A predecessor used the numbers up to this one; a record with a used one is void."""
+        self._number = max(self._number, number)
+
     def loaded(self) -> None:
         """The table came from a snapshot, which remembers each session's last records."""
         for number, known in self._awaited.items():

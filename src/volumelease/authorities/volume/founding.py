@@ -10,7 +10,7 @@ import errno
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from volumelease.core.records import FORMAT_VERSION
+from volumelease.core.records import FORMAT_VERSION, SEGMENT_ENTRIES
 from volumelease.core.table import Table
 from volumelease.effects import (
     ListDirectory,
@@ -33,7 +33,15 @@ from volumelease.errors import (
 from volumelease.wire import snapshots
 from volumelease.wire.identity import Identity, decode_identity, encode_identity
 
-from .layout import CONTROL, FIRST_SEGMENT, FOLDERS, IDENTITY, Layout
+from .layout import (
+    CONTROL,
+    FIRST_SEGMENT,
+    FOLDERS,
+    SETTLED,
+    Layout,
+    identity_name,
+    number_of,
+)
 
 DEFAULT_TTL_SECONDS: Final = 15.0
 _TRIES: Final = 10
@@ -57,7 +65,17 @@ def read_identity(root: str) -> Steps[Identity | None]:
     Errors: ``VolumeUnsuitable``, ``LogDamaged``, ``SettingsMismatch`` (a newer format),
     ``AuthorityUnreachable``.
     """
-    path = f"{root}/{CONTROL}/{IDENTITY}"
+    found: Identity | None = None
+    while True:
+        era = 0 if found is None else found.era + 1
+        known = yield from _read_era(root, era)
+        if known is None:
+            return found
+        found = known
+
+
+def _read_era(root: str, era: int) -> Steps[Identity | None]:
+    path = f"{root}/{CONTROL}/{identity_name(era)}"
     try:
         text: str = yield ReadLink(path)
     except OSError as error:
@@ -67,7 +85,7 @@ def read_identity(root: str) -> Steps[Identity | None]:
             raise _refusal(root, error) from error
         text = yield from _file_at(root, path)  # of a volume whose authority is not its log
     identity = decode_identity(text)
-    if identity is None:
+    if identity is None or (identity.era != era and identity.format <= FORMAT_VERSION):
         raise LogDamaged(f"{path} holds no identity: {text[:80]!r}", where=path)
     if identity.format > FORMAT_VERSION:
         raise SettingsMismatch(
@@ -103,7 +121,7 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
     existing = yield from read_identity(root)
     if existing is not None:
         return existing, False
-    layout = Layout(root, founding.id)
+    layout = Layout.first(root, founding.id)
     yield from _prepare(layout, ready=founding.ready)
     identity = Identity(
         FORMAT_VERSION, founding.id, "volume", founding.ttl, round(founding.created, 3)
@@ -156,16 +174,44 @@ def _complete(layout: Layout, *, ready: bool) -> Steps[None]:
 
 def _prepare(layout: Layout, *, ready: bool) -> Steps[None]:
     """Make everything that an identity needs, as far as it isn't there."""
-    root = layout.root
-    yield from _insist(root, MakeDirectory(layout.control))
-    yield from _insist(root, MakeDirectory(layout.base))
-    for folder in FOLDERS:
-        yield from _insist(root, MakeDirectory(layout.folder(folder)))
-    first = layout.segment(FIRST_SEGMENT)
-    yield from _insist(root, MakeDirectory(first))
+    yield from _begin(layout, FIRST_SEGMENT, ready=ready)
+
+
+def _begin(layout: Layout, name: str, *, ready: bool) -> Steps[None]:
+    folders = map(layout.folder, FOLDERS)
+    for folder in dict.fromkeys((layout.control, layout.base, layout.trunk, *folders)):
+        yield from _insist(layout.root, MakeDirectory(folder))
+    first = layout.segment(name)
+    yield from _insist(layout.root, MakeDirectory(first))
     table = Table(grace=not ready)
-    for number, target in enumerate(snapshots.encode_snapshot(table, 0)):
-        yield from _insist(root, Symlink(target, f"{first}/s{number}"))
+    for number, target in enumerate(snapshots.encode_snapshot(table, number_of(name))):
+        yield from _insist(layout.root, Symlink(target, f"{first}/s{number}"))
+
+
+def prepare_later_log(layout: Layout, above: int) -> Steps[None]:
+    """Make a log that begins with a later era: in grace, and all its tokens are larger than
+    ``above``. Nobody knows of it before an identity names it. Errors: as ``found``."""
+    segment = f"{above // SEGMENT_ENTRIES + 1}-0"
+    yield from _begin(layout, segment, ready=False)
+    yield from _insist(layout.root, Symlink("made so", f"{layout.segment(segment)}/{SETTLED}"))
+
+
+def succeed(root: str, identity: Identity) -> Steps[Identity]:
+    """Begin an era, unless another one began it. Returns the identity that the volume has now.
+    Errors: as ``read_identity``."""
+    trouble: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            yield Symlink(
+                encode_identity(identity), f"{root}/{CONTROL}/{identity_name(identity.era)}"
+            )
+        except OSError as error:  # unknown, EEXIST too: read it back
+            trouble = error
+        elected = yield from read_identity(root)
+        if elected is not None and elected.era >= identity.era:
+            return elected
+        yield Sleep(_PAUSE_SECONDS)
+    raise _refusal(root, trouble or OSError(errno.EIO, "the identity can't be read back"))
 
 
 def remove_tree(folder: str) -> Steps[None]:

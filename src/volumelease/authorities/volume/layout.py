@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Self
+
+from volumelease.wire.identity import Identity
 
 CONTROL: Final = ".volumelease"
 IDENTITY: Final = "identity"
@@ -25,6 +27,10 @@ FOLDERS: Final = (
 FIRST_SEGMENT: Final = "0-0"
 """Made before the identity is elected; every other segment has the name of the draft it was."""
 
+OF_THE_LOG: Final = frozenset({"log", "retired", "drafts", "records", "sessions", "reserve"})
+"""What a log that begins later has of its own, in a folder that the identity of its era names; all
+else goes on: ``versions`` is user data."""
+
 SETTLED: Final = "settled"
 """What says, inside of a segment, that nothing before it can be forgotten any more."""
 
@@ -43,6 +49,12 @@ DOOMED: Final = ".gone-"
 """In the name of a directory that is being deleted."""
 
 
+def identity_name(era: int) -> str:
+    """The name of the identity of an era. Each is created once and stays, so whoever comes late to
+    end an era finds that it has ended."""
+    return f"{IDENTITY}.{era}" if era else IDENTITY
+
+
 class Layout:
     """The paths of one identity. It is in every path, so that a log made anew never takes a
     commit that was meant for the old one.
@@ -52,37 +64,48 @@ class Layout:
     master forgot is never in the way of the one that the log elects instead.
     """
 
-    __slots__ = ("base", "control", "identity", "identity_id", "locks", "root")
+    __slots__ = ("base", "control", "identity", "identity_id", "locks", "root", "trunk")
 
-    def __init__(self, root: str, identity_id: str) -> None:
+    def __init__(self, root: str, identity_id: str, era: int, log: str) -> None:
         self.root = root
         self.identity_id = identity_id
         self.control = f"{root}/{CONTROL}"
-        self.identity = f"{self.control}/{IDENTITY}"
+        self.identity = f"{self.control}/{identity_name(era)}"
         self.base = f"{self.control}/{identity_id}"
+        self.trunk = f"{self.base}/{log}" if log else self.base
+        """Where the parts of the log are."""
         self.locks = f"{self.base}/locks"
 
+    @classmethod
+    def of(cls, root: str, identity: Identity) -> Self:
+        return cls(root, identity.id, identity.era, identity.log)
+
+    @classmethod
+    def first(cls, root: str, identity_id: str) -> Self:
+        """Of the identity that a volume begins with."""
+        return cls(root, identity_id, 0, "")
+
     def folder(self, name: str) -> str:
-        return f"{self.base}/{name}"
+        return f"{self.trunk if name in OF_THE_LOG else self.base}/{name}"
 
     def segment(self, name: str) -> str:
-        return f"{self.base}/log/{name}"
+        return f"{self.trunk}/log/{name}"
 
     def retired(self, name: str) -> str:
-        return f"{self.base}/retired/{name}"
+        return f"{self.trunk}/retired/{name}"
 
     def doomed(self, segment: str, session: str) -> str:
         """A retired segment while that session deletes it."""
         return self.retired(f"{segment}{DOOMED}{session}")
 
     def draft(self, name: str) -> str:
-        return f"{self.base}/drafts/{name}"
+        return f"{self.trunk}/drafts/{name}"
 
     def record(self, name: str) -> str:
-        return f"{self.base}/records/{name}"
+        return f"{self.trunk}/records/{name}"
 
     def session(self, name: str) -> str:
-        return f"{self.base}/sessions/{name}"
+        return f"{self.trunk}/sessions/{name}"
 
     def stage(self, name: str) -> str:
         return f"{self.base}/stage/{name}"
@@ -102,4 +125,4 @@ class Layout:
         return f"{self.root.rstrip('/')}/{display}" if display else self.root
 
     def reserve(self, name: str) -> str:
-        return f"{self.base}/reserve/{name}"
+        return f"{self.trunk}/reserve/{name}"

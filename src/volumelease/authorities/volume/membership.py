@@ -10,7 +10,7 @@ from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.table import Holding
-from volumelease.effects import ListDirectory, Steps, Unlink
+from volumelease.effects import Life, ListDirectory, Steps, Unlink
 from volumelease.host import ProcessFacts
 from volumelease.tallies import Tally
 
@@ -46,6 +46,7 @@ class Membership:
         timing: Timing,
         clock: Clock,
         here: ProcessFacts | None,
+        life: Life | None = None,
         tally: Tally | None = None,
     ) -> None:
         self._tally = tally
@@ -58,8 +59,8 @@ class Membership:
         self._layout: Layout = replica.layout
         self._timing = timing
         self._clock = clock
-        self._ahead = Observer(replica.layout, timing, clock, here)
-        self._ring = Observer(replica.layout, timing, clock, here)
+        self._ahead = Observer(replica.layout, timing, clock, here, life)
+        self._ring = Observer(replica.layout, timing, clock, here, life)
         self._grace = Standstill(timing)
         self._strangers: set[str] = set()
         self._beats = 0

@@ -1,8 +1,10 @@
 """Watching other sessions: is one over?
 
-Two kinds of evidence, and nothing else: its heartbeat stood still for ttl + cache on our own
-clock, or its process is provably gone (same host, same boot, same pid namespace) together with
-every process that uses its leases.
+Three kinds of evidence, and nothing else: its heartbeat stood still for ttl + cache on our own
+clock; its process is provably gone (same host, same boot, same pid namespace) together with every
+process that uses its leases; or it declared that they all end with it, and the lock that it keeps
+to its end, and that we saw it keep, was seen free twice, a while apart: when the first process of
+a container ends, the others run on for a moment.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Final
 from volumelease.clock import Clock
 from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.table import Table
-from volumelease.effects import ProveDeath, ReadCounter, Steps
+from volumelease.effects import Life, ProveDeath, ReadCounter, SeeLife, Steps
 from volumelease.host import ProcessFacts
 
 from .layout import Layout
@@ -26,27 +28,40 @@ LOOKS_A_SECOND: Final = 16
 STOOD_STILL: Final = "no beat for"
 
 PROOF_PAUSE_SECONDS: Final = 0.05
+LIFE_PAUSE_SECONDS: Final = 0.2
+APART_SECONDS: Final = 0.5
+"""Between two looks at a life lock that is free: the least margin of any ttl."""
 
 
 class _Watched:
-    __slots__ = ("looked_at", "proof_at", "standstill")
+    __slots__ = ("free_at", "life_at", "lived", "looked_at", "proof_at", "standstill")
 
     def __init__(self, timing: Timing) -> None:
         self.standstill = Standstill(timing)
         self.looked_at = float("-inf")
         self.proof_at = float("-inf")
+        self.life_at = float("-inf")
+        self.lived = False
+        """Its life lock was seen taken: so locks of its host are seen here."""
+        self.free_at: float | None = None
 
 
 class Observer:
     """Remembers what one session saw of the others. Times on its own monotonic clock."""
 
     def __init__(
-        self, layout: Layout, timing: Timing, clock: Clock, here: ProcessFacts | None
+        self,
+        layout: Layout,
+        timing: Timing,
+        clock: Clock,
+        here: ProcessFacts | None,
+        life: Life | None = None,
     ) -> None:
         self._layout = layout
         self._timing = timing
         self._clock = clock
         self._here = here
+        self._life = life
         self._watched: dict[str, _Watched] = {}
 
     @property
@@ -58,9 +73,18 @@ class Observer:
     def tick_seconds(self, table: Table) -> float:
         """How soon ``watch`` has something to do: a death on this host is noticed without asking
         the server, and so more often than a beat that is missing."""
-        if any(self._within_reach(name, table) for name in self._watched):
+        if any(watched.free_at is not None for watched in self._watched.values()) or any(
+            self._within_reach(name, table) for name in self._watched
+        ):
             return PROOF_PAUSE_SECONDS
-        return self._interval(len(self._watched))
+        interval = self._interval(len(self._watched))
+        if any(self._keeps_life(name, table) for name in self._watched):
+            return min(interval, LIFE_PAUSE_SECONDS)
+        return interval
+
+    def _keeps_life(self, name: str, table: Table) -> bool:
+        session = table.sessions.get(name)
+        return self._life is not None and session is not None and session.facts.keeper
 
     def _interval(self, many: int) -> float:
         seconds = max(LEAST_LOOK_SECONDS, many / LOOKS_A_SECOND)
@@ -83,6 +107,9 @@ class Observer:
             if dead:
                 over.append((name, "its process is gone"))
                 continue
+            if (yield from self._life_ended(name, table, watched)):
+                over.append((name, "its container is gone"))
+                continue
             if self._clock.monotonic() - watched.looked_at >= interval:
                 stands = yield from self._stands_still(name, watched)
                 if stands:
@@ -100,6 +127,27 @@ class Observer:
             if error.errno != errno.ENOENT:
                 return False  # nothing was seen, so nothing counts
         return watched.standstill.look(counter, asked, self._clock.read())
+
+    def _life_ended(self, name: str, table: Table, watched: _Watched) -> Steps[bool]:
+        if self._life is None or not self._keeps_life(name, table):
+            return False
+        asked, free_at = self._clock.monotonic(), watched.free_at
+        pause = LIFE_PAUSE_SECONDS if free_at is None else APART_SECONDS
+        if asked - watched.life_at < pause:
+            return False
+        try:
+            free: bool = yield SeeLife(self._life, name)
+        except OSError:
+            free = False
+            watched.lived = False  # and is to be seen again first
+        else:
+            watched.lived = watched.lived or not free
+        watched.life_at = self._clock.monotonic()  # the next look is asked for so long after this
+        if not free or not watched.lived:
+            watched.free_at = None
+            return False
+        watched.free_at = watched.life_at if free_at is None else free_at
+        return free_at is not None
 
     def _within_reach(self, name: str, table: Table) -> bool:
         """Whether that session's process is one whose death could be proven here."""

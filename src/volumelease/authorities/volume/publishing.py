@@ -67,6 +67,11 @@ class Publishing:
         self._visible: set[str] = set()
         """Own drafts that were tried, and whose rename this session saw succeed."""
 
+    def take_over(self) -> None:
+        """What a predecessor of this session had decided is not to be discarded."""
+        for one in self._replica.table.pending.values():
+            self._tried.add(unique_of(one.source))
+
     def publish(self, draft: Draft) -> Steps[Answer]:
         """Make a draft visible. ``Lost`` if the lease was not live: then nothing changed.
 

@@ -62,6 +62,14 @@ class Requests:
         holdings = self._replica.table.holdings
         return [t for t in self.wanted if t in holdings and not holdings[t].granted]
 
+    def take_over(self) -> None:
+        """Want what a predecessor of this session asked for: its users may still be there."""
+        for token in self._replica.table.tokens_of(self._name):
+            held = self._replica.table.holdings[token]
+            self.wanted[token] = Acquire(
+                held.claims, held.exclusive, held.owner, True, held.reason, held.client
+            )
+
     def loss_of(self, token: int) -> str:
         """Why the lease of ``token`` can no longer be assumed, or ""."""
         loss = self._session_loss()

@@ -14,11 +14,23 @@ from contextlib import suppress
 from volumelease.authorities import answers
 from volumelease.clock import Clock
 from volumelease.core import records
-from volumelease.core.liveness import Pulse, Timing
+from volumelease.core.liveness import Pulse, Succession, Timing
+from volumelease.core.moving import movable
 from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
-from volumelease.effects import Bell, CreateFile, SetCounter, Sleep, Steps, Turn, Unlink
-from volumelease.errors import LeaseError, LogDamaged, VolumeFull
+from volumelease.effects import (
+    Bell,
+    Life,
+    ProveDeath,
+    ReadCounter,
+    SetCounter,
+    Sleep,
+    Steps,
+    Turn,
+    Unlink,
+)
+from volumelease.errors import LeaseError, LogDamaged
+from volumelease.host import ProcessFacts
 from volumelease.model import Acquire, Answer, Lost, Question, Waiting
 from volumelease.tallies import Tally, note_beat
 from volumelease.wire.identity import Identity
@@ -58,6 +70,7 @@ class Session:
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
         bell: Bell | None = None,
         turnstile: Turn | None = None,
+        life: Life | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.identity = identity
@@ -74,7 +87,7 @@ class Session:
         self._reports = None if tally is None else Reports(layout, name, tally, clock)
         self._clock = clock
         self._wake = wake
-        self._bell = bell
+        self._bell, self._life = bell, life
         self.publishing = Publishing(
             name, facts, self.replica, self.committer, clock, unique, self._loss_of_lease
         )
@@ -103,6 +116,7 @@ class Session:
             timing,
             clock,
             here,
+            self._life,
             self._tally,
         )
 
@@ -125,7 +139,7 @@ class Session:
             if self._bell is not None and (outcome.granted or outcome.behind):
                 self._ring(self._bell, outcome)
         if self._opened and self.name not in self.replica.table.sessions:
-            self.pulse.lose("another session saw no beat of this one and ended it")
+            self.pulse.lose(answers.why_over(self.replica.table))
             self._wake(None)
         if outcome.ended:
             self.breaking.heard(entry, outcome)
@@ -153,7 +167,7 @@ class Session:
     def table_loaded(self) -> None:
         self.committer.loaded()
         if self._opened and self.name not in self.replica.table.sessions:
-            self.pulse.lose("another session saw no beat of this one and ended it")
+            self.pulse.lose(answers.why_over(self.replica.table))
         self._wake(None)
 
     def alive(self) -> bool:
@@ -210,35 +224,67 @@ class Session:
         """Begin: beat, then say so in the log."""
         began_at = self._clock.boottime()
         yield from self.replica.catch_up()
+        self._must_not_have_moved()
         self.pulse = Pulse(self.timing, self._clock.read())
         yield from self._create_heartbeat()
         try:
-            done = yield from self.committer.commit(lambda: records.Open(self.facts))
+            done = yield from self.committer.commit(
+                lambda: None if self.replica.table.moved else records.Open(self.facts)
+            )
             if self._clock.boottime() - began_at > self.timing.beat_interval:
                 yield from self.replica.must_stand()  # else the first beat is soon enough
         except LogForgotten as error:
             raise SessionOver(str(error), advice="Try again") from error
+        self._must_not_have_moved()
         if done is None or done.void or not self.alive():
             self.pulse.lose("the session could not be opened in time")
             raise SessionOver(self.pulse.lost)
         self._opened = True
 
-    def _create_heartbeat(self) -> Steps[None]:
-        path = self.layout.session(self.name)
+    def resume(self, predecessor: ProcessFacts, until: float) -> Steps[None]:
+        """Go on with the session of this name: what it held stays held. ``until`` (boottime): a
+        deadline that the predecessor had.
+
+        Safe because the predecessor is provably gone with everything it had under way (a commit
+        of it that landed now would be taken for one of ours, and a beat could hide ours), and
+        because this is nothing but its next beat (``core.liveness.Succession``), which counts only
+        if the log was read without an end of this session in it. Once: what an attempt that
+        failed sent may be under way.
+
+        Errors: ``SessionOver`` when it can't be resumed; those of reading the log.
+        """
+        gone: bool = yield ProveDeath(predecessor)
+        if not gone:
+            self.pulse.lose("its process is not provably gone")
+            raise SessionOver(self.pulse.lost)
+        yield from self.replica.catch_up()
+        self._must_not_have_moved()
+        known = self.replica.table.sessions.get(self.name)
+        if known is None:
+            self.pulse.lose("another session saw no beat of the predecessor and ended it")
+            raise SessionOver(self.pulse.lost)
+        self.committer.go_on_after(max(known.recent, default=0))
         try:
-            yield CreateFile(path)
-        except OSError as error:
-            if error.errno in (errno.EDQUOT, errno.ENOSPC):
-                raise VolumeFull(
-                    f"{self.layout.root} is full: {error}", root=self.layout.root
-                ) from error
-            if error.errno != errno.EEXIST:  # our own, resent
-                raise survival.no_heartbeat(self.layout, error) from error
-        self._counter += 1
-        try:
-            yield SetCounter(path, self._counter)
+            counter: int = yield ReadCounter(self.layout.session(self.name))
         except OSError as error:
             raise survival.no_heartbeat(self.layout, error) from error
+        going_on = Succession(counter, until)
+        self._counter = going_on.last_counter()
+        self.pulse = going_on.pulse(self.timing, self._clock.read())
+        self._opened = True
+        if not (yield from self.beat()):
+            self.pulse.lose("the predecessor's session could not be resumed in time")
+            raise SessionOver(self.pulse.lost)
+        self.requests.take_over()
+        self.publishing.take_over()
+
+    def _must_not_have_moved(self) -> None:
+        if authority := self.replica.table.moved:
+            raise answers.moved(self.layout.root, authority)
+
+    def _create_heartbeat(self) -> Steps[None]:
+        self._counter += 1
+        yield from survival.create_heartbeat(self.layout, self.name, self._counter)
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""
@@ -317,6 +363,16 @@ class Session:
                 yield from self._reports.chore(self.replica)
             if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
                 yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+
+    def move(self, authority: str) -> Steps[bool]:
+        """End this log, for good: another authority grants from here on. Returns whether it did;
+        not unless this session holds the whole volume. Errors: those of ``Committer.commit``."""
+        yield from self.publishing.settle(("",))
+        body = records.Moved(authority)
+        yield from self.committer.commit(
+            lambda: body if movable(self.replica.table, self.name) else None, urgent=True
+        )
+        return self.replica.table.moved == authority
 
     def _turn_over(self) -> Steps[None]:
         yield from self.segments.turn_over()

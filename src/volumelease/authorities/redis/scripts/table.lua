@@ -12,10 +12,10 @@
 -- Replies  a list that begins with a word. From every script:
 --          {"incarnation", incarnation, grace}  another one than the caller's: nothing was done
 --          {"unknown"}  no such session here: it was ended
---          {"ended", authority}  this volume has another authority now
+--          {"ended", authority, log}  this volume has another authority now, see move.lua
 --
 -- :state                       hash: life, incarnation, sequence, grace (its nonce or ""), nonce
---                              (of this memory, for good), ended
+--                              (of this memory, for good), ended, log
 -- :<incarnation>:names         sorted set: the sessions
 -- :<incarnation>:s:<session>   hash: counter, floor, rejoined, touched, facts
 -- :<incarnation>:of:<session>  hash: number of a live request -> its token
@@ -323,9 +323,10 @@ end
 -- the call goes on even where the memory is full: it begins with something that needs none. With
 -- "trusting", it is looked at only before anything is granted ("doubt").
 local function begin(urgent, trusting)
-  local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended')
-  if state[4] then return {'ended', state[4]} end
+  local state = redis.call('HMGET', STATE, 'life', 'incarnation', 'grace', 'ended', 'log')
   local named, stored = tonumber(ARGV[1]), tonumber(state[2] or '0')
+  -- Only an identity that moved the leases back names more than what was known here at the end.
+  if state[4] and named <= stored then return {'ended', state[4], state[5]} end
   local life = not trusting and lives()
   if urgent then redis.call('DEL', BASE .. 'none') end
   if (life and state[1] ~= life) or named > stored then

@@ -1,0 +1,76 @@
+"""What does a lease through the daemon cost? The goal: no more than in process, and three round
+trips of the socket (acquire, release, and one to spare), each with a request that does nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .measure import Goal, Samples, alternate, report
+
+DAEMON = "through the daemon"
+INSIDE = "in process"
+ROUND_TRIPS = "three round trips"
+GOAL = "in process + three round trips"
+TITLE = "acquire + release through the daemon, uncontended"
+
+
+@contextmanager
+def daemon(path: Path, root: Path) -> Iterator[None]:
+    environment = {**os.environ, "VOLUMELEASE_SOCKET": str(path), "VOLUMELEASE_VOLUME": str(root)}
+    command = [sys.executable, "-m", "volumelease", "daemon"]
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stderr is not None
+        running.stderr.readline()
+        yield
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.wait()
+
+
+def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
+    from volumelease.client.connecting import Line
+    from volumelease.leases.asking import volume_lease
+    from volumelease.leases.volumes import Surroundings, Volumes
+    from volumelease.paths.locate import locate
+
+    root = folder / "volume"
+    (root / "data").mkdir(parents=True)
+    around = Surroundings.of_this_process()
+    inside = Volumes(around)
+    inside.found(locate(str(root), explicit=str(root)), ready=True, ttl=15.0)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "daemon.sock"
+        with daemon(path, root), Line(str(path), events=False) as line:
+            settings = around.settings._replace(socket=str(path))
+            outside = Volumes(around._replace(daemon=True, settings=settings))
+
+            def lease(volumes: Volumes, name: str) -> Callable[[], None]:
+                def once() -> None:
+                    with volume_lease(root / "data" / name, volumes=volumes):
+                        pass
+
+                return once
+
+            def three() -> None:
+                for _ in range(3):
+                    line.ask("ping", {})
+
+            # Not in turns with the daemon: each would have to read what the other wrote.
+            calls = {DAEMON: lease(outside, "a"), ROUND_TRIPS: three}
+            results = alternate(calls, rounds, calls=25)
+            outside.close()
+    results |= alternate({INSIDE: lease(inside, "b")}, rounds, calls=25)
+    inside.close()
+    inside_and = Samples(GOAL)
+    both = zip(results[INSIDE].seconds, results[ROUND_TRIPS].seconds, strict=True)
+    inside_and.seconds.extend(one + other for one, other in both)
+    results[GOAL] = inside_and
+    return report(TITLE, where, results, [Goal(DAEMON, GOAL, 1.0)], target)

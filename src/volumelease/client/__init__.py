@@ -1,0 +1,1 @@
+"""The way to a daemon: connections that never wait for ever."""

@@ -1,0 +1,40 @@
+"""A client's view of the page of deadlines (``wire.slots``)."""
+
+from __future__ import annotations
+
+import mmap
+
+from volumelease.errors import DaemonUnavailable
+from volumelease.wire import slots
+
+
+class Deadlines:
+    """One slot of the page. A read costs less than a microsecond and asks nobody.
+
+    Limit: boottime of this very machine and time namespace. Errors, when it is opened:
+    ``DaemonUnavailable``.
+    """
+
+    def __init__(self, path: str, slot: int) -> None:
+        try:
+            with open(path, "rb") as file:
+                self._memory = mmap.mmap(file.fileno(), slots.PAGE_BYTES, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise DaemonUnavailable(
+                f"the daemon's page of deadlines, {path}, can't be read: {error}",
+                advice="Let this process see the directory of the daemon's socket as the daemon "
+                "does",
+                socket=path,
+                root=None,
+                seconds=0.0,
+            ) from None
+        self._begins = slots.begins_at(slot)
+        self._alarms = slots.alarms_at(slot)
+
+    def deadline(self) -> float:
+        """Boottime up to which the session may be assumed."""
+        return slots.decode_seconds(self._memory[self._begins : self._begins + 8])
+
+    def alarms(self) -> int:
+        """Grows when a lease of the session was lost and the session was not."""
+        return slots.decode_count(self._memory[self._alarms : self._alarms + 8])

@@ -1,0 +1,130 @@
+"""The daemon's clients: processes, each known by its pid and start time and seen by its pidfd."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from volumelease.errors import LeaseError
+from volumelease.host import this_process
+from volumelease.model import Acquire, Claim, Client, Draft
+
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class NotAdmitted(LeaseError):
+    """That process can't be a client of this daemon."""
+
+
+class Held:
+    """A request of a client, waiting or granted."""
+
+    __slots__ = ("acquire", "granted", "key", "lost", "paths")
+
+    def __init__(
+        self, acquire: Acquire | None, key: str, paths: tuple[tuple[str, Claim], ...]
+    ) -> None:
+        self.acquire = acquire
+        self.key = key
+        self.paths = paths
+        """As it was asked for by names instead of claims; they must still lead there."""
+        self.granted = False
+        self.lost = ""
+
+
+class Made(NamedTuple):
+    """A draft of a client. ``inherited``: made under an earlier daemon, so that nobody knows
+    whether it was published."""
+
+    volume: str
+    draft: Draft
+    resumable: bool
+    inherited: bool
+
+
+class User:
+    """One process that uses leases. Its fields change under ``lock`` only.
+
+    ``tell`` sends it an event; ``gone``: it died or left, and keeps nothing.
+    """
+
+    def __init__(self, facts: Client, descriptor: int, name: str) -> None:
+        self.facts = facts
+        self.descriptor = descriptor
+        self.name = name
+        self.lock = threading.RLock()
+        self.held: dict[tuple[str, int], Held] = {}
+        self.asking: dict[str, Acquire | None] = {}
+        """Requests under way by their keys; None: nobody waits for the answer any more."""
+        self.drafts: dict[str, Made] = {}
+        self.publishing: set[str] = set()
+        """Drafts whose publish is under way."""
+        self.gone = False
+        self.claimed = True
+        """False for one that an earlier daemon knew and that has not come back yet."""
+        self.tell: Callable[[str, dict[str, object]], None] = lambda event, about: None
+
+    @property
+    def owner(self) -> str:
+        """What tells its owners from those of other clients."""
+        return f"{self.facts.pid}.{self.facts.start_time}"
+
+    def tokens(self, volume: str) -> list[int]:
+        return [token for name, token in self.held if name == volume]
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """Pid and uid of the process at the other end, when it connected (SO_PEERCRED). Errors:
+    ``NotAdmitted``."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    if pid <= 0:
+        raise NotAdmitted(
+            "the daemon can't see your process: it is in another pid namespace",
+            advice="Run a daemon in the same container",
+        )
+    if uid not in (os.geteuid(), 0):
+        raise NotAdmitted(
+            f"the daemon serves user {os.geteuid()}, and you are user {uid}",
+            advice="Run a daemon as that user",
+        )
+    return pid, uid
+
+
+def meet(pid: int, name: str) -> User:
+    """The process with that pid. Limit: whoever died between connecting and this, and whose pid
+    was given away meanwhile, is taken for another; it has nothing yet. Errors: ``NotAdmitted``
+    where its death could not be seen."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (OSError, AttributeError) as error:
+        raise NotAdmitted(
+            f"the daemon can't watch process {pid}: {error}",
+            advice="It needs Linux 5.3 and a sandbox that permits pidfd_open",
+        ) from None
+    facts = this_process(pid)
+    if not facts.start_time:
+        os.close(descriptor)
+        raise NotAdmitted(f"the daemon can't tell when process {pid} began: /proc is not there")
+    return User(Client(pid, facts.start_time), descriptor, name)
+
+
+def find(facts: Client) -> User | None:
+    """That very process, if it lives: of what an earlier daemon knew."""
+    try:
+        user = meet(facts.pid, "")
+    except NotAdmitted:
+        return None
+    if user.facts != facts:
+        user.close()
+        return None
+    return user

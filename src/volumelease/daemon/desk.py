@@ -1,0 +1,381 @@
+"""One session of the daemon, as clients use it: whose request is whose, and who is told what.
+
+Everything here may touch the volume and runs in threads of the volume's crew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from volumelease.authorities.volume.layout import Layout
+from volumelease.drivers.crew import Crew, Job
+from volumelease.errors import LeaseError, LeaseViolation
+from volumelease.leases.hosting import Hosting
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Cancel,
+    Claim,
+    Discard,
+    Downgrade,
+    Draft,
+    Ended,
+    Granted,
+    Inspect,
+    Lost,
+    Prepare,
+    Prepared,
+    Publish,
+    Question,
+    Release,
+    Waiting,
+)
+from volumelease.paths.locate import VolumeRoot
+from volumelease.wire.questions import encode_draft, encode_token
+
+from .clients import Held, Made, User
+from .page import Page
+
+NOT_YOURS: Final = "this process does not hold that lease"
+NAMELESS: Final = "~"
+"""Begins the key of a request that its client gave none; a beginning that no client's key has."""
+
+GONE: Final = "the client has gone"
+
+
+class Desk:
+    """What clients ask one hosted session, and what it tells them."""
+
+    def __init__(
+        self,
+        hosted: Hosting[Any],
+        root: VolumeRoot,
+        page: Page,
+        slot: int,
+        crew: Crew,
+        still_there: Callable[[tuple[tuple[str, Claim], ...]], bool],
+    ) -> None:
+        self.hosted = hosted
+        self.root = root
+        self.volume: str = hosted.session.identity.id
+        self.session: str = hosted.session.name
+        self.slot = slot
+        self.crew = crew
+        self.layout = Layout.of(root.real_root, hosted.session.identity)
+        self._page = page
+        self._still_there = still_there
+        self._tokens: dict[int, User] = {}
+        timing = hosted.session.timing
+        hosted.watch_seconds = min(1.0, timing.beat_interval / 4)
+        self._stop = hosted.on_change(self.show)
+        self.show()
+
+    def show(self) -> None:
+        """Bring the page up to date. Never later than the session's own deadline."""
+        alive = self.hosted.alive()
+        self._page.show(self.slot, self.hosted.session.pulse.deadline if alive else 0.0)
+
+    def about(self) -> dict[str, Any]:
+        timing = self.hosted.session.timing
+        return {
+            "volume": self.volume,
+            "session": self.session,
+            "root": self.root.root,
+            "ttl": timing.ttl,
+            "margin": timing.margin,
+            "cache": timing.cache,
+            "page": self._page.path,
+            "slot": self.slot,
+            "seconds": round(self.hosted.remaining_seconds(), 3),
+        }
+
+    # ---- questions
+
+    def ask(self, user: User, question: Question, key: str = "") -> Answer:
+        """Answer one question of that client. Errors: those of ``Session.ask``."""
+        match question:
+            case Acquire():
+                return self.acquire(user, question, key)
+            case Release(token) | Cancel(token):
+                if self._let_go(user, token) is None:
+                    return Ended()
+                return self.hosted.ask(question)
+            case Inspect(token) | Downgrade(token) | Prepare(token):
+                if (self.volume, token) not in user.held:
+                    return Lost(self.hosted.loss_of(token) or NOT_YOURS)
+                if isinstance(question, Prepare):
+                    return self._prepare(user, question)
+                answer = self.hosted.ask(question)
+                self._note(user, token, answer)
+                return answer
+            case Publish(draft):
+                return self._publish(user, draft)
+            case Discard(draft, back_to):
+                return self._discard(user, draft, back_to)
+            case other:
+                raise AssertionError(other)
+
+    def acquire(
+        self,
+        user: User,
+        question: Acquire,
+        key: str,
+        paths: tuple[tuple[str, Claim], ...] = (),
+    ) -> Answer:
+        """As ``ask``; ``paths``: what the claims were called, if they are to be looked at again
+        once the lease is granted."""
+        owner = sys.intern(f"{user.owner}:{question.owner[:64]}")
+        question = question._replace(owner=owner, client=user.facts)
+        with user.lock:
+            if user.gone or key in user.asking:
+                raise LeaseViolation(GONE if user.gone else f"the key {key!r} is in use")
+            user.asking[key] = question
+        try:
+            answer = self.hosted.ask(question)
+        except BaseException:
+            with user.lock:
+                del user.asking[key]
+            self.hosted.give_up(question)
+            raise
+        with user.lock:
+            wanted = user.asking.pop(key) is not None and not user.gone
+            if isinstance(answer, Granted | Waiting) and wanted:
+                held = Held(question, "" if key.startswith(NAMELESS) else key, paths)
+                held.granted = isinstance(answer, Granted)
+                self._tokens[answer.token] = user
+                user.held[(self.volume, answer.token)] = held
+        if not isinstance(answer, Granted | Waiting):
+            return answer
+        if not wanted:
+            self.hosted.ask(Cancel(answer.token))
+            return Ended()
+        self._watch(user, answer.token)
+        return self._settled(user, answer)
+
+    def give_back(self, user: User, key: str) -> Answer:
+        """Undo what the request of that key got or may yet get."""
+        with user.lock:
+            asking = user.asking.get(key)
+            if key in user.asking:
+                user.asking[key] = None
+            tokens = [
+                token
+                for (volume, token), held in user.held.items()
+                if volume == self.volume and held.key == key
+            ]
+        if asking is not None:
+            self.hosted.give_up(asking)
+        for token in tokens:
+            if self._let_go(user, token) is not None:
+                self.hosted.ask(Cancel(token))
+        return Ended()
+
+    def _settled(self, user: User, answer: Granted | Waiting) -> Answer:
+        if isinstance(answer, Waiting):
+            return answer
+        held = user.held.get((self.volume, answer.token))
+        if held is None or not held.paths or self._still_there(held.paths):
+            return answer
+        self._let_go(user, answer.token)
+        self.hosted.ask(Cancel(answer.token))
+        return Lost("a path led elsewhere when it was granted; ask again", broken=True)
+
+    def _note(self, user: User, token: int, answer: Answer) -> None:
+        held = user.held.get((self.volume, token))
+        if held is not None and isinstance(answer, Granted):
+            held.granted = True
+
+    def _let_go(self, user: User, token: int) -> Held | None:
+        self.hosted.room.leave(token)
+        self._tokens.pop(token, None)
+        with user.lock:
+            return user.held.pop((self.volume, token), None)
+
+    # ---- drafts
+
+    def _prepare(self, user: User, question: Prepare) -> Answer:
+        answer = self.hosted.ask(question)
+        if isinstance(answer, Prepared):
+            made = Made(self.volume, answer.draft, question.resume, inherited=False)
+            with user.lock:
+                gone = user.gone
+                if not gone:
+                    user.drafts[answer.draft.unique] = made
+            if gone:
+                self.hosted.ask(Discard(answer.draft, question.source))
+                return Lost(GONE)
+        return answer
+
+    def _own(self, user: User, draft: Draft) -> Made | None:
+        made = user.drafts.get(draft.unique)
+        return made if made is not None and made.draft == draft else None
+
+    def _publish(self, user: User, draft: Draft) -> Answer:
+        made = self._own(user, draft)
+        if made is None or (self.volume, draft.token) not in user.held:
+            return Lost(self.hosted.loss_of(draft.token) or NOT_YOURS)
+        with user.lock:
+            if draft.unique in user.publishing:
+                raise LeaseViolation("that draft is being published already", path=draft.path)
+            user.publishing.add(draft.unique)
+        try:
+            answer = self.hosted.ask(Publish(draft))
+        finally:
+            with user.lock:
+                user.publishing.discard(draft.unique)
+        if isinstance(answer, Ended):
+            with user.lock:
+                user.drafts.pop(draft.unique, None)
+        return answer
+
+    def _discard(self, user: User, draft: Draft, back_to: str) -> Answer:
+        """What may be public, or become it, is left alone: it is cleared away with the session if
+        it is nobody's then."""
+        made = self._own(user, draft)
+        with user.lock:
+            if made is None or made.inherited or draft.unique in user.publishing:
+                return Ended()
+            del user.drafts[draft.unique]
+        return self.hosted.ask(Discard(draft, back_to))
+
+    # ---- news
+
+    def _watch(self, user: User, token: int) -> None:
+        """Hear of that request from now on, and of what happened since it was answered."""
+        watch = _Watch(self, user, token)
+        self.hosted.room.enter(token, watch)
+        held = user.held.get((self.volume, token))
+        if held is None:
+            self.hosted.room.leave(token)
+        elif held.granted:
+            if self.hosted.loss_of(token):
+                watch.set()
+        elif not self.hosted.still_waits(token):
+            watch.set()
+
+    def news(self, user: User, token: int) -> None:
+        """Something about that request changed: see what, and tell its client."""
+        held = user.held.get((self.volume, token))
+        if held is None or held.lost:
+            return
+        loss = self.hosted.loss_of(token)
+        if not held.granted and not loss:
+            with suppress(LeaseError):  # who waits asks again
+                answer = self._settled_after_wait(user, held, token)
+                loss = answer.reason if isinstance(answer, Lost) else ""
+        if loss:
+            held.lost = loss
+            self._page.alarm(self.slot)  # first: whoever does not read events looks there
+            self.show()
+            user.tell("lost", self._event(token, reason=loss))
+
+    def _settled_after_wait(self, user: User, held: Held, token: int) -> Answer:
+        answer = self.hosted.ask(Inspect(token))
+        if isinstance(answer, Granted):
+            held.granted = True
+            answer = self._settled(user, answer)
+            if isinstance(answer, Granted):
+                user.tell("granted", self._event(token, shared=not answer.exclusive))
+        return answer
+
+    def _event(self, token: int, **about: object) -> dict[str, object]:
+        return {"volume": self.volume, "token": encode_token(token), **about}
+
+    # ---- clients that come and go
+
+    def adopt(self, user: User, token: int, acquire: Acquire, granted: bool) -> None:
+        """A request that an earlier daemon made for that client."""
+        held = Held(acquire, "", ())
+        held.granted = granted
+        self._tokens[token] = user
+        with user.lock:
+            user.held[(self.volume, token)] = held
+        self._watch(user, token)
+
+    def reclaim(
+        self, user: User, tokens: set[int], drafts: list[Draft]
+    ) -> dict[str, list[dict[str, Any]] | list[str]]:
+        """That client came back and says what it has; it gets what really is its own, and what it
+        does not name is given back. Errors: those of ``ask``."""
+        for token in user.tokens(self.volume):
+            if token not in tokens and self._let_go(user, token) is not None:
+                self.hosted.ask(Cancel(token))
+        kept = [token for token in user.tokens(self.volume) if not self.hosted.loss_of(token)]
+        for draft in drafts:
+            name = draft.target.path.rpartition("/")[2]
+            ours = draft.unique.startswith(f"{self.session}-") and draft.unique.isascii()
+            at = f"{self.layout.stage(draft.unique)}/{name}"
+            if ours and draft.path == at and "/" not in draft.unique:
+                made = Made(self.volume, draft, resumable=False, inherited=True)
+                user.drafts.setdefault(draft.unique, made)
+        return {
+            "tokens": [encode_token(token) for token in kept],
+            "drafts": [encode_draft(made.draft) for made in user.drafts.values()],
+        }
+
+    @property
+    def grace_seconds(self) -> float:
+        """As long as passes between a holder's deadline and another one's first moment."""
+        timing = self.hosted.session.timing
+        return float(timing.margin + timing.cache)
+
+    def alarm(self) -> None:
+        """A client that lives may lose something without having said so: whoever looks at the
+        page asks again."""
+        self._page.alarm(self.slot)
+
+    def bury(self, user: User) -> None:
+        """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
+        is given back by a beat."""
+        trouble: LeaseError | None = None
+        live: set[int] = set()
+        for token in user.tokens(self.volume):
+            if self._let_go(user, token) is not None:
+                try:
+                    self.hosted.ask(Cancel(token))
+                except LeaseError as error:
+                    trouble = error
+                    live.add(token)
+        for made in list(user.drafts.values()):
+            kept = made.resumable or made.inherited or made.draft.unique in user.publishing
+            # Of a lease that may still be live, a publish under way could be decided yet.
+            if made.volume == self.volume and made.draft.token not in live and not kept:
+                with suppress(LeaseError):
+                    self.hosted.ask(Discard(made.draft))
+        if trouble is not None:
+            raise trouble
+
+    def in_use(self) -> bool:
+        """Whether a client has, or waits for, anything in it."""
+        return bool(self._tokens)
+
+    def close(self) -> None:
+        """The session is over; clients have been told."""
+        self._stop()
+        self._page.show(self.slot, 0.0)
+        for token, user in list(self._tokens.items()):
+            self._let_go(user, token)
+
+
+class _Watch:
+    """Set by the session's threads whenever something about one request changed."""
+
+    __slots__ = ("_desk", "_token", "_user", "_waits")
+
+    def __init__(self, desk: Desk, user: User, token: int) -> None:
+        self._desk = desk
+        self._user = user
+        self._token = token
+        self._waits = False
+
+    def set(self) -> None:
+        if not self._waits:
+            self._waits = True
+            self._desk.crew.do(Job(self._look), urgent=True)
+
+    def _look(self) -> None:
+        self._waits = False
+        self._desk.news(self._user, self._token)

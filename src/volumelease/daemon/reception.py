@@ -1,0 +1,296 @@
+"""What each request means: which volume, which question, in whose name."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from volumelease.drivers.crew import Crew
+from volumelease.errors import LeaseError, VolumeNotFound
+from volumelease.leases.hosting import HostedSession
+from volumelease.leases.volumes import VERSION, Volumes
+from volumelease.model import Acquire, Claim, Client, Discard, Prepare, Publish
+from volumelease.paths.locate import VolumeRoot, locate
+from volumelease.wire.dialogue import ProtocolError
+from volumelease.wire.entries import decode_claims
+from volumelease.wire.fields import Malformed, take, take_number, take_objects
+from volumelease.wire.questions import (
+    decode_draft,
+    decode_question,
+    encode_answer,
+    encode_holder,
+    take_token,
+)
+
+from . import bequest
+from .bequest import Bequest, Left
+from .clients import User, find
+from .connection import Request
+from .desk import NAMELESS, Desk
+from .page import Page
+
+Work = Callable[[], dict[str, Any]]
+
+ANSWER_SECONDS: Final = 30.0
+MOST_PATHS: Final = 256
+
+
+class Reception:
+    """The volumes of one daemon, and what is asked about them."""
+
+    version = VERSION
+
+    def __init__(
+        self, volumes: Volumes, page: Page, will: str, *, ends_writers: bool = False
+    ) -> None:
+        self.ends_writers = ends_writers
+        self._volumes = volumes
+        self._page = page
+        self._will = will
+        self._desks: dict[str, Desk] = {}
+        self._lock = threading.Lock()
+        self._inherited: list[tuple[User, float]] = []
+        self._old_users: dict[Client, User] = {}
+
+    def all_desks(self) -> list[Desk]:
+        return list(self._desks.values())
+
+    # ---- volumes
+
+    def _desk_at(self, path: str) -> Desk:
+        """Errors: those of ``Volumes.session``."""
+        root = self._volumes.find(path)[0]
+        return self._desk_of(root)
+
+    def _desk_of(self, root: VolumeRoot) -> Desk:
+        hosted = self._volumes.session(root)
+        with self._lock:
+            desk = self._desks.get(hosted.session.identity.id)
+            if desk is not None and desk.hosted is hosted:
+                return desk
+            if desk is not None:
+                desk.close()
+            desk = self._open(hosted, root, self._page.free_slot())
+            self._write_will()
+            return desk
+
+    def _open(self, hosted: Any, root: VolumeRoot, slot: int) -> Desk:
+        crew = self._volumes.crew_on(root)
+        desk = Desk(hosted, root, self._page, slot, crew, self._still_there)
+        self._desks[desk.volume] = desk
+        return desk
+
+    def _write_will(self) -> None:
+        """Before anybody hears of a session, for a successor must know of it."""
+        left = tuple(
+            Left(desk.root.real_root, desk.volume, desk.session, desk.slot)
+            for desk in self._desks.values()
+        )
+        process = self._volumes.surroundings.process
+        bequest.write(self._will, Bequest(process, left))
+
+    def _still_there(self, paths: tuple[tuple[str, Claim], ...]) -> bool:
+        try:
+            return all(self._claim(path)[1] == claim for path, claim in paths)
+        except LeaseError:
+            return False
+
+    def _claim(self, path: str) -> tuple[VolumeRoot, Claim]:
+        if not path.startswith("/"):
+            raise ProtocolError(f"{path!r} is no absolute path", advice="Name it from / on")
+        root, where = self._volumes.find(path)
+        return root, Claim(where.display, where.key)
+
+    def _desk(self, fields: dict[str, Any]) -> Desk:
+        """The one that is named; may be left out while there is one volume."""
+        name = take(fields, "volume", str, "")
+        desk = self._desks.get(name)
+        if desk is None and not name and len(self._desks) == 1:
+            desk = next(iter(self._desks.values()))
+        if desk is None:
+            raise ProtocolError(
+                f"no volume {name!r} is in use here", advice="Say attach, or acquire, first"
+            )
+        return desk
+
+    # ---- a predecessor's sessions
+
+    def resume(self, left: Bequest, report: Callable[[str], None]) -> None:
+        """Go on with the sessions of a daemon that is provably gone, where there is time."""
+        for one in left.sessions:
+            until = self._page.deadline(one.slot)
+            try:
+                root = locate(one.root, explicit=one.root)
+                hosted = self._volumes.resume(root, one.volume, one.session, left.process, until)
+            except (LeaseError, OSError) as error:
+                report(f"the session {one.session} of {one.root} ends: {error}")
+                continue
+            if hosted is None:
+                continue
+            desk = self._open(hosted, root, one.slot)
+            self._take_over(desk, hosted, until)
+            report(f"went on with session {one.session} of {one.root}")
+        self._write_will()
+
+    def left_seconds(self, one: Left) -> float:
+        """For how long the clients of that session still believe in it."""
+        return self._page.deadline(one.slot) - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def close(self, seconds: float, *, everything: bool = False) -> None:
+        """End the sessions that nobody uses. A session in use is left to a successor, with its
+        deadline: a process can go on with what it holds until then, and nobody else can have
+        it before."""
+        for desk in self.all_desks():
+            if everything or not desk.in_use():
+                desk.close()
+                desk.hosted.close(seconds)
+
+    def _take_over(self, desk: Desk, hosted: HostedSession, until: float) -> None:
+        users = self._old_users
+        timing = hosted.session.timing
+        for token, acquire, granted in hosted.requests_of_old():
+            client = acquire.client or Client(0, 0)
+            user = users.get(client)
+            if user is None:
+                user = users[client] = find(client) or User(client, -1, "")
+                self._inherited.append((user, until + timing.margin + timing.cache))
+            desk.adopt(user, token, acquire, granted)
+
+    def inherited(self) -> Iterator[tuple[User, float]]:
+        """The clients of a predecessor, and until when they may come back (boottime)."""
+        while self._inherited:
+            yield self._inherited.pop()
+
+    # ---- requests
+
+    def work_for(self, user: User, request: Request) -> tuple[Crew | None, Work]:
+        """Where that request is done (None: where volumes are looked for), and how. What is wrong
+        with it comes out when it is done."""
+        do, fields = request.asked.do, request.asked.fields
+        try:
+            request.seconds = self._seconds(fields)
+            if do in _AT_THE_DOOR or (do == "acquire" and "claims" not in fields):
+                return None, lambda: self._at_the_door(user, request)
+            desk = self._desk(fields)
+            return desk.crew, self._at_the_desk(user, request, desk)
+        except (Malformed, LeaseError) as error:
+            trouble = _told(do, error)
+
+            def refuse() -> dict[str, Any]:
+                raise trouble
+
+            return None, refuse
+
+    def _seconds(self, fields: dict[str, Any]) -> float | None:
+        if fields.get("seconds") is None:
+            return ANSWER_SECONDS
+        seconds = take_number(fields, "seconds")
+        if not 0 < seconds <= 3600:
+            raise Malformed("seconds: more than 0, up to 3600")
+        return seconds
+
+    def _at_the_door(self, user: User, request: Request) -> dict[str, Any]:
+        do, fields = request.asked.do, request.asked.fields
+        try:
+            match do:
+                case "ping":
+                    return {"is": "pong"}
+                case "attach":
+                    return {"is": "attached"} | self._desk_at(take(fields, "path", str)).about()
+                case "acquire":
+                    return self._acquire_by_name(user, request)
+                case _:
+                    return self._status()
+        except Malformed as error:
+            raise _told(do, error) from None
+
+    def _status(self) -> dict[str, Any]:
+        desks = [desk.about() for desk in self._desks.values()]
+        return {"is": "status", "version": self.version, "volumes": desks}
+
+    def _acquire_by_name(self, user: User, request: Request) -> dict[str, Any]:
+        fields = request.asked.fields
+        paths = take(fields, "paths", list)
+        if not paths or len(paths) > MOST_PATHS or any(type(path) is not str for path in paths):
+            raise Malformed(f"paths: 1 to {MOST_PATHS} absolute paths")
+        found = [self._claim(path) for path in paths]
+        root = found[0][0]
+        if any(other.real_root != root.real_root for other, _ in found):
+            raise VolumeNotFound(
+                "the paths are on several volumes", advice="Take one lease for each volume"
+            )
+        desk = self._desk_of(root)
+        claims = tuple(dict.fromkeys(claim for _, claim in found))
+        named = tuple(zip(paths, (claim for _, claim in found), strict=True))
+        question = decode_question("acquire", {**fields, "claims": [[*claim] for claim in claims]})
+        assert isinstance(question, Acquire)
+        key = _key(request)
+        request.abandon = lambda: desk.give_back(user, key)
+        answer = desk.acquire(user, question, key, named)
+        return encode_answer(answer) | {"volume": desk.volume}
+
+    def _at_the_desk(self, user: User, request: Request, desk: Desk) -> Work:
+        do, fields = request.asked.do, request.asked.fields
+        question = decode_question(do, fields)
+        if question is not None:
+            key = ""
+            if isinstance(question, Acquire):
+                key = _key(request)
+                request.abandon = lambda: desk.give_back(user, key)
+            elif isinstance(question, Publish | Prepare | Discard):
+                request.seconds = None  # as long as there is data; ``working`` says it goes on
+            return lambda: (
+                encode_answer(desk.ask(user, question, key)) | {"tail": desk.hosted.tail()}
+            )
+        match do:
+            case "give_back":
+                key = _key(request)
+                return lambda: encode_answer(desk.give_back(user, key))
+            case "reclaim":
+                return self._reclaim(user, fields, desk)
+            case "who_holds" | "progress":
+                (claim,) = decode_claims(fields, "target")
+                return _look_at(do, desk, claim)
+            case _:
+                raise ProtocolError(f"nothing is called {do[:40]!r}", advice="See PROTOCOL.md")
+
+    def _reclaim(self, user: User, fields: dict[str, Any], desk: Desk) -> Work:
+        session = take(fields, "session", str)
+        tokens = {take_token({"token": token}) for token in take(fields, "tokens", list)}
+        drafts = [decode_draft(one) for one in take_objects(fields, "drafts")]
+
+        def reclaim() -> dict[str, Any]:
+            if session != desk.session:
+                return {"is": "lost", "reason": "the daemon was restarted, too late to go on"}
+            return {"is": "reclaimed"} | desk.reclaim(user, tokens, drafts)
+
+        return reclaim
+
+
+_AT_THE_DOOR: Final = frozenset({"ping", "attach", "status"})
+
+
+def _look_at(do: str, desk: Desk, claim: Claim) -> Work:
+    def look() -> dict[str, Any]:
+        if do == "who_holds":
+            holder = desk.hosted.who_holds(claim)
+            return {"is": "held", "holder": None if holder is None else encode_holder(holder)}
+        contents = desk.hosted.under_way(claim)
+        if contents is None:
+            return {"is": "progress", "files": None, "bytes": None}
+        return {"is": "progress", "files": contents.files, "bytes": contents.bytes}
+
+    return look
+
+
+def _key(request: Request) -> str:
+    key = take(request.asked.fields, "key", str, "")[:64].lstrip(NAMELESS)
+    return key or f"{NAMELESS}{id(request):x}"
+
+
+def _told(do: str, error: Malformed | LeaseError) -> LeaseError:
+    if isinstance(error, LeaseError):
+        return error
+    return ProtocolError(f"{do[:40]!r} has a wrong or missing field: {error}"[:300])

@@ -1,0 +1,125 @@
+"""A daemon from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from volumelease.leases.volumes import Surroundings, Volumes
+
+from . import bequest
+from .doorway import Doorway
+from .page import Page
+from .reception import Reception
+from .server import Server
+
+_CLOSE_SECONDS: Final = 2.0
+_GOING_SECONDS: Final = 1.0
+
+
+class Daemon:
+    """One daemon on one socket.
+
+    It stops gracefully: a session that nobody uses is closed, and its leases are free at once;
+    one whose clients live is left as it is, so that a successor goes on with it, and else its
+    leases end at their deadline, as when the daemon is killed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        surroundings: Surroundings,
+        report: Callable[[str], None],
+        *,
+        ends_writers: bool = False,
+        keeps_life: bool = False,
+    ) -> None:
+        self._doorway = Doorway(path)
+        self._report = report
+        self._volumes = Volumes(
+            surroundings._replace(provable=False, daemon=False, keeps_life=keeps_life)
+        )
+        will = path + ".sessions"
+        self._reception = Reception(
+            self._volumes, Page(path + ".page"), will, ends_writers=ends_writers
+        )
+        left = _wait_for(will, surroundings)
+        if left is not None:
+            self._resume(left)
+        self.server = Server(self._reception, report)
+        self._stop: asyncio.Event | None = None
+
+    def _resume(self, left: bequest.Bequest) -> None:
+        """In a thread: a volume that hangs must not keep the daemon from serving others."""
+        done = threading.Event()
+
+        def resume() -> None:
+            try:
+                self._reception.resume(left, self._report)
+            finally:
+                done.set()
+
+        threading.Thread(target=resume, name="volumelease-resume", daemon=True).start()
+        longest = max((self._reception.left_seconds(one) for one in left.sessions), default=0.0)
+        done.wait(max(0.0, longest) + 1.0)
+
+    def run(self, started: Callable[[], None] = lambda: None, *, signals: bool = True) -> None:
+        """Serve until SIGTERM or SIGINT (in the main thread, with ``signals``), or ``stop``.
+        ``started`` is called on the loop, when clients can connect."""
+        asyncio.run(self._run(started, signals=signals))
+
+    def stop(self) -> None:
+        """From any thread, once it has started."""
+        self.server.on_loop(lambda: self._stop.set() if self._stop is not None else None)
+
+    async def _run(self, started: Callable[[], None], *, signals: bool) -> None:
+        stop = self._stop = asyncio.Event()
+        if signals and threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+        listening = self._doorway.open()
+        try:
+            started()
+            await self.server.run(listening, stop)
+        finally:
+            self._doorway.close()
+
+    def end(self) -> None:
+        """After ``run``: let go of what nobody uses, and end this process's part in it all."""
+        self._reception.close(_CLOSE_SECONDS)
+
+    def end_all(self, seconds: float) -> None:
+        """After ``run``, when no client lives any more: all leases are free at once."""
+        self._reception.close(seconds, everything=True)
+
+
+def _wait_for(will: str, surroundings: Surroundings) -> bequest.Bequest | None:
+    """What a predecessor left. It lets go of its lock a moment before it is gone as a whole."""
+    until = time.monotonic() + _GOING_SECONDS
+    while True:
+        left = bequest.heirless(will, surroundings.process)
+        if left is not None or time.monotonic() > until or bequest.read(will) is None:
+            return left
+        time.sleep(0.01)
+
+
+def serve(
+    path: str,
+    surroundings: Surroundings,
+    report: Callable[[str], None],
+    started: Callable[[], None] = lambda: None,
+    *,
+    ends_writers: bool = False,
+) -> None:
+    """Be the daemon. Ends the process, whatever hangs on a volume. Errors: ``SocketTaken``,
+    ``LeaseError``, ``OSError`` before it serves."""
+    daemon = Daemon(path, surroundings, report, ends_writers=ends_writers)
+    daemon.run(started)
+    daemon.end()
+    os._exit(0)

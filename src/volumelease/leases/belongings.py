@@ -1,0 +1,113 @@
+"""What this process has of a session that a daemon hosts, for when it must say so to another."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Cancel,
+    Discard,
+    Draft,
+    Ended,
+    Granted,
+    Prepared,
+    Publish,
+    Question,
+    Release,
+    Waiting,
+)
+from volumelease.wire.questions import encode_draft, encode_token
+
+
+class Belongings:
+    """Thread-safe. ``losses``: tokens that are this process's no longer, and why."""
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+        self.waiting: set[int] = set()
+        self.losses: dict[int, str] = {}
+        self._drafts: dict[str, Draft] = {}
+        self._unsure: set[str] = set()
+        self._keys: dict[int, tuple[Acquire, str]] = {}
+        self._tokens: dict[int, int] = {}
+        """Which question (its id) got which token, for as long as the token is there."""
+        self._numbers = 0
+        self._lock = threading.RLock()
+
+    def asking(self, question: Question) -> str:
+        """It is about to be asked. Returns the key of a request, "" of anything else."""
+        with self._lock:
+            if isinstance(question, Publish):
+                self._unsure.add(question.draft.unique)
+            if not isinstance(question, Acquire):
+                return ""
+            self._numbers += 1
+            self._keys[id(question)] = (question, str(self._numbers))
+            return str(self._numbers)
+
+    def is_unsure(self, draft: Draft) -> bool:
+        """Whether nobody knows if that draft was published: then it is left alone."""
+        return draft.unique in self._unsure
+
+    def refused(self, question: Question) -> None:
+        """The session answered with an error: it knows what became of a draft."""
+        if isinstance(question, Publish):
+            self._unsure.discard(question.draft.unique)
+
+    def answered(self, question: Question, answer: Answer) -> None:
+        with self._lock:
+            if isinstance(answer, Waiting):
+                self.waiting.add(answer.token)
+            elif isinstance(answer, Granted):
+                self.waiting.discard(answer.token)
+                self.held.add(answer.token)
+            elif isinstance(answer, Prepared):
+                self._drafts[answer.draft.unique] = answer.draft
+            if isinstance(question, Publish):
+                self._unsure.discard(question.draft.unique)
+                if isinstance(answer, Ended):
+                    self._drafts.pop(question.draft.unique, None)
+            elif isinstance(question, Discard):
+                self._drafts.pop(question.draft.unique, None)
+            elif isinstance(question, Acquire):
+                if isinstance(answer, Waiting | Granted):
+                    self._tokens[answer.token] = id(question)
+                else:
+                    self._keys.pop(id(question), None)
+
+    def left(self, question: Question) -> None:
+        """It was let go of, whatever was answered."""
+        if isinstance(question, Release | Cancel):
+            token = question.token
+            with self._lock:
+                self.held.discard(token)
+                self.waiting.discard(token)
+                self.losses.pop(token, None)
+                self._keys.pop(self._tokens.pop(token, 0), None)
+
+    def undo(self, acquire: Acquire) -> tuple[int | None, str]:
+        """What that question got: a token; or, if it has no answer yet, its key. It is forgotten
+        here."""
+        with self._lock:
+            _, key = self._keys.pop(id(acquire), (None, ""))
+            for token, asked in self._tokens.items():
+                if asked == id(acquire):
+                    return token, ""
+        return None, key
+
+    def as_fields(self) -> dict[str, Any]:
+        """All of it, for a daemon that went on with the session."""
+        with self._lock:
+            return {
+                "tokens": [encode_token(token) for token in self.held | self.waiting],
+                "drafts": [encode_draft(draft) for draft in self._drafts.values()],
+            }
+
+    def keep(self, tokens: set[int]) -> None:
+        """That daemon has these of what was claimed."""
+        with self._lock:
+            for token in (self.held | self.waiting) - tokens:
+                self.losses.setdefault(token, "the daemon that came back does not have it")

@@ -1,0 +1,387 @@
+"""A session that a daemon hosts, as the leases of this process see it.
+
+The daemon beats; this process reads the session's deadline from a page that both have mapped. A
+daemon that dies moves no deadline: this process goes on until then, and its leases go on if a new
+daemon resumed the same session. It never changes over to a session of its own in between.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from volumelease.client.connecting import HungUp, Line, Lines, connect
+from volumelease.client.deadlines import Deadlines
+from volumelease.clock import Clock
+from volumelease.drivers.threads import Performer
+from volumelease.effects import Contents
+from volumelease.errors import AuthorityUnreachable, DaemonUnavailable, LeaseError
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Cancel,
+    Claim,
+    Discard,
+    Ended,
+    GiveBack,
+    Holder,
+    Inspect,
+    Lost,
+    Publish,
+    Question,
+)
+from volumelease.tallies import Tally
+from volumelease.wire.dialogue import Told
+from volumelease.wire.entries import encode_claims
+from volumelease.wire.fields import Malformed, take
+from volumelease.wire.questions import (
+    decode_answer,
+    decode_holder,
+    encode_question,
+    take_token,
+)
+
+from .belongings import Belongings
+from .hosting import GIVE_BACK_SECONDS, Hosting
+
+_WATCH_SECONDS: Final = 0.5
+_LOST: Final = "no beat of the daemon was answered in time"
+
+
+class HostedByDaemon(Hosting[Any]):
+    """One session of the daemon at ``path``, for the volume at ``root``. Thread-safe."""
+
+    def __init__(
+        self,
+        path: str,
+        root: str,
+        clock: Clock,
+        performer: Performer,
+        report: Callable[[str], None],
+        tally: Tally | None = None,
+    ) -> None:
+        super().__init__(clock, performer, report, None, tally)
+        self._path = path
+        self._root = root
+        self._lines = Lines(path)
+        self._events: Line | None = None
+        self._lost = ""
+        self._mine = Belongings()
+        self._tail = -1
+        self._alarms = 0
+        self._connected = threading.Condition(threading.Lock())
+        self._instance = ""
+        self._about: dict[str, Any] = {}
+        self._page: Deadlines | None = None
+        self._closed = False
+
+    # ---- life
+
+    def open(self) -> None:
+        """Attach to the daemon. Errors: ``DaemonUnavailable``; those of the daemon's session."""
+        line = connect(self._path, events=True)
+        try:
+            about = line.ask("attach", {"path": self._root})
+            self._page = Deadlines(take(about, "page", str), take(about, "slot", int))
+            self._alarms = self._page.alarms()
+        except BaseException as error:
+            line.close()
+            if isinstance(error, HungUp | Malformed):
+                raise self._away(str(error)) from None
+            raise
+        self._about = about
+        self._arrived(line)
+        self._start(self._listen, "volumelease-daemon")
+        self._start(self._watch, "volumelease-watch")
+
+    def _arrived(self, line: Line) -> None:
+        with self._connected:
+            self._events = line
+            self._instance = line.welcome.get("daemon", "")
+            self._connected.notify_all()
+
+    @property
+    def volume(self) -> str:
+        return str(self._about["volume"])
+
+    def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
+        """Give back everything: the daemon sees that the last connection is closed."""
+        del seconds
+        self._on_change.clear()
+        self._closed = True
+        if self.pid == os.getpid():
+            with suppress(LeaseError):  # a daemon that is stopped sees the end of the connections
+                for token in list(self._mine.held | self._mine.waiting):
+                    self.ask(Cancel(token))
+        self._lose("the session was closed")
+        if self.pid == os.getpid():
+            self._leave()
+
+    def _leave(self) -> None:
+        """Of a session that is over nothing is left to be said, nor heard."""
+        self._lines.end()
+        events = self._events
+        if events is not None:
+            events.hang_up()
+
+    def _lose(self, reason: str) -> None:
+        if not self._lost:
+            self._lost = reason
+        with self._connected:
+            self._connected.notify_all()
+        self._wake(None)
+
+    def alive(self) -> bool:
+        return not self._loss()
+
+    @property
+    def over(self) -> bool:
+        return bool(self._lost) or self.pid != os.getpid()
+
+    def _loss(self) -> str:
+        page = self._page
+        if not self._lost and (page is None or self.clock.boottime() >= page.deadline()):
+            self._lose(_LOST)
+        return self._lost
+
+    def loss_of(self, token: int) -> str:
+        if self.pid != os.getpid():
+            return "it belongs to the process that this one was forked from"
+        loss = self._loss()
+        if loss:
+            return loss
+        assert self._page is not None
+        if self._page.alarms() != self._alarms:
+            self._look_at_all()
+        return self._mine.losses.get(token, "")
+
+    def _look_at_all(self) -> None:
+        """A lease of the session was lost, perhaps one of ours."""
+        assert self._page is not None
+        alarms = self._page.alarms()
+        for token in list(self._mine.held):
+            try:
+                answer = self.ask(Inspect(token))
+            except AuthorityUnreachable as error:
+                self._mine.losses.setdefault(
+                    token, f"nobody says whether it is still held: {error}"
+                )
+                continue
+            if isinstance(answer, Lost):
+                self._mine.losses.setdefault(token, answer.reason)
+        self._alarms = alarms
+
+    def remaining_seconds(self) -> float:
+        if self._loss():
+            return 0.0
+        assert self._page is not None
+        return max(0.0, self._page.deadline() - self.clock.boottime())
+
+    def last_seconds(self) -> float:
+        margin, cache = self._about["margin"], self._about["cache"]
+        return float(margin + cache) / 2
+
+    def _watch(self) -> None:
+        while True:
+            alive = self.alive()
+            for listener in list(self._on_change):
+                listener()
+            if not alive:
+                self._room.wake(None)
+                self._leave()
+                return
+            self._news.wait(min(self.remaining_seconds() + 0.001, _WATCH_SECONDS))
+            self._news.clear()
+
+    # ---- events
+
+    def _listen(self) -> None:
+        line = self._events
+        assert line is not None
+        while not self._lost:
+            try:
+                told = line.listen()
+            except (HungUp, LeaseError):
+                line.close()
+                if not self._closed:
+                    self._come_back()
+                line = self._events or line
+                continue
+            if told is not None:
+                self._heard(told)
+        line.close()
+
+    def _heard(self, told: Told) -> None:
+        with suppress(Malformed):
+            if told.about.get("volume") != self.volume:
+                return
+            token = take_token(told.about)
+            if told.event == "lost":
+                self._mine.losses[token] = take(told.about, "reason", str)
+            self._mine.waiting.discard(token)
+            self._wake(token)
+
+    def _come_back(self) -> None:
+        """Find a daemon that went on with the session, before its deadline."""
+        with self._connected:
+            self._instance = ""
+        self._lines.drop()
+        while not self._loss():
+            with suppress(LeaseError, HungUp, OSError, Malformed):
+                line = connect(self._path, events=True, seconds=min(1.0, self.remaining_seconds()))
+                try:
+                    self._reclaim(line)
+                except BaseException:
+                    line.close()
+                    raise
+                return
+            if not self._loss():
+                threading.Event().wait(0.05)
+
+    def _reclaim(self, line: Line) -> None:
+        """Errors: those of ``Line``."""
+        mine = self._mine.as_fields()
+        session = self._about["session"]
+        about = line.ask("attach", {"path": self._root})
+        if take(about, "session", str) != session:
+            self._lose("the daemon ended, and a new one could not go on with its session")
+            line.close()
+            return
+        answer = line.ask("reclaim", {"volume": self.volume, "session": session, **mine})
+        self._mine.keep({take_token({"token": token}) for token in take(answer, "tokens", list)})
+        self._arrived(line)
+        self._wake(None)
+
+    # ---- questions
+
+    def still_waits(self, token: int) -> bool:
+        return token in self._mine.waiting and not self._loss() and token not in self._mine.losses
+
+    def ask(self, question: Question) -> Answer:
+        """Errors: those of the daemon's session; ``DaemonUnavailable`` if it does not answer."""
+        if isinstance(question, GiveBack):
+            return self._give_back(question.acquire)
+        if isinstance(question, Discard) and self._mine.is_unsure(question.draft):
+            return Ended()
+        key = self._mine.asking(question)
+        try:
+            answer = self._asked(question, key)
+        except LeaseError as error:
+            if not isinstance(error, DaemonUnavailable):
+                self._mine.refused(question)
+            raise
+        finally:
+            self._mine.left(question)
+        self._mine.answered(question, answer)
+        return answer
+
+    def _asked(self, question: Question, key: str) -> Answer:
+        do, fields = encode_question(question)
+        fields["volume"] = self.volume
+        if key:
+            fields["key"] = key
+        while True:
+            loss = self._loss()
+            if loss:
+                return Lost(loss)
+            try:
+                source = self._round_trip(do, fields)
+                self._tail = take(source, "tail", int, self._tail)
+                return decode_answer(source)
+            except HungUp:
+                if isinstance(question, Publish):
+                    raise self._away(
+                        "it ended while it published; whether that is visible, only the path says"
+                    ) from None
+            except Malformed as error:
+                raise self._away(f"it answered what no answer is: {error}") from None
+
+    def _round_trip(self, do: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Errors: ``HungUp`` once a daemon is back, or the session lost; what it answers."""
+        line = self._take_line()
+        try:
+            answer = line.ask(do, fields)
+        except LeaseError as error:
+            if isinstance(error, DaemonUnavailable):
+                line.close()  # its reply may come after all
+            else:
+                self._lines.give(line)
+            raise
+        except BaseException:
+            line.close()
+            raise
+        self._lines.give(line)
+        return answer
+
+    def _take_line(self) -> Line:
+        """A connection to the daemon that has the session, once there is one."""
+        while True:
+            with self._connected:
+                while not self._instance:
+                    if self._loss():
+                        raise HungUp(self._lost)
+                    self._connected.wait(0.1)
+                instance = self._instance
+            try:
+                line = self._lines.take()
+            except DaemonUnavailable:
+                if self._instance == instance:
+                    raise
+                continue
+            if line.welcome.get("daemon") == instance:
+                return line
+            line.close()  # of another daemon: the listener will find out
+            threading.Event().wait(0.01)
+            if self._loss():
+                raise HungUp(self._lost)
+
+    def _give_back(self, acquire: Acquire) -> Answer:
+        token, key = self._mine.undo(acquire)
+        if token is not None:
+            return self.ask(Cancel(token))
+        if key and not self._loss():
+            with suppress(HungUp):  # a new daemon gives back what is not claimed
+                self._round_trip("give_back", {"volume": self.volume, "key": key})
+        return Ended()
+
+    def give_up(self, question: Acquire) -> None:
+        def give_back() -> None:
+            with suppress(LeaseError):
+                self._give_back(question)
+
+        with suppress(RuntimeError):
+            self._start(give_back, "volumelease-give-back")
+
+    def tail(self) -> int:
+        return self._tail
+
+    def who_holds(self, claim: Claim) -> Holder | None:
+        fields = {"volume": self.volume, "target": encode_claims((claim,))}
+        try:
+            holder = self._round_trip("who_holds", fields).get("holder")
+            return decode_holder(holder) if isinstance(holder, dict) else None
+        except (HungUp, Malformed) as error:
+            raise self._away(str(error)) from None
+
+    def is_own(self, holder: Holder) -> bool:
+        return holder.session == self._about["session"] and holder.pid == os.getpid()
+
+    def under_way(self, claim: Claim) -> Contents | None:
+        fields = {"volume": self.volume, "target": encode_claims((claim,))}
+        try:
+            found = self._round_trip("progress", fields)
+        except HungUp as error:
+            raise self._away(str(error)) from None
+        files, size = found.get("files"), found.get("bytes")
+        return Contents(files, size) if isinstance(files, int) and isinstance(size, int) else None
+
+    def _away(self, why: str) -> DaemonUnavailable:
+        return DaemonUnavailable(
+            f"the daemon at {self._path} has gone: {why}",
+            socket=self._path,
+            root=None,
+            seconds=0.0,
+        )

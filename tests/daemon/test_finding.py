@@ -1,0 +1,61 @@
+"""Which socket a process uses, and whose daemon it trusts."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from volumelease import DaemonUnavailable
+from volumelease.cli.daemon import listening_place
+from volumelease.client import connecting
+from volumelease.client.connecting import Line, own_socket, socket_of
+from volumelease.settings import Settings
+
+USUAL = Settings().socket
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own runtime directory."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    path = Path(own_socket())
+    path.parent.mkdir()
+    return path
+
+
+@pytest.mark.skipif(os.path.exists(USUAL), reason="a daemon runs on this machine")
+def test_the_users_own_socket_is_used_where_the_usual_one_is_not_there(own: Path) -> None:
+    assert socket_of(USUAL) is None
+    own.touch()
+    assert socket_of(USUAL) == str(own)
+
+
+def test_who_names_a_socket_gets_no_other(own: Path, tmp_path: Path) -> None:
+    own.touch()
+    named = tmp_path / "named.sock"
+    assert socket_of(str(named)) is None
+    named.touch()
+    assert socket_of(str(named)) == str(named)
+    assert listening_place(str(tmp_path / "other" / "named.sock")).endswith("other/named.sock")
+
+
+def test_a_daemon_of_a_stranger_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        class Stranger:
+            size = 12
+
+            def unpack(self, raw: bytes) -> tuple[int, int, int]:
+                del raw
+                return 1, 4711, 4711
+
+        monkeypatch.setattr(connecting, "_CREDENTIALS", Stranger())
+        with pytest.raises(DaemonUnavailable, match="user 4711"):
+            Line(str(tmp_path / "s"), events=False)

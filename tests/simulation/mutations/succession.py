@@ -1,0 +1,37 @@
+"""Rules for a daemon that goes on with the session of one that was killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulation.process import Process
+from volumelease.authorities.volume.committer import Committer
+from volumelease.clock import Reading
+from volumelease.core.liveness import Pulse, Succession, Timing
+from volumelease.host import ProcessFacts
+
+Patches = list[tuple[Any, str, Any]]
+
+
+def resumed_without_proof() -> Patches:
+    """Who asks for a session that others may go on with gets no proof; an heir gets one always."""
+    return [(Process, "_proves_death", lambda self, asked: bool(asked.start_time))]
+
+
+def death_is_proof() -> Patches:
+    return [(ProcessFacts, "without_proof", lambda self: self)]
+
+
+def after_the_deadline() -> Patches:
+    def pulse(self: Succession, timing: Timing, now: Reading) -> Pulse:
+        return Pulse(timing, now)
+
+    return [(Succession, "pulse", pulse)]
+
+
+def same_counter() -> Patches:
+    return [(Succession, "last_counter", lambda self: self.counter - 1)]
+
+
+def used_numbers() -> Patches:
+    return [(Committer, "go_on_after", lambda self, number: None)]
