@@ -219,9 +219,10 @@ class RedisSession:
         if self._reports is not None:
             yield from self._reports.chore()
         self._beats += 1
-        if self._beats % COLLECT_BEATS == 2:
+        collector = self.publishing.collector
+        if self._beats % COLLECT_BEATS == 2 or collector.backlog:
             with suppress(LeaseError):
-                yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+                yield from collector.collect(self.timing.beat_interval / 4)
 
     def beat(self) -> Steps[bool]:
         """One heartbeat, one call. Returns whether it counts.

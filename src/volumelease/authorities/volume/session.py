@@ -361,8 +361,9 @@ class Session:
             self._beats += 1
             if self._reports is not None:
                 yield from self._reports.chore(self.replica)
-            if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
-                yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+            collector = self.publishing.collector
+            if self._beats % CHORE_BEATS == 2 % CHORE_BEATS or collector.backlog:
+                yield from collector.collect(self.timing.beat_interval / 4)
 
     def move(self, authority: str) -> Steps[bool]:
         """End this log, for good: another authority grants from here on. Returns whether it did;
