@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from volumelease.errors import SettingsInvalid
 
 PREFIX: Final = "VOLUMELEASE_"
+HTTP_OFF: Final = "off"
 MOST_ROOTS: Final = 16
 """Each costs every scrape, and every sweep of the detection."""
 FILE_NAME: Final = "volumelease.toml"
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
     socket: str = "/run/volumelease/daemon.sock"
     guard: Literal["enforce", "warn", "off"] = "enforce"
     http: str = "127.0.0.1:9109"
+    """Where the daemon serves metrics and status, or ``off``."""
     http_token_file: str | None = None
     """A file with the token that every request of the HTTP server must bear."""
     http_cert_file: str | None = None
@@ -173,10 +175,12 @@ def _ttl(value: Any) -> float:
 
 
 def _address(value: Any) -> str:
+    if value == HTTP_OFF:
+        return HTTP_OFF
     host, _, port = _text(value).rpartition(":")
     del host  # empty: every address of this machine
     if not port.isdecimal() or not 0 < int(port) < 65_536 or ":" not in value:
-        raise ValueError("must be HOST:PORT or :PORT")
+        raise ValueError("must be HOST:PORT, :PORT or off")
     return cast(str, value)
 
 

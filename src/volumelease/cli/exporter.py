@@ -56,6 +56,7 @@ def command(path: str | None, listen: str | None) -> int:
 def _serve(place: Place, settings: Settings, listen: str | None) -> tuple[Server, FleetViews]:
     try:
         from volumelease.serving.server import Server
+        from volumelease.settings import HTTP_OFF
 
         from .fleet_views import FleetViews
     except ImportError as error:
@@ -63,7 +64,7 @@ def _serve(place: Place, settings: Settings, listen: str | None) -> tuple[Server
             f"the exporter needs a package that is not installed: {error.name}",
             advice="pip install volumelease[metrics]",
         ) from error
-    address = listen or (DEFAULT if settings.http == DAEMONS else settings.http)
+    address = listen or (DEFAULT if settings.http in (DAEMONS, HTTP_OFF) else settings.http)
     views = FleetViews(place, settings, note)
     server = Server(
         address,
