@@ -10,6 +10,9 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from volumelease.errors import SettingsInvalid
 
 PREFIX: Final = "VOLUMELEASE_"
+HTTP_OFF: Final = "off"
+MOST_ROOTS: Final = 16
+"""Each costs every scrape, and every sweep of the detection."""
 FILE_NAME: Final = "volumelease.toml"
 LEAST_TTL: Final = 2.0
 _PASSED_TO_CHILDREN: Final = frozenset({"TOKEN", "PATHS", "MODE", "CONFIG", "DRAFT", "ENFORCEMENT"})
@@ -38,6 +41,16 @@ class Settings(NamedTuple):
     socket: str = "/run/volumelease/daemon.sock"
     guard: Literal["enforce", "warn", "off"] = "enforce"
     http: str = "127.0.0.1:9109"
+    """Where the daemon serves metrics and status, or ``off``."""
+    http_token_file: str | None = None
+    """A file with the token that every request of the HTTP server must bear."""
+    http_cert_file: str | None = None
+    http_key_file: str | None = None
+    roots: tuple[str, ...] = ()
+    """The protected subtrees, relative to the volume: writes there are watched, and metrics are
+    told apart by them."""
+    handoff: Literal["on", "off"] = "off"
+    """Whether each lease below a root is compared with what the one before it left."""
     log: Literal["debug", "info", "warning", "error"] = "info"
     worker: str = ""
     endpoint: str = ""
@@ -162,11 +175,28 @@ def _ttl(value: Any) -> float:
 
 
 def _address(value: Any) -> str:
+    if value == HTTP_OFF:
+        return HTTP_OFF
     host, _, port = _text(value).rpartition(":")
     del host  # empty: every address of this machine
     if not port.isdecimal() or not 0 < int(port) < 65_536 or ":" not in value:
-        raise ValueError("must be HOST:PORT or :PORT")
+        raise ValueError("must be HOST:PORT, :PORT or off")
     return cast(str, value)
+
+
+def _roots(value: Any) -> tuple[str, ...]:
+    """``models,cache/hub``, or a list in the file; ``.`` is the whole volume."""
+    import unicodedata
+
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be paths on the volume, with commas between them")
+    found = tuple(unicodedata.normalize("NFC", name.strip().strip("/")) for name in names)
+    if len(found) > MOST_ROOTS or len(set(found)) < len(found):
+        raise ValueError(f"must be at most {MOST_ROOTS} paths, each once")
+    if any(not name or {"..", ""} & set(name.split("/")) for name in found):
+        raise ValueError("must be paths on the volume, like models or cache/hub, . for all of it")
+    return found
 
 
 def _redis_url(value: Any) -> str:
@@ -193,6 +223,11 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "socket": _text,
     "guard": _one_of("enforce", "warn", "off"),
     "http": _address,
+    "http_token_file": _text,
+    "http_cert_file": _text,
+    "http_key_file": _text,
+    "roots": _roots,
+    "handoff": _one_of("on", "off"),
     "log": _one_of("debug", "info", "warning", "error"),
 }
 

@@ -45,6 +45,7 @@ def test_json_has_a_check_for_everything_that_leases_need(volume: Path) -> None:
         "clocks",
         "death",
         "descendants",
+        "detection",
     ]
     assert all(set(c) == {"name", "outcome", "detail", "advice"} for c in found["checks"])
     assert picture_of(volume).identity.id in checks["identity"]["detail"]

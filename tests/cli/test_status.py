@@ -63,7 +63,8 @@ def test_json_has_the_promised_form(volume: Path) -> None:
     }
     (waiting,) = found["waiting"]
     assert 0 <= waiting.pop("waited_seconds") < 20
-    assert set(waiting) == {"paths", "mode", "session", "position"}
+    more = {"endpoint", "worker", "pid", "host", "reason"}
+    assert set(waiting) == {"paths", "mode", "session", "position"} | more
     assert (waiting["paths"], waiting["mode"]) == ([f"{volume}/a/x"], "exclusive")
     assert waiting["position"] == 1
 

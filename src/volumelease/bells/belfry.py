@@ -36,6 +36,8 @@ class Belfry:
         self._told_of_redis = float("-inf")
         self.on_awaited: Callable[[], None] = lambda: None
         """Told when another session waits behind this one, if a bell can say so. Must not block."""
+        self.on_rung: Callable[[Kind], None] = lambda _: None
+        """Told when a waiter was woken, and by which bell. Must not block."""
         if redis is not None:
             redis.on_change = self._redis_changed
             redis.on_awaited = self._awaited
@@ -63,6 +65,11 @@ class Belfry:
     def nudge(self) -> None:
         self._ear.nudge()
 
+    def up(self) -> dict[Kind, bool]:
+        """Which bells would wake this session's waiters now."""
+        redis = self._redis is not None and self._redis.armed
+        return {"redis": redis, "fcntl": self._bytes is not None, "poll": True}
+
     def listen(self, ahead: tuple[str, ...], seconds: float) -> Heard:
         if self._redis is not None:
             self._redis.arm()
@@ -70,6 +77,8 @@ class Belfry:
             self._bytes.arm(ahead)
         rung = self._ear.wait(seconds)
         kind = self.kind(ahead)
+        if rung:
+            self.on_rung(kind)
         if kind != "poll" and not self._told:
             self._told = True
             self._report(f"waiting for leases with the {kind} bell")

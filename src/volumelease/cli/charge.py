@@ -19,6 +19,7 @@ from volumelease.daemon.running import Daemon
 from volumelease.leases.volumes import Surroundings
 
 from . import processes
+from .showing import Showing
 from .speech import complain, note
 
 _HANDED_ON: Final = (
@@ -114,11 +115,20 @@ def serve(charge: Charge, path: str) -> NoReturn:
         if os.getpid() != 1:
             processes.adopt_orphans()
         surroundings = Surroundings.of_this_process()
-        daemon = Daemon(path, surroundings, note, ends_writers=True, keeps_life=os.getpid() == 1)
+        showing = Showing(surroundings.settings, note)
+        daemon = Daemon(
+            path,
+            surroundings,
+            note,
+            ends_writers=True,
+            keeps_life=os.getpid() == 1,
+            opened=showing.opened,
+        )
     except BaseException:
         charge.cancel()
         raise
     attendant = _Attendant(charge, daemon)
+    showing.start()
     daemon.run(attendant.begin, signals=False)
     attendant.clear()
     daemon.end_all(_CLOSE_SECONDS)

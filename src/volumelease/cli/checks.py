@@ -75,7 +75,7 @@ def patient_of(directory: str | None) -> Patient:
 def examine(patient: Patient) -> Iterator[Check]:
     """One check after the other. Once the volume does not answer, or can't be written, the checks
     that need it are left out."""
-    from . import host_checks, mount_checks
+    from . import host_checks, mount_checks, watch_checks
 
     yield _careful(mount_checks.mount, patient)
     yield _careful(mount_checks.identity, patient)
@@ -89,7 +89,12 @@ def examine(patient: Patient) -> Iterator[Check]:
             yield from _on_the_mount(replace(patient, scratch=scratch))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    for examination in (host_checks.clocks, host_checks.death, host_checks.descendants):
+    for examination in (
+        host_checks.clocks,
+        host_checks.death,
+        host_checks.descendants,
+        watch_checks.detection,
+    ):
         yield _careful(examination, patient)
 
 

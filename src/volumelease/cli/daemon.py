@@ -26,10 +26,19 @@ def command(socket: str | None) -> int:
     from volumelease.daemon.running import serve
     from volumelease.leases.volumes import Surroundings
 
+    from .showing import Showing
+
     settings = settings_of_this_process()
     logging.basicConfig(level=settings.log.upper(), stream=sys.stderr, format="%(message)s")
     path = socket or listening_place(settings.socket)
-    serve(path, Surroundings.of_this_process(), note, lambda: note(f"listening on {path}"))
+    surroundings = Surroundings.of_this_process()
+    showing = Showing(surroundings.settings, note)
+
+    def started() -> None:
+        note(f"listening on {path}")
+        showing.start()
+
+    serve(path, surroundings, note, started, opened=showing.opened)
     return 0
 
 

@@ -9,7 +9,7 @@ import click
 
 from . import speech
 from .parameters import PathText
-from .speech import moment, one_line, say, seconds
+from .speech import Problem, moment, one_line, say, seconds
 
 if TYPE_CHECKING:
     from .places import Place
@@ -57,6 +57,20 @@ def command(path: str, as_json: bool) -> int:
                 say(line)
     say(f"limit: {LIMIT}")
     return 0
+
+
+def document_of(place: Place, path: str) -> dict[str, Any]:
+    """The history of a path of that volume, as ``--json`` has it."""
+    from .places import place_of
+    from .reading import Reader, patiently
+    from .stories import Stories
+
+    asked = patiently(lambda: place_of(path), path)
+    if asked.volume.real_root != place.volume.real_root:
+        raise Problem(f"{path} is not on {place.root}", advice="Ask the exporter of its volume")
+    stories = Stories(asked.key)
+    identity, replay = Reader(place.root).replay(stories)
+    return _document(asked, identity.id, replay.first_index, stories)
 
 
 def _document(place: Place, identity_id: str, first: int, stories: Stories) -> dict[str, Any]:

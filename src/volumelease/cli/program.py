@@ -37,6 +37,7 @@ _COMMANDS: Final = (
     "history",
     "break",
     "gc",
+    "exporter",
     "doctor",
     "verify",
     "completion",

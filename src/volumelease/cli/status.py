@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from . import space, speech
+from . import space, speech, violating
 from .parameters import PathText
 from .speech import one_line, say, seconds
 
 if TYPE_CHECKING:
     from volumelease.model import Holder
+    from volumelease.watch.violations import Violation
 
     from .places import Place
     from .reading import Picture, Reader
@@ -32,15 +33,19 @@ REDIS_LIMIT: Final = (
 @click.argument("path", required=False, metavar="[PATH]", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
 @click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")
-def command(path: str | None, as_json: bool, watch: bool) -> int:
+@click.option("--violations", is_flag=True, help="Writes without a lease that were detected.")
+def command(path: str | None, as_json: bool, watch: bool, violations: bool) -> int:
     """Show who holds leases on a volume and who waits.
 
     PATH is the volume or something on it (then only what concerns that path is shown); without
     it, the volume of the working directory, else the mounted network volume. Reads the log and
     takes no part in it.
     """
-    if as_json and watch:
-        raise click.UsageError("--json and --watch exclude each other", click.get_current_context())
+    if watch and (as_json or violations):
+        other = "--json" if as_json else "--violations"
+        raise click.UsageError(
+            f"{other} and --watch exclude each other", click.get_current_context()
+        )
     from .places import place_of
     from .reading import Reader, patiently
 
@@ -49,6 +54,10 @@ def command(path: str | None, as_json: bool, watch: bool) -> int:
     if watch:
         return _watch(place, reader)
     picture = reader.look()
+    if violations:
+        from . import violating
+
+        return violating.show(place, picture, as_json=as_json)
     if as_json:
         say(json.dumps(as_document(place, picture)))
     elif speech.on_terminal():
@@ -94,18 +103,32 @@ def age(since: float) -> float:
 # ---- for programs
 
 
-def as_document(place: Place, picture: Picture) -> dict[str, Any]:
-    """The form promised to programs: keys are added, never renamed."""
+class Costly(NamedTuple):
+    """What costs more than a look at the log."""
+
+    bell: str
+    space: dict[str, Any]
+    violations: list[Violation]
+
+
+def look_closer(place: Place, picture: Picture) -> Costly:
     from .bells import bell_in_force
     from .places import settings_of_this_process
 
+    bell = bell_in_force(place.root, picture, settings_of_this_process())
+    return Costly(bell, space.document(place, picture), violating.on_record(place, picture))
+
+
+def as_document(place: Place, picture: Picture, costly: Costly | None = None) -> dict[str, Any]:
+    """The form promised to programs: keys are added, never renamed."""
+    costly = costly or look_closer(place, picture)
     identity = picture.identity
     return {
         "schema": 1,
         "volume": place.as_document(identity.id),
         "authority": identity.authority,
         "limit": limit(picture),
-        "bell": bell_in_force(place.root, picture, settings_of_this_process()),
+        "bell": costly.bell,
         "leases": [_lease(place, holder, identity.ttl) for holder in holders(place, picture)],
         "waiting": [
             {
@@ -114,12 +137,17 @@ def as_document(place: Place, picture: Picture) -> dict[str, Any]:
                 "session": holder.session,
                 "waited_seconds": round(age(holder.since), 3),
                 "position": position,
+                "endpoint": holder.endpoint,
+                "worker": holder.worker,
+                "pid": holder.pid,
+                "host": holder.host,
+                "reason": holder.reason,
             }
             for holder, position in waiters(place, picture)
         ],
-        "space": space.document(place, picture),
+        "space": costly.space,
         "enforcement": enforcement_here(),
-        "violations_24h": 0,
+        "violations_24h": violating.last_day(costly.violations),
     }
 
 
@@ -174,6 +202,9 @@ def lines(place: Place, picture: Picture) -> list[str]:
         )
     if not held:
         found.append(nobody(place))
+    bad = violating.last_day(violating.on_record(place, picture))
+    if bad:
+        found.append(f"{bad} writes without a lease in 24 h: volumelease status --violations")
     return [*found, f"limit: {limit(picture)}"]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from volumelease.errors import LeaseError
 
-from . import history, space, status
+from . import history, space, status, violating
 from .speech import moment, one_line, seconds
 from .status import age
 
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from .stories import Story
 
 
-_WIDTHS: Final = {"held": 18, "waited for": 18, "lease": 18, "when (UTC)": 19}
+LATEST: Final = 5
+DAY_SECONDS: Final = 86_400.0
+_WIDTHS: Final = {
+    "written without a lease": 24,
+    "held": 18,
+    "waited for": 18,
+    "lease": 18,
+    "when (UTC)": 19,
+}
 
 
 def print_status(place: Place, picture: Picture) -> None:
@@ -32,7 +40,7 @@ def print_status(place: Place, picture: Picture) -> None:
 def watch_status(place: Place, reader: Reader) -> None:
     """Refresh until ``KeyboardInterrupt``. A volume that stops answering is said so, and looked
     at again."""
-    with Live(_status(place, reader.look()), auto_refresh=False, screen=False) as live:
+    with Live(_status(place, reader.look()), auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(status.REFRESH_SECONDS)
             try:
@@ -78,8 +86,24 @@ def _status(place: Place, picture: Picture) -> Group:
                 )
             )
         parts.append(waiting)
+    parts += _violations(place, picture)
     parts.append(Text(f"limit: {status.limit(picture)}", style="dim"))
     return Group(*parts)
+
+
+def _violations(place: Place, picture: Picture) -> list[Text | Table]:
+    """The newest writes without a lease, as far as a day back."""
+    found = [one for one in violating.on_record(place, picture) if age(one.seen_at) < DAY_SECONDS]
+    if not found:
+        return []
+    shown = _table("written without a lease", "what", "when", "by")
+    for one in reversed(found[-LATEST:]):
+        ago = f"{seconds(age(one.seen_at))} ago"
+        shown.add_row(*_cells(one_line(one.path), one.what, ago, f"{one.origin} to {one.host}"))
+    more = len(found) - LATEST
+    if more > 0:
+        shown.add_row(*_cells(f"and {more} more: volumelease status --violations", "", "", ""))
+    return [shown]
 
 
 def print_history(stories: list[Story]) -> None:

@@ -6,12 +6,14 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from volumelease.errors import LeaseError
 from volumelease.host import this_process
 from volumelease.model import Acquire, Claim, Client, Draft
+from volumelease.tallies import Tally
 
 _CREDENTIALS: Final = struct.Struct("3i")
 
@@ -23,7 +25,7 @@ class NotAdmitted(LeaseError):
 class Held:
     """A request of a client, waiting or granted."""
 
-    __slots__ = ("acquire", "granted", "key", "lost", "paths")
+    __slots__ = ("acquire", "asked_at", "granted", "granted_at", "key", "lost", "paths")
 
     def __init__(
         self, acquire: Acquire | None, key: str, paths: tuple[tuple[str, Claim], ...]
@@ -34,6 +36,31 @@ class Held:
         """As it was asked for by names instead of claims; they must still lead there."""
         self.granted = False
         self.lost = ""
+        self.asked_at = self.granted_at = time.monotonic()
+
+    def grant(self, tally: Tally) -> None:
+        """Its client has the lease from now on."""
+        if not self.granted:
+            self.granted, self.granted_at = True, time.monotonic()
+            self._note(tally, "acquired")
+
+    def end(self, tally: Tally, loss: str) -> None:
+        """Its client has let go of it, or it was lost. Limit: why a client stops waiting is not
+        known here; all of that counts as cancelled."""
+        if self.granted:
+            claims = self.acquire.claims if self.acquire is not None else ()
+            tally.ended(claims, self.lost or loss, time.monotonic() - self.granted_at)
+        else:
+            self._note(tally, "cancelled")
+
+    def refuse(self, tally: Tally) -> None:
+        """It came to an error."""
+        self._note(tally, "error")
+
+    def _note(self, tally: Tally, outcome: str) -> None:
+        scope = tally.scope(self.acquire.claims if self.acquire is not None else ())
+        seconds = time.monotonic() - self.asked_at
+        tally.note((("acquire_duration_seconds", scope, outcome), seconds))
 
 
 class Made(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from volumelease.authorities.volume.layout import Layout
 from volumelease.drivers.crew import Crew, Job
-from volumelease.errors import LeaseError, LeaseViolation
+from volumelease.errors import LeaseError, LeaseViolation, PublishFailed
 from volumelease.leases.hosting import Hosting
 from volumelease.model import (
     Acquire,
@@ -129,6 +129,7 @@ class Desk:
         once the lease is granted."""
         owner = sys.intern(f"{user.owner}:{question.owner[:64]}")
         question = question._replace(owner=owner, client=user.facts)
+        held = Held(question, "" if key.startswith(NAMELESS) else key, paths)
         with user.lock:
             if user.gone or key in user.asking:
                 raise LeaseViolation(GONE if user.gone else f"the key {key!r} is in use")
@@ -139,12 +140,13 @@ class Desk:
             with user.lock:
                 del user.asking[key]
             self.hosted.give_up(question)
+            held.refuse(self.hosted.tally)
             raise
         with user.lock:
             wanted = user.asking.pop(key) is not None and not user.gone
             if isinstance(answer, Granted | Waiting) and wanted:
-                held = Held(question, "" if key.startswith(NAMELESS) else key, paths)
-                held.granted = isinstance(answer, Granted)
+                if isinstance(answer, Granted):
+                    held.grant(self.hosted.tally)
                 self._tokens[answer.token] = user
                 user.held[(self.volume, answer.token)] = held
         if not isinstance(answer, Granted | Waiting):
@@ -186,13 +188,16 @@ class Desk:
     def _note(self, user: User, token: int, answer: Answer) -> None:
         held = user.held.get((self.volume, token))
         if held is not None and isinstance(answer, Granted):
-            held.granted = True
+            held.grant(self.hosted.tally)
 
     def _let_go(self, user: User, token: int) -> Held | None:
         self.hosted.room.leave(token)
         self._tokens.pop(token, None)
         with user.lock:
-            return user.held.pop((self.volume, token), None)
+            held = user.held.pop((self.volume, token), None)
+        if held is not None:
+            held.end(self.hosted.tally, self.hosted.loss_of(token))
+        return held
 
     # ---- drafts
 
@@ -221,12 +226,18 @@ class Desk:
             if draft.unique in user.publishing:
                 raise LeaseViolation("that draft is being published already", path=draft.path)
             user.publishing.add(draft.unique)
+        tally, scope = self.hosted.tally, self.hosted.tally.scope((draft.target,))
         try:
             answer = self.hosted.ask(Publish(draft))
+        except PublishFailed:
+            tally.count("publish_refused_total", scope)
+            raise
         finally:
             with user.lock:
                 user.publishing.discard(draft.unique)
-        if isinstance(answer, Ended):
+        done = isinstance(answer, Ended)
+        tally.count("publishes_total" if done else "publish_refused_total", scope)
+        if done:
             with user.lock:
                 user.drafts.pop(draft.unique, None)
         return answer
@@ -275,7 +286,7 @@ class Desk:
     def _settled_after_wait(self, user: User, held: Held, token: int) -> Answer:
         answer = self.hosted.ask(Inspect(token))
         if isinstance(answer, Granted):
-            held.granted = True
+            held.grant(self.hosted.tally)
             answer = self._settled(user, answer)
             if isinstance(answer, Granted):
                 user.tell("granted", self._event(token, shared=not answer.exclusive))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from volumelease.drivers.crew import Crew
 from volumelease.errors import LeaseError, VolumeNotFound
-from volumelease.leases.hosting import HostedSession
+from volumelease.leases.hosting import HostedSession, Hosting
 from volumelease.leases.volumes import VERSION, Volumes
 from volumelease.model import Acquire, Claim, Client, Discard, Prepare, Publish
 from volumelease.paths.locate import VolumeRoot, locate
@@ -33,8 +33,15 @@ from .page import Page
 
 Work = Callable[[], dict[str, Any]]
 
+Opened = Callable[[VolumeRoot, Hosting[Any]], None]
+"""Told of each session that the daemon hosts, in a thread of the volume's; must return at once."""
+
 ANSWER_SECONDS: Final = 30.0
 MOST_PATHS: Final = 256
+
+
+def nobody_asked(root: VolumeRoot, hosted: Hosting[Any]) -> None:
+    """Nobody wants to know of sessions."""
 
 
 class Reception:
@@ -43,8 +50,15 @@ class Reception:
     version = VERSION
 
     def __init__(
-        self, volumes: Volumes, page: Page, will: str, *, ends_writers: bool = False
+        self,
+        volumes: Volumes,
+        page: Page,
+        will: str,
+        *,
+        ends_writers: bool = False,
+        opened: Opened = nobody_asked,
     ) -> None:
+        self._opened = opened
         self.ends_writers = ends_writers
         self._volumes = volumes
         self._page = page
@@ -80,6 +94,7 @@ class Reception:
         crew = self._volumes.crew_on(root)
         desk = Desk(hosted, root, self._page, slot, crew, self._still_there)
         self._desks[desk.volume] = desk
+        self._opened(root, hosted)
         return desk
 
     def _write_will(self) -> None:

@@ -15,7 +15,7 @@ from volumelease.leases.volumes import Surroundings, Volumes
 from . import bequest
 from .doorway import Doorway
 from .page import Page
-from .reception import Reception
+from .reception import Opened, Reception, nobody_asked
 from .server import Server
 
 _CLOSE_SECONDS: Final = 2.0
@@ -38,6 +38,7 @@ class Daemon:
         *,
         ends_writers: bool = False,
         keeps_life: bool = False,
+        opened: Opened = nobody_asked,
     ) -> None:
         self._doorway = Doorway(path)
         self._report = report
@@ -46,7 +47,7 @@ class Daemon:
         )
         will = path + ".sessions"
         self._reception = Reception(
-            self._volumes, Page(path + ".page"), will, ends_writers=ends_writers
+            self._volumes, Page(path + ".page"), will, ends_writers=ends_writers, opened=opened
         )
         left = _wait_for(will, surroundings)
         if left is not None:
@@ -116,10 +117,11 @@ def serve(
     started: Callable[[], None] = lambda: None,
     *,
     ends_writers: bool = False,
+    opened: Opened = nobody_asked,
 ) -> None:
     """Be the daemon. Ends the process, whatever hangs on a volume. Errors: ``SocketTaken``,
     ``LeaseError``, ``OSError`` before it serves."""
-    daemon = Daemon(path, surroundings, report, ends_writers=ends_writers)
+    daemon = Daemon(path, surroundings, report, ends_writers=ends_writers, opened=opened)
     daemon.run(started)
     daemon.end()
     os._exit(0)

@@ -64,13 +64,15 @@ class Cover:
 
 class Ground:
     """One volume under guard, as it shows up below one root. ``volume`` is its name in this
-    process; ``explain`` says who holds a place, and raises nothing."""
+    process; ``explain`` says who holds a place, ``refused`` is told of each write that was
+    stopped; both raise nothing."""
 
     def __init__(self, root: VolumeRoot, volume: str) -> None:
         self.volume = volume
         self.root = root.root
         self.real_root = root.real_root
         self.enforced = True
+        self.refused: Callable[[], None] = lambda: None
         self.explain: Callable[[str], tuple[dict[str, Any], str]] = lambda key: ({}, "")
         self._places = tuple((place.rstrip("/"), rest) for place, rest in appearances(root).items())
         self.covers: tuple[Cover, ...] = ()

@@ -132,6 +132,7 @@ class _Guard:
             self.denied += 1
             about = f"{words} {name}"
             if ground.enforced:
+                ground.refused()
                 raise error_of(ground, words, name, why, lost)
             if about not in self._said:
                 error = error_of(ground, words, name, why, lost)

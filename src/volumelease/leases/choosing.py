@@ -18,12 +18,15 @@ from volumelease.paths.locate import VolumeRoot
 from volumelease.paths.mounts import Verdict
 from volumelease.paths.proof import judge_with_proof
 from volumelease.settings import Settings
+from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 
 from .hosting import HostedSession, Hosting
 from .ringing import Bells
 
 if TYPE_CHECKING:
+    from volumelease.watch.handoff import Handoff
+
     from .volumes import Surroundings
 
 Authority = Literal["volume", "redis"]
@@ -153,7 +156,16 @@ def found(
     return identity, ours
 
 
-def by_daemon(root: VolumeRoot, surroundings: Surroundings) -> Hosting[Any] | None:
+def handoff(settings: Settings, host: str) -> Handoff | None:
+    """What compares each lease with what the one before it left, where that is asked for."""
+    if settings.handoff == "off" or not settings.roots:
+        return None
+    from volumelease.watch.handoff import Handoff
+
+    return Handoff(settings.roots, host)
+
+
+def by_daemon(root: VolumeRoot, surroundings: Surroundings, tally: Tally) -> Hosting[Any] | None:
     """A session that a daemon hosts, not open yet; None where none is asked, or none is there."""
     if not surroundings.daemon:
         return None
@@ -165,7 +177,7 @@ def by_daemon(root: VolumeRoot, surroundings: Surroundings) -> Hosting[Any] | No
     from .daemon_hosting import HostedByDaemon
 
     return HostedByDaemon(
-        path, root.root, surroundings.clock, surroundings.performer, surroundings.report
+        path, root.root, surroundings.clock, surroundings.performer, surroundings.report, tally
     )
 
 
@@ -174,6 +186,7 @@ def host(
     identity: Identity,
     facts: SessionFacts,
     surroundings: Surroundings,
+    tally: Tally | None = None,
 ) -> Hosting[Any]:
     """A session on that volume, not open yet. Errors: ``VolumeUnsuitable``."""
     settings = surroundings.settings
@@ -190,15 +203,11 @@ def host(
             report=surroundings.report,
             settings=settings,
             rung="redis" in surroundings.bells,
+            tally=tally,
         )
     if identity.authority != "volume":
-        raise VolumeUnsuitable(
-            f"{root.root} takes its leases from {identity.authority!r}, which this version can't "
-            "do",
-            advice="Upgrade volumelease here",
-            root=root.root,
-        )
-    return host_in_log(root, identity, facts, surroundings)
+        raise _unknown(root.root, identity.authority)
+    return host_in_log(root, identity, facts, surroundings, tally)
 
 
 def host_in_log(
@@ -206,6 +215,7 @@ def host_in_log(
     identity: Identity,
     facts: SessionFacts,
     surroundings: Surroundings,
+    tally: Tally | None = None,
     name: str = "",
 ) -> HostedSession:
     """A session of a volume that has a log; of that ``name``, if it is to be resumed."""
@@ -220,6 +230,15 @@ def host_in_log(
         report=surroundings.report,
         retention_seconds=surroundings.retention_seconds,
         bells=Bells(layout, boot, settings, surroundings.bells),
+        tally=tally,
         name=name,
         keeps_life=surroundings.keeps_life,
+    )
+
+
+def _unknown(root: str, authority: str) -> VolumeUnsuitable:
+    return VolumeUnsuitable(
+        f"{root} takes its leases from {authority!r}, which this version can't do",
+        advice="Upgrade volumelease here",
+        root=root,
     )

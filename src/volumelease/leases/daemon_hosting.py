@@ -33,6 +33,7 @@ from volumelease.model import (
     Publish,
     Question,
 )
+from volumelease.tallies import Tally
 from volumelease.wire.dialogue import Told
 from volumelease.wire.entries import encode_claims
 from volumelease.wire.fields import Malformed, take
@@ -60,8 +61,9 @@ class HostedByDaemon(Hosting[Any]):
         clock: Clock,
         performer: Performer,
         report: Callable[[str], None],
+        tally: Tally | None = None,
     ) -> None:
-        super().__init__(clock, performer, report, None)
+        super().__init__(clock, performer, report, None, tally)
         self._path = path
         self._root = root
         self._lines = Lines(path)

@@ -6,9 +6,10 @@ One flow, which threads and event loops run alike.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from volumelease.errors import LeaseDeadlock, LeaseLost, VolumeNotFound
+from volumelease.errors import LeaseDeadlock, LeaseLost, LeaseTimeout, VolumeNotFound
 from volumelease.model import Acquire, Ask, Call, Claim, Flow, Granted, Release
 
 from .blocks import Block
@@ -77,12 +78,25 @@ class _Entering:
                     return Block(lease, owner, None)
             self._refuse_own(volume, wanted)
         self._refuse_what_waits_for_this(volume, wanted)
-        lease, wanted = yield from self._until_kept(wanted, tails)
+        started = self._talk.now()
+        try:
+            lease, wanted = yield from self._until_kept(wanted, tails, started)
+        except BaseException as error:
+            self._note(wanted, _outcome_of(error), self._talk.now() - started)
+            raise
         return Block(lease, owner, Held(lease._terms.volume, wanted.claims, lease))
 
-    def _until_kept(self, wanted: _Wanted, tails: dict[str, int]) -> Flow[tuple[Lease, _Wanted]]:
+    def _note(self, wanted: _Wanted, outcome: str, seconds: float) -> None:
+        hosted = self._volumes.live(wanted.root)
+        if hosted is not None:
+            scope = hosted.tally.scope(wanted.claims)
+            hosted.tally.note((("acquire_duration_seconds", scope, outcome), seconds))
+
+    def _until_kept(
+        self, wanted: _Wanted, tails: dict[str, int], started: float
+    ) -> Flow[tuple[Lease, _Wanted]]:
         volumes, order, talk = self._volumes, self._order, self._talk
-        now = started = talk.now()
+        now = started
         for _ in range(_TRIES):
             left = order.timeout
             if left:
@@ -95,8 +109,17 @@ class _Entering:
             if volumes.undisturbed(wanted.root, hosted, tails, granted.token) or (
                 yield from self._leads_there(wanted, granted)
             ):
+                if volumes.surroundings.handoff is not None and not order.shared:
+                    yield from self._compare(wanted, granted)
                 terms = self._terms(wanted)
-                return Lease(hosted, granted.token, wanted.shown, order.mode, terms), wanted
+                tally = hosted.tally
+                if tally.rooted:
+                    tally.note((tally.acquired(wanted.claims), now - started))
+                else:
+                    tally.acquired_in(now - started)
+                lease = Lease(hosted, granted.token, wanted.shown, order.mode, terms)
+                lease._granted_at = now
+                return lease, wanted
             yield Ask(Release(granted.token))  # a link on the way was moved while we waited
             tails = volumes.tails()
             wanted = (yield Call(self._resolve)).value
@@ -127,18 +150,31 @@ class _Entering:
         got = yield from acquire(question, ", ".join(wanted.shown), now, left)
         return got if isinstance(got, Granted) else None
 
+    def _compare(self, wanted: _Wanted, granted: Granted) -> Flow[None]:
+        """With what the last holder left. Interrupted, the lease is given back."""
+        volumes, tally = self._volumes, self._talk.hosted.tally
+        handoff, layout = volumes.surroundings.handoff, volumes.log_of(wanted.root)
+        if handoff is None or layout is None:
+            return
+        work = lambda: handoff.enter(layout, wanted.claims, granted.token, tally)  # noqa: E731
+        yield from self._or_give_back(work, granted)
+
     def _leads_there(self, wanted: _Wanted, granted: Granted) -> Flow[bool]:
         """Whether each path still leads to where it did. Interrupted here, the lease is given
         back: nobody knows of it yet."""
         paths, displays = self._order.paths, tuple(claim.path for claim in wanted.asked)
+        there = lambda: self._volumes.leads_there(paths, wanted.root, displays)  # noqa: E731
+        return bool((yield from self._or_give_back(there, granted)))
+
+    def _or_give_back(self, work: Callable[[], Any], granted: Granted) -> Flow[Any]:
         try:
-            resumed = yield Call(lambda: self._volumes.leads_there(paths, wanted.root, displays))
+            resumed = yield Call(work)
         except GeneratorExit:
             raise
         except BaseException:
             yield Ask(Release(granted.token))
             raise
-        return bool(resumed.value)
+        return resumed.value
 
     def _terms(self, wanted: _Wanted) -> Terms:
         volumes, order = self._volumes, self._order
@@ -204,6 +240,12 @@ class _Entering:
                     holder=None,
                     cycle=(held.lease.token,),
                 )
+
+
+def _outcome_of(error: BaseException) -> str:
+    if isinstance(error, LeaseTimeout):
+        return "timeout"
+    return "error" if isinstance(error, Exception) else "cancelled"
 
 
 def _without_covered(claims: list[Claim]) -> tuple[Claim, ...]:

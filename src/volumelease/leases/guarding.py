@@ -46,6 +46,7 @@ class Guarding:
         ground, new = guard.guard.arm(root, volume)
         guard.guard.say = self._say
         ground.enforced = self._enforced
+        ground.refused = lambda: hosted.tally.count("denied_writes_total", "python")
         ground.explain = lambda name: self._explain(hosted, name)
         if new:
             if self._inherited:

@@ -34,6 +34,7 @@ from volumelease.effects import Contents, Steps
 from volumelease.errors import LeaseError
 from volumelease.host import ProcessFacts
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
+from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 
 from .ringing import Bells
@@ -52,6 +53,9 @@ class Member(Protocol):
 
     @property
     def pulse(self) -> Pulse: ...
+
+    @property
+    def identity(self) -> Identity: ...
 
     @property
     def waits(self) -> bool: ...
@@ -90,9 +94,11 @@ class Hosting(Generic[S]):
         performer: Performer,
         report: Callable[[str], None],
         belfry: Belfry | None,
+        tally: Tally | None = None,
     ) -> None:
         self.clock = clock
         self.pid = os.getpid()
+        self.tally = tally or Tally()
         self.belfry = belfry
         self._report = report
         self._room = WaitingRoom()
@@ -102,6 +108,8 @@ class Hosting(Generic[S]):
         """How often listeners are called while nothing happens."""
         self._news = threading.Event()
         self._on_change: list[Callable[[], None]] = []
+        if belfry is not None:
+            belfry.on_rung = lambda kind: self.tally.note((("wakeups_total", kind), 1.0))
 
     # ---- life
 
@@ -252,6 +260,10 @@ class Hosting(Generic[S]):
         """Nobody waits for the answer any more: the next beat gives back what it got."""
         raise NotImplementedError
 
+    def own_requests(self) -> list[tuple[tuple[Claim, ...], bool, float]]:
+        """What this process has or waits for: its claims, whether granted, since when (wall)."""
+        raise NotImplementedError
+
     def tail(self) -> int:
         """Where the log went on, as far as this session knew; -1 where there is none."""
         return -1
@@ -278,13 +290,14 @@ class HostedSession(Hosting[Session]):
         report: Callable[[str], None],
         retention_seconds: float,
         bells: Bells | None = None,
+        tally: Tally | None = None,
         name: str = "",
         keeps_life: bool = False,
     ) -> None:
         name = name or os.urandom(8).hex()
         belfry = bells.of_session(name) if bells is not None else None
         lives = bells.lives() if bells is not None else None
-        super().__init__(clock, performer, report, belfry)
+        super().__init__(clock, performer, report, belfry, tally)
         self.session = Session(
             identity=identity,
             layout=layout,
@@ -298,6 +311,7 @@ class HostedSession(Hosting[Session]):
             bell=self.belfry,
             turnstile=bells.turnstile() if bells is not None else None,
             life=lives,
+            tally=self.tally,
         )
         self._lives = lives if keeps_life else None
         self._looking = False
@@ -360,6 +374,15 @@ class HostedSession(Hosting[Session]):
         """Nobody waits for the answer any more: the next beat gives back what it got."""
         with self._monitor.lock:
             self.session.requests.give_up(question)
+
+    def own_requests(self) -> list[tuple[tuple[Claim, ...], bool, float]]:
+        with self._monitor.lock:
+            holdings = self.session.replica.table.holdings
+            mine = [holdings[t] for t in self.session.requests.wanted if t in holdings]
+            return [
+                (one.claims, one.granted, one.granted_wall if one.granted else one.requested_wall)
+                for one in mine
+            ]
 
     def tail(self) -> int:
         return self.session.replica.next_index

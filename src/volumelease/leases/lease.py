@@ -85,6 +85,8 @@ class Lease:
         """Where it was entered with ``async with``."""
         self._loss = ""
         self._released = False
+        self._granted_at = 0.0
+        """When it was known to be granted (boottime)."""
         self._callbacks: list[tuple[Callable[[Lease], Any], AbstractEventLoop | None]] = []
         self._stop_listening: Callable[[], None] | None = None
         self._drafts: set[str] = set()
@@ -340,10 +342,25 @@ class Lease:
         with self._root._lock:
             inside[self._mode] -= 1
             last = not sum(inside.values())
+        if last:
+            self._root._note_end()
         # Of a lease that is being broken too: the next one need not wait until it is broken.
         return last and not self._hosted.over
 
+    def _note_end(self) -> None:
+        tally, terms = self._hosted.tally, self._terms
+        held = terms.volumes.surroundings.clock.boottime() - self._granted_at
+        if self._loss or tally.rooted:
+            tally.ended(terms.claims, self._loss, held)
+        else:
+            tally.released_after(held)
+
     def _ask_release(self) -> None:
+        handoff = self._terms.volumes.surroundings.handoff
+        if handoff is not None and self._root._mode == "exclusive" and not self._root._loss:
+            layout = self._terms.volumes.log_of(self._terms.root)
+            if layout is not None:
+                handoff.leave(layout, self._root._terms.claims, self._token)
         try:
             self._hosted.ask(Release(self._token))
         except LeaseError as error:

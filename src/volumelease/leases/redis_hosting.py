@@ -33,6 +33,7 @@ from volumelease.effects import CallScript
 from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Acquire, Claim, Holder
 from volumelease.settings import Settings
+from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 
 from .hosting import GIVE_BACK_SECONDS, Hosting
@@ -55,6 +56,7 @@ class HostedRedisSession(Hosting[RedisSession]):
         report: Callable[[str], None],
         settings: Settings,
         rung: bool = True,
+        tally: Tally | None = None,
     ) -> None:
         name = os.urandom(8).hex()
         belfry = None
@@ -64,7 +66,7 @@ class HostedRedisSession(Hosting[RedisSession]):
                 ear, None, RedisBell(RedisWire(_address(settings)), identity.id, name, ear), log
             )
         self._scripts = scripts_on(settings, root, performer)
-        super().__init__(clock, self._scripts, report, belfry)
+        super().__init__(clock, self._scripts, report, belfry, tally)
         self.session = RedisSession(
             identity=identity,
             root=root,
@@ -74,6 +76,7 @@ class HostedRedisSession(Hosting[RedisSession]):
             unique=lambda: os.urandom(8).hex(),
             wake=self._wake,
             bell=belfry,
+            tally=self.tally,
         )
 
     def open(self) -> None:
@@ -88,6 +91,14 @@ class HostedRedisSession(Hosting[RedisSession]):
     def still_waits(self, token: int) -> bool:
         with self._monitor.lock:
             return self.session.still_waits(token)
+
+    def own_requests(self) -> list[tuple[tuple[Claim, ...], bool, float]]:
+        with self._monitor.lock:
+            known = self.session.requests.known()
+            return [
+                (one.acquire.claims, bool(one.granted), float(one.granted or one.asked))
+                for one in known
+            ]
 
     def tail(self) -> int:
         return self.session.tail()

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from volumelease.core.conflicts import covers
-from volumelease.errors import LeaseError, LeaseViolation, PathInvalid
+from volumelease.errors import (
+    LeaseError,
+    LeaseLost,
+    LeaseViolation,
+    PathInvalid,
+    PublishFailed,
+)
 from volumelease.model import Claim, Discard, Draft, Prepare, Prepared, Publish
 from volumelease.paths.canonical import canonical
 from volumelease.paths.resolve import CONTROL, resolve, text_of
@@ -82,9 +88,13 @@ class Stage:
 
 
 def publish_or_discard(lease: Lease, draft: Draft, back_to: str = "") -> None:
+    tally = lease._hosted.tally
     try:
         lease._ask(Publish(draft))
-    except BaseException:
+        tally.count("publishes_total", tally.scope((draft.target,)))
+    except BaseException as error:
+        if isinstance(error, LeaseLost | PublishFailed):
+            tally.count("publish_refused_total", tally.scope((draft.target,)))
         discard(lease, draft, back_to)
         raise
 

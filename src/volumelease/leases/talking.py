@@ -8,6 +8,7 @@ from typing import Protocol
 from volumelease.clock import Clock
 from volumelease.drivers.threads import Abandoned, Errand, WaitingRoom
 from volumelease.model import Acquire, Answer, Question
+from volumelease.tallies import Tally
 
 
 class Hosted(Protocol):
@@ -15,6 +16,9 @@ class Hosted(Protocol):
 
     pid: int
     """The process whose session it is: a forked child owns nothing."""
+
+    tally: Tally
+    """What this process counts about the volume."""
 
     @property
     def room(self) -> WaitingRoom: ...

@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.cleaning import DEFAULT_RETENTION_SECONDS
+from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import Clock, SystemClock
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.crew import Crew
@@ -26,6 +27,7 @@ from volumelease.paths.canonical import VolumePath, canonical
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.paths.resolve import text_of
 from volumelease.settings import Settings, load
+from volumelease.tallies import Tally, keys_of
 from volumelease.wire.identity import Identity
 
 from . import choosing, entering
@@ -36,6 +38,9 @@ from .order import Order
 from .owners import Held, Owner, Owners
 from .ringing import ALL_BELLS
 from .talking import Conversation, Hosted
+
+if TYPE_CHECKING:
+    from volumelease.watch.handoff import Handoff
 
 T = TypeVar("T")
 
@@ -68,6 +73,7 @@ class Surroundings(NamedTuple):
     report: Any = _say
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     bells: frozenset[str] = ALL_BELLS
+    handoff: Handoff | None = None
     daemon: bool = False
     """Whether a daemon hosts the sessions where one is there."""
     provable: bool = True
@@ -80,11 +86,13 @@ class Surroundings(NamedTuple):
     @classmethod
     def of_this_process(cls) -> Surroundings:
         process = this_process()
+        settings = load(os.environ)
         return cls(
-            settings=load(os.environ),
+            settings=settings,
             process=process,
             clock=SystemClock(),
             performer=Files(process),
+            handoff=choosing.handoff(settings, process.hostname),
         )
 
 
@@ -102,6 +110,7 @@ class Volumes:
         """The volumes in use, by what their paths begin with."""
         self._identities: dict[str, Identity] = {}
         self._sessions: dict[str, Hosting[Any]] = {}
+        self._tallies: dict[str, Tally] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -207,9 +216,9 @@ class Volumes:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            hosted = choosing.by_daemon(root, self.surroundings) or choosing.host(
-                root, identity, self._facts(), self.surroundings
-            )
+            hosted = choosing.by_daemon(
+                root, self.surroundings, self._tally_of(identity)
+            ) or self._host(root, identity)
             self._identities[root.real_root] = identity
             known = self.hosted(root)
             if known is not None:
@@ -248,14 +257,18 @@ class Volumes:
         identity = choosing.existing(root, self.surroundings)
         if identity is None or identity.id != volume or identity.authority != "volume":
             return None
-        facts, surroundings = self._facts(), self.surroundings
-        hosted = choosing.host_in_log(root, identity, facts, surroundings, session)
+        facts, tally = self._facts(), self._tally_of(identity)
+        hosted = choosing.host_in_log(root, identity, facts, self.surroundings, tally, session)
         hosted.resume(predecessor, until)
         with self._lock:
             self._identities[root.real_root] = identity
             self._spelled[root.real_root.rstrip("/")] = root
             self._sessions[identity.id] = hosted
         return hosted
+
+    def _host(self, root: VolumeRoot, identity: Identity) -> Hosting[Any]:
+        tally = self._tally_of(identity)
+        return choosing.host(root, identity, self._facts(), self.surroundings, tally)
 
     def _opened(self, root: VolumeRoot, hosted: Hosting[Any]) -> Hosting[Any]:
         """That session, open; or one of the authority that the leases are just moving to. Errors:
@@ -270,7 +283,7 @@ class Volumes:
                     raise
                 time.sleep(_LOOK_SECONDS)
                 identity = self._identities[root.real_root] = self.identity(root)
-                hosted = choosing.host(root, identity, self._facts(), self.surroundings)
+                hosted = self._host(root, identity)
             else:
                 return hosted
 
@@ -278,6 +291,13 @@ class Volumes:
         """What tells volumes apart inside this process: the same for all mount points of one."""
         identity = self._identities.get(root.real_root)
         return root.real_root if identity is None else identity.id
+
+    def log_of(self, root: VolumeRoot) -> Layout | None:
+        """Where the log of a volume in use lies; None where a Redis keeps its leases."""
+        identity = self._identities.get(root.real_root)
+        if identity is None or identity.authority != "volume":
+            return None
+        return Layout.of(root.real_root, identity)
 
     def live(self, root: VolumeRoot) -> Hosted | None:
         """The live session of this process on that volume, if it has one. Never blocks."""
@@ -287,6 +307,11 @@ class Volumes:
         identity = self._identities.get(root.real_root)
         known = self._sessions.get(identity.id) if identity else None
         return known if known is not None and not known.over else None
+
+    def _tally_of(self, identity: Identity) -> Tally:
+        """One for all sessions of that volume in this process."""
+        roots = keys_of(self.surroundings.settings.roots)
+        return self._tallies.setdefault(identity.id, Tally(roots))
 
     def _facts(self) -> SessionFacts:
         settings = self.surroundings.settings

@@ -12,6 +12,7 @@ from volumelease.core.records import SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.drivers.threads import WaitingRoom
 from volumelease.model import Acquire, Answer, Cancel, GiveBack, Inspect, Question, Waiting
+from volumelease.tallies import Tally
 
 from .clocks import ManualClock
 
@@ -45,6 +46,7 @@ class HostedInMemory:
 
     def __init__(self, memory: Memory, facts: SessionFacts) -> None:
         self.pid = os.getpid()
+        self.tally = Tally()
         self._memory = memory
         self._listeners: list[Callable[[], None]] = []
         self._lost = ""

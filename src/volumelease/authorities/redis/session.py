@@ -12,7 +12,6 @@ by it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -23,13 +22,15 @@ from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
 from volumelease.errors import AuthorityUnreachable, LeaseError
-from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
+from volumelease.model import Acquire, Answer, Claim, Holder, Question, Release, Waiting
+from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 from volumelease.wire.tellings import decode_session, encode_session
 
 from . import still
 from .breaking import Breaking
 from .calling import NONE_YET, Calls, Memory, Reply, SessionOver, memory_of, text
+from .fleet import Reports
 from .publishing import Publishing
 from .requests import Requests
 from .watching import (
@@ -50,10 +51,9 @@ OPEN_SECONDS: Final = 5.0
 FIRST_POLL_SECONDS: Final = 0.002
 POLL_SECONDS: Final = 0.026
 ARMED_POLL_SECONDS: Final = 0.5
+COLLECT_BEATS: Final = 6
 ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
-
-COLLECT_BEATS: Final = 6
 
 CHUNK: Final = 200
 """Requests named in one call after the server forgot them: a long call holds up everybody."""
@@ -72,6 +72,7 @@ class RedisSession:
         unique: Callable[[], str],
         wake: Callable[[int | None], None],
         bell: Bell | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.identity = identity
         self.facts = facts
@@ -83,6 +84,7 @@ class RedisSession:
         self._wake = wake
         self._bell = bell
         self.calls = Calls(identity.id, name, clock, unique, self._rejoin, self._lose)
+        self._reports = None if tally is None else Reports(self.calls, tally, clock)
         self.publishing = Publishing(self, clock, unique)
         self.breaking = Breaking(self)
         self.requests = Requests(
@@ -97,7 +99,7 @@ class RedisSession:
         self._beats = 0
         self._touched = 0
         self._opened = False
-        self._elsewhere_since = math.inf
+        self._elsewhere = still.Elsewhere(self.calls, self.publishing.layout, clock, self.timing)
         self._poll = FIRST_POLL_SECONDS
         self._look_at = 0.0
 
@@ -138,7 +140,10 @@ class RedisSession:
 
     def ask(self, question: Question) -> Steps[Answer]:
         """Answer one question; see ``Requests.ask``."""
+        asked = self.clock.monotonic()
         answer = yield from self.requests.ask(question)
+        if self._reports is not None and isinstance(question, Acquire | Release):
+            self._reports.note_call(asked)
         if isinstance(answer, Waiting):
             self._look_at = min(self._look_at, self.clock.monotonic() + FIRST_POLL_SECONDS)
             self._poll = FIRST_POLL_SECONDS
@@ -188,6 +193,8 @@ class RedisSession:
         """End everything this session holds or waits for."""
         self.requests.wanted.clear()
         if self._opened and self.alive():
+            if self._reports is not None:
+                yield from self._reports.leave()
             with suppress(SessionOver):
                 yield from self.calls.once("close")
         self.pulse.lose("the session was closed")
@@ -197,6 +204,8 @@ class RedisSession:
         while self.alive():
             started = self.clock.monotonic()
             counted = yield from self.beat()
+            if self._reports is not None:
+                self._reports.note_beat(started, counted, self.pulse.lost)
             if counted:
                 yield from self._chores()
             pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
@@ -206,10 +215,13 @@ class RedisSession:
     def _chores(self) -> Steps[None]:
         with suppress(LeaseError):  # the next beat says whether the session is in danger
             yield from self.requests.give_back_unwanted()
+        if self._reports is not None:
+            yield from self._reports.chore()
         self._beats += 1
-        if self._beats % COLLECT_BEATS == 2:
+        collector = self.publishing.collector
+        if self._beats % COLLECT_BEATS == 2 or collector.backlog:
             with suppress(LeaseError):
-                yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+                yield from collector.collect(self.timing.beat_interval / 4)
 
     def beat(self) -> Steps[bool]:
         """One heartbeat, one call. Returns whether it counts.
@@ -227,38 +239,17 @@ class RedisSession:
             if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
                 yield from self._compare()
             gone = yield from still.still_this_volume(self.root, self.identity.id)
-            gone = gone or (yield from self._another_redis(reply))
+            gone = gone or (yield from self._elsewhere.judge(text(reply.rest[5])))
         except LeaseError:
             return False
         if gone:
             self._lose(gone)
-        counted = self.pulse.answered(self.clock.read())
-        if not counted:
+        if not self.pulse.answered(self.clock.read()):
             self._wake(None)
             return False
         with suppress(LeaseError):
             yield from self._end_the_dead(reply, asked, answered)
         return True
-
-    def _another_redis(self, reply: Reply) -> Steps[str]:
-        """Why leases of this volume are kept elsewhere too, or "". Errors: as ``Calls.once``, also
-        until it is sure: then the beat does not count."""
-        layout = self.publishing.layout
-        memory = Memory(self.calls.incarnation, text(reply.rest[5]))
-        newer = yield from still.newer_than(layout, memory)
-        if newer is None:
-            self._elsewhere_since = math.inf
-            return ""
-        yield from self.calls.once("look", 0)  # else it is ours, which just forgot
-        forgot = self.calls.incarnation > memory.incarnation
-        if forgot and self.calls.incarnation >= newer.incarnation:
-            return ""
-        now = self.clock.monotonic()
-        self._elsewhere_since = min(self._elsewhere_since, now)
-        if now - self._elsewhere_since < self.timing.beat_interval / 2:
-            # Ours may have forgotten the newer one, and be told so by who was there.
-            raise AuthorityUnreachable(still.OTHER_REDIS, root=self.root, seconds=0.0)
-        return still.OTHER_REDIS
 
     def _differs(self, reply: Reply, expected: int | None) -> bool:
         """Whether the server tells another story than this session believes. ``expected``

@@ -12,16 +12,25 @@ lost. Limit: as late as the mount shows another host's writes.
 from __future__ import annotations
 
 import errno
+import math
 from contextlib import suppress
 from typing import Final
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
+from volumelease.clock import Clock
+from volumelease.core.liveness import Timing
 from volumelease.effects import ReadFile, Steps, WriteDurably
-from volumelease.errors import LeaseError, LogDamaged, SettingsMismatch, VolumeUnsuitable
+from volumelease.errors import (
+    AuthorityUnreachable,
+    LeaseError,
+    LogDamaged,
+    SettingsMismatch,
+    VolumeUnsuitable,
+)
 from volumelease.wire.identity import Identity
 
-from .calling import Memory
+from .calling import Calls, Memory
 from .tokens import incarnation_of
 
 OTHER_REDIS: Final = (
@@ -100,3 +109,33 @@ def evicts(root: str, policy: str) -> VolumeUnsuitable:
         root=root,
         fstype="",
     )
+
+
+class Elsewhere:
+    """Whether another Redis keeps leases of this volume too, for one session that beats."""
+
+    def __init__(self, calls: Calls, layout: Layout, clock: Clock, timing: Timing) -> None:
+        self._calls = calls
+        self._layout = layout
+        self._clock = clock
+        self._patience = timing.beat_interval / 2
+        self._since = math.inf
+
+    def judge(self, nonce: str) -> Steps[str]:
+        """Why leases of this volume are kept elsewhere too, or "". ``nonce``: of the memory that
+        answered. Errors: as ``Calls.once``, also until it is sure: then the beat does not count."""
+        memory = Memory(self._calls.incarnation, nonce)
+        newer = yield from newer_than(self._layout, memory)
+        if newer is None:
+            self._since = math.inf
+            return ""
+        yield from self._calls.once("look", 0)  # else it is ours, which just forgot
+        forgot = self._calls.incarnation > memory.incarnation
+        if forgot and self._calls.incarnation >= newer.incarnation:
+            return ""
+        now = self._clock.monotonic()
+        self._since = min(self._since, now)
+        if now - self._since < self._patience:
+            # Ours may have forgotten the newer one, and be told so by who was there.
+            raise AuthorityUnreachable(OTHER_REDIS, root=self._layout.root, seconds=0.0)
+        return OTHER_REDIS

@@ -11,7 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, LeaseError
+from volumelease.errors import (
+    AuthorityUnreachable,
+    AuthorityUnsuitable,
+    LeaseError,
+)
 
 from .addresses import FILE_SETTING, URL_SETTING, RedisAddress
 

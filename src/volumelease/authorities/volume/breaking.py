@@ -24,6 +24,7 @@ from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.records import Entry
 from volumelease.core.table import Outcome
 from volumelease.effects import Steps, Symlink, Unlink, WriteDurably
+from volumelease.tallies import Tally
 from volumelease.wire.entries import INLINE_BYTES
 
 from .committer import Committer
@@ -44,8 +45,14 @@ class Breaking:
     """One session's part in breaking leases, its own ones and those of others."""
 
     def __init__(
-        self, replica: Replica, committer: Committer, timing: Timing, clock: Clock
+        self,
+        replica: Replica,
+        committer: Committer,
+        timing: Timing,
+        clock: Clock,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally
         self._replica = replica
         self._committer = committer
         self._timing = timing
@@ -125,7 +132,11 @@ class Breaking:
             now = self._clock.read()
             watched = self._watched.setdefault(token, Standstill(self._timing))
             if watched.look(0, now, now):
-                yield from self._committer.commit(self._broken(token), urgent=True)
+                holding = self._replica.table.holdings[token]
+                done = yield from self._committer.commit(self._broken(token), urgent=True)
+                if done is not None and self._tally is not None:
+                    scope = self._tally.scope(holding.claims)
+                    self._tally.count("forced_releases_total", scope, "broken")
 
     def _broken(self, token: int) -> Callable[[], records.Broken | None]:
         record = records.Broken(token)

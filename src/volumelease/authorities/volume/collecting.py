@@ -7,13 +7,17 @@ minute ago. A version without any mark is kept: somebody may have moved its link
 
 What is to be deleted is renamed away first: the server decides who gets it, so a session that
 resumes a draft and one that clears it away can't both have it.
+
+It is a chore between two beats, so it must end in time whatever lies there: one listing shows what
+is gone, for all that was deleted since, and what was not reached comes first the next time.
 """
 
 from __future__ import annotations
 
 import errno
+from bisect import bisect_left
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 from volumelease.clock import Clock
 from volumelease.effects import ListDirectory, ReadLink, RemoveTree, Rename, Steps, Symlink, Unlink
@@ -31,11 +35,23 @@ RESUMABLE_SECONDS: Final = 24 * 3600.0
 
 DEAD: Final = ".dead."
 
+LEAST_SHARE: Final = 8
+"""The part of its time that each half of the work gets even if the listings took all: else a
+folder that has grown too long would never shrink."""
+
+Item: TypeAlias = tuple[str, str]
+"""A folder, and the name of a draft or version in it."""
+
 
 class Collector:
     """Clears away for one session."""
 
     def __init__(self, name: str, replica: Fleet, clock: Clock, boot_id: str) -> None:
+        self.backlog = False
+        """Whether the last time left something that could be deleted already."""
+        self._first: Item = ("", "")
+        self._young: dict[Item, float] = {}
+        """When (boottime) what was noticed too short a time ago is worth another look."""
         self._name = name
         self._replica = replica
         self._layout: Layout = replica.layout
@@ -43,22 +59,73 @@ class Collector:
         self._boot_id = boot_id
 
     def collect(self, seconds: float) -> Steps[None]:
-        """Delete for at most about ``seconds``. Errors: those of reading the log."""
-        until = self._clock.monotonic() + seconds
+        """Delete for at most about ``seconds``, and go on next time where this one stopped.
+
+        Limit: a listing and a reading of the log are not divided; if they take longer, a quarter
+        of ``seconds`` is worked after them. Errors: those of reading the log.
+        """
+        began = self._clock.monotonic()
+        self.backlog = False
         stage = yield from self._listed("stage")
         versions = yield from self._listed("versions")
         if not stage and not versions:
             return
         # After the listings: whoever has something there opened its session before.
         yield from self._replica.catch_up()
-        for unique in sorted({name_of(name) for name in stage}):
-            if self._nobodys(unique):
-                yield from self._clear_stage(unique, stage, until)
-        for unique in sorted({name_of(name) for name in versions}):
-            may_go = yield from self._may_go(unique, versions)
-            if may_go:
-                yield from self._clear(self._layout.version(unique), until)
-                yield from self._unmark("versions", unique)
+        items = sorted(
+            {("stage", name_of(name)) for name in stage}
+            | {("versions", name_of(name)) for name in versions}
+        )
+        start = bisect_left(items, self._first)
+        self._young = {item: self._young[item] for item in items if item in self._young}
+        least, now = seconds / LEAST_SHARE, self._clock.monotonic()
+        until = max((now + began + seconds) / 2, now + least)
+        todo = items[start:] + items[:start]
+        cleared = yield from self._clear_some(todo, stage, versions, until)
+        if cleared:
+            yield from self._unmark_some(cleared, began + seconds, least)
+
+    def _clear_some(
+        self, todo: list[Item], stage: set[str], versions: set[str], until: float
+    ) -> Steps[list[Item]]:
+        """Delete until then. Returns of what nothing but marks is left."""
+        cleared: list[Item] = []
+        now = self._clock.boottime()
+        for item in todo:
+            if now < self._young.get(item, now):
+                continue
+            if self._clock.monotonic() >= until:
+                self._stop_before(item)
+                return cleared
+            folder, unique = item
+            if folder == "stage":
+                gone = self._nobodys(unique) and (
+                    yield from self._clear_stage(unique, stage, until)
+                )
+            else:
+                gone = (yield from self._may_go(unique, versions)) and (
+                    yield from self._clear(self._layout.version(unique), until)
+                )
+            if gone:
+                cleared.append(item)
+        self._first = ("", "")
+        return cleared
+
+    def _unmark_some(self, cleared: list[Item], until: float, least: float) -> Steps[None]:
+        left: dict[str, dict[str, list[str]]] = {}
+        for folder in sorted({folder for folder, _ in cleared}):
+            left[folder] = {}
+            for name in (yield from self._listed(folder)):
+                left[folder].setdefault(name_of(name), []).append(name)
+        until = max(until, self._clock.monotonic() + least)
+        for folder, unique in cleared:
+            if self._clock.monotonic() >= until:
+                self._stop_before((folder, unique))
+                return
+            yield from self._unmark(folder, unique, left[folder].get(unique, []))
+
+    def _stop_before(self, item: Item) -> None:
+        self._first, self.backlog = item, True
 
     def _listed(self, folder: str) -> Steps[set[str]]:
         try:
@@ -75,14 +142,15 @@ class Collector:
 
     # ---- drafts
 
-    def _clear_stage(self, unique: str, names: set[str], until: float) -> Steps[None]:
+    def _clear_stage(self, unique: str, names: set[str], until: float) -> Steps[bool]:
         whole = unique + OWNER in names and unique in names
         if whole and not (yield from self._unresumable(unique, names)):
-            return
+            return False
+        gone = True
         for folder in (unique, unique + TAKEN):
             if {folder, folder + GONE} & names:
-                yield from self._clear(self._layout.stage(folder), until)
-        yield from self._unmark("stage", unique)
+                gone &= yield from self._clear(self._layout.stage(folder), until)
+        return gone
 
     def _unresumable(self, unique: str, names: set[str]) -> Steps[bool]:
         try:
@@ -140,32 +208,37 @@ class Collector:
     def _old(self, folder: str, mark: str, names: set[str], seconds: float) -> Steps[bool]:
         """Whether that mark, in the clock of this boot, is old enough; makes it if missing."""
         path = f"{self._layout.folder(folder)}/{mark}"
-        now = self._clock.boottime()
-        if mark not in names:
-            with suppress(OSError):
-                yield Symlink(repr(now), path)
-            return False
+        since = now = self._clock.boottime()
         try:
-            text: str = yield ReadLink(path)
-            return now - float(text) >= seconds
+            if mark in names:
+                text: str = yield ReadLink(path)
+                since = float(text)
+            else:
+                yield Symlink(repr(now), path)
         except (OSError, ValueError):
             return False
+        if now - since >= seconds:
+            return True
+        self._young[folder, name_of(mark)] = since + seconds
+        return False
 
-    def _clear(self, path: str, until: float) -> Steps[None]:
+    def _clear(self, path: str, until: float) -> Steps[bool]:
+        """Returns whether nothing of it is left."""
         with suppress(OSError):
             yield Rename(path, path + GONE)
-        left = until - self._clock.monotonic()
-        if left > 0:
-            with suppress(OSError):
-                yield RemoveTree(path + GONE, left)
+        gone = False
+        with suppress(OSError):
+            gone = yield RemoveTree(path + GONE, max(0.0, until - self._clock.monotonic()))
+            self.backlog |= not gone
+        return gone
 
-    def _unmark(self, folder: str, unique: str) -> Steps[None]:
-        """Remove the marks of what is gone; of what is not, they are needed once more."""
-        left = yield from self._listed(folder)
-        if {unique, unique + GONE, unique + TAKEN, unique + TAKEN + GONE} & left:
+    def _unmark(self, folder: str, unique: str, left: list[str]) -> Steps[None]:
+        """Remove the marks of what is gone; of what is not, they are needed once more. Last the
+        one that says it was replaced: with it, whoever finds others left goes on."""
+        if {unique, unique + GONE, unique + TAKEN, unique + TAKEN + GONE} & set(left):
             return
-        for name in sorted(left):
-            if name.startswith(unique + "."):
+        for name in sorted(left, key=lambda name: (name.startswith(unique + REPLACED), name)):
+            if name != unique:
                 with suppress(OSError):
                     yield Unlink(f"{self._layout.folder(folder)}/{name}")
 

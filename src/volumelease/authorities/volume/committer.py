@@ -34,6 +34,7 @@ from volumelease.effects import (
     WriteDurably,
 )
 from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
+from volumelease.tallies import Tally
 from volumelease.wire import entries, marks
 
 from .layout import Layout
@@ -45,6 +46,8 @@ TURNSTILE_SECONDS: Final = 0.05
 BACK_OFF_SECONDS: Final = 0.0005
 HERD_MISSES: Final = 2
 """Two committers that meet sort themselves out sooner than a lock could."""
+
+_CONFLICT: Final = ("log_conflicts_total",)
 
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
@@ -77,7 +80,9 @@ class Committer:
         alive: Callable[[], bool],
         close_segment: Callable[[], Steps[None]],
         turnstile: Turn | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally
         self._replica = replica
         self._layout: Layout = replica.layout
         self._author = author
@@ -173,6 +178,8 @@ class Committer:
             done = self._awaited[attempt.number]
             if done is not None:
                 self.commits += 1
+                if self._tally is not None and not attempt.noted:
+                    self._tally.committed_in(self._clock.boottime() - attempt.began)
                 return done
             if not replica.there():
                 try:
@@ -212,14 +219,21 @@ class Committer:
             yield Symlink(target, str(index % SEGMENT_ENTRIES), directory)
         except OSError as error:
             trouble = error
-        slow = self._clock.boottime() - started > SLOW_SECONDS
+        ended = self._clock.boottime()
+        slow = ended - started > SLOW_SECONDS
+        attempt.began = attempt.began or started
         if trouble is None and not slow:
             read: Entry | None = entry
             if "\\u" in text:  # as every reader reads it: two escapes can come back as one letter
                 read = entries.decode_entry(text)
             replica.committed(index, mark, read, target, started)
+            if self._tally is not None:
+                attempt.noted = True
+                self._tally.committed_in(ended - attempt.began)
             return
         self.misses += 1
+        if self._tally is not None:
+            self._tally.note((_CONFLICT, 1.0))
         yield from self._settle(index, attempt, trouble, slow)
 
     def _settle(
@@ -337,13 +351,25 @@ class Committer:
 class _Attempt:
     """What stays the same over all tries of one commit: so they all write the same record."""
 
-    __slots__ = ("misses", "number", "passed", "pause", "stored", "urgent", "wall")
+    __slots__ = (
+        "began",
+        "misses",
+        "noted",
+        "number",
+        "passed",
+        "pause",
+        "stored",
+        "urgent",
+        "wall",
+    )
 
     def __init__(self, number: int, wall: float, urgent: bool) -> None:
         self.number = number
         self.wall = wall  # rounded before it is applied here, so that readers apply the same
         self.urgent = urgent
         self.stored = ""
+        self.began = 0.0
+        self.noted = False
         self.misses = 0
         self.passed = False
         self.pause = _FIRST_PAUSE

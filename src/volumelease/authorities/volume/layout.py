@@ -113,6 +113,10 @@ class Layout:
     def version(self, name: str) -> str:
         return f"{self.base}/versions/{name}"
 
+    def report(self, session: str) -> str:
+        """What that session counted."""
+        return f"{self.base}/metrics/{session}"
+
     def audit(self, name: str) -> str:
         return f"{self.base}/audit/{name}"
 

@@ -12,12 +12,13 @@ from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.table import Holding
 from volumelease.effects import Life, ListDirectory, Steps, Unlink
 from volumelease.host import ProcessFacts
+from volumelease.tallies import Tally
 
 from .breaking import Breaking
 from .cleaning import Cleaning
 from .committer import Committer
 from .layout import Layout
-from .observer import Observer
+from .observer import STOOD_STILL, Observer
 from .replica import Replica
 from .segments import Segments
 
@@ -46,7 +47,9 @@ class Membership:
         clock: Clock,
         here: ProcessFacts | None,
         life: Life | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally
         self._name = name
         self._replica = replica
         self._committer = committer
@@ -136,10 +139,23 @@ class Membership:
 
     def _expire(self, over: list[tuple[str, str]]) -> Steps[None]:
         for name, evidence in over:
+            held = self._held_by(name)
             done = yield from self._committer.commit(self._expiry(name, evidence), urgent=True)
             if done is not None:
+                self._note_takeovers(held, evidence)
                 with suppress(OSError):
                     yield Unlink(self._layout.session(name))
+
+    def _held_by(self, session: str) -> list[Holding]:
+        table = self._replica.table
+        found = [table.holdings[token] for token in table.tokens_of(session)]
+        return [holding for holding in found if holding.granted]
+
+    def _note_takeovers(self, held: list[Holding], evidence: str) -> None:
+        if self._tally is not None:
+            reason = "standstill" if evidence.startswith(STOOD_STILL) else "death"
+            for holding in held:
+                self._tally.count("takeovers_total", self._tally.scope(holding.claims), reason)
 
     def _expiry(self, name: str, evidence: str) -> Callable[[], records.Expire | None]:
         record = records.Expire(name, evidence)

@@ -25,6 +25,8 @@ LEAST_LOOK_SECONDS: Final = 0.25
 LOOKS_A_SECOND: Final = 16
 """All looks of one session together: bounded load on the server however long the queue is."""
 
+STOOD_STILL: Final = "no beat for"
+
 PROOF_PAUSE_SECONDS: Final = 0.05
 LIFE_PAUSE_SECONDS: Final = 0.2
 APART_SECONDS: Final = 0.5
@@ -112,7 +114,7 @@ class Observer:
                 stands = yield from self._stands_still(name, watched)
                 if stands:
                     seen = f"{watched.standstill.seen_seconds:.1f}"
-                    over.append((name, f"no beat for {seen} s"))
+                    over.append((name, f"{STOOD_STILL} {seen} s"))
         return over
 
     def _stands_still(self, name: str, watched: _Watched) -> Steps[bool]:

@@ -20,7 +20,6 @@ from volumelease.core.records import Entry, SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.effects import (
     Bell,
-    CreateFile,
     Life,
     ProveDeath,
     ReadCounter,
@@ -30,9 +29,10 @@ from volumelease.effects import (
     Turn,
     Unlink,
 )
-from volumelease.errors import LeaseError, LogDamaged, VolumeFull
+from volumelease.errors import LeaseError, LogDamaged
 from volumelease.host import ProcessFacts
 from volumelease.model import Acquire, Answer, Lost, Question, Waiting
+from volumelease.tallies import Tally, note_beat
 from volumelease.wire.identity import Identity
 
 from . import survival
@@ -45,6 +45,7 @@ from .layout import Layout
 from .membership import CHORE_BEATS, Membership
 from .publishing import Publishing
 from .replica import Replica
+from .reports import Reports
 from .requests import Requests
 from .segments import Segments
 
@@ -70,6 +71,7 @@ class Session:
         bell: Bell | None = None,
         turnstile: Turn | None = None,
         life: Life | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.identity = identity
         self.layout = layout
@@ -78,13 +80,14 @@ class Session:
         self.timing = Timing(identity.ttl)
         self.pulse = Pulse(self.timing, clock.read())
         self.replica = Replica(layout, clock, self)
+        self._tally = tally
         self.committer = Committer(
-            self.replica, name, clock, turn, self.alive, self._turn_over, turnstile
+            self.replica, name, clock, turn, self.alive, self._turn_over, turnstile, tally
         )
+        self._reports = None if tally is None else Reports(layout, name, tally, clock)
         self._clock = clock
         self._wake = wake
-        self._bell = bell
-        self._life = life
+        self._bell, self._life = bell, life
         self.publishing = Publishing(
             name, facts, self.replica, self.committer, clock, unique, self._loss_of_lease
         )
@@ -101,7 +104,7 @@ class Session:
         boot, timing = process.boot_id or name, self.timing
         self.segments = Segments(replica, name, clock, unique, boot, committer.spend_reserve)
         cleaning = Cleaning(replica, name, clock, boot, retention_seconds)
-        self.breaking = Breaking(replica, committer, timing, clock)
+        self.breaking = Breaking(replica, committer, timing, clock, self._tally)
         here = process if process.boot_id else None
         return Membership(
             name,
@@ -114,6 +117,7 @@ class Session:
             clock,
             here,
             self._life,
+            self._tally,
         )
 
     def _waiting_room(self) -> Attendance:
@@ -279,21 +283,8 @@ class Session:
             raise answers.moved(self.layout.root, authority)
 
     def _create_heartbeat(self) -> Steps[None]:
-        path = self.layout.session(self.name)
-        try:
-            yield CreateFile(path)
-        except OSError as error:
-            if error.errno in (errno.EDQUOT, errno.ENOSPC):
-                raise VolumeFull(
-                    f"{self.layout.root} is full: {error}", root=self.layout.root
-                ) from error
-            if error.errno != errno.EEXIST:  # our own, resent
-                raise survival.no_heartbeat(self.layout, error) from error
         self._counter += 1
-        try:
-            yield SetCounter(path, self._counter)
-        except OSError as error:
-            raise survival.no_heartbeat(self.layout, error) from error
+        yield from survival.create_heartbeat(self.layout, self.name, self._counter)
 
     def close(self) -> Steps[None]:
         """End everything this session holds or waits for."""
@@ -302,6 +293,8 @@ class Session:
             for token in self.replica.table.tokens_of(self.name):
                 with suppress(LeaseError):  # else whoever comes next does it
                     yield from self.publishing.settle_token(token)
+            if self._reports is not None:
+                yield from self._reports.leave()
             yield from self.committer.commit(records.Close, urgent=True)
             with suppress(OSError):
                 yield Unlink(self.layout.session(self.name))
@@ -312,6 +305,8 @@ class Session:
         while self.alive():
             started = self._clock.monotonic()
             counted = yield from self.beat()
+            if self._tally is not None:
+                note_beat(self._tally, self._clock.monotonic() - started, counted, self.pulse.lost)
             if counted:
                 yield from self._chores()
             pause = self.timing.beat_interval if counted else self.timing.beat_interval / 8
@@ -364,8 +359,11 @@ class Session:
         with suppress(LeaseError):
             yield from self.membership.chores()
             self._beats += 1
-            if self._beats % CHORE_BEATS == 2 % CHORE_BEATS:
-                yield from self.publishing.collector.collect(self.timing.beat_interval / 4)
+            if self._reports is not None:
+                yield from self._reports.chore(self.replica)
+            collector = self.publishing.collector
+            if self._beats % CHORE_BEATS == 2 % CHORE_BEATS or collector.backlog:
+                yield from collector.collect(self.timing.beat_interval / 4)
 
     def move(self, authority: str) -> Steps[bool]:
         """End this log, for good: another authority grants from here on. Returns whether it did;

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 
-from volumelease.effects import ReadLink, Steps
-from volumelease.errors import AuthorityUnreachable, VolumeUnsuitable
+from volumelease.effects import CreateFile, ReadLink, SetCounter, Steps
+from volumelease.errors import AuthorityUnreachable, VolumeFull, VolumeUnsuitable
 from volumelease.wire.identity import decode_identity
 
 from .layout import Layout
@@ -35,6 +35,23 @@ def still_the_same_log(replica: Replica, identity_id: str) -> Steps[str]:
         yield from replica.skip_ahead()
         yield from replica.catch_up()
     return difference
+
+
+def create_heartbeat(layout: Layout, session: str, counter: int) -> Steps[None]:
+    """Make the file that shows that session's beats. Errors: ``VolumeFull``,
+    ``VolumeUnsuitable``, ``AuthorityUnreachable``."""
+    path = layout.session(session)
+    try:
+        yield CreateFile(path)
+    except OSError as error:
+        if error.errno in (errno.EDQUOT, errno.ENOSPC):
+            raise VolumeFull(f"{layout.root} is full: {error}", root=layout.root) from error
+        if error.errno != errno.EEXIST:  # our own, resent
+            raise no_heartbeat(layout, error) from error
+    try:
+        yield SetCounter(path, counter)
+    except OSError as error:
+        raise no_heartbeat(layout, error) from error
 
 
 def no_heartbeat(layout: Layout, error: OSError) -> VolumeUnsuitable | AuthorityUnreachable:

@@ -1,0 +1,108 @@
+"""What the whole fleet counted, where a Redis keeps the leases: the reports lie beside the table.
+
+As ``authorities.volume.fleet``, and simpler: a script folds in one step, so nobody is counted twice
+and nothing is left to clean up. Limit: a Redis that loses its memory loses the sum; what live
+workers counted, they tell again.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+from volumelease.authorities.volume.fleet import Reported
+from volumelease.clock import Clock
+from volumelease.effects import CallScript, Steps
+from volumelease.errors import LeaseError
+from volumelease.tallies import Counts, Tally, note_beat
+from volumelease.wire.counts import decode_counts, encode_counts
+
+from .calling import Calls, state_key, text
+
+REPORT_BEATS: Final = 3
+REMEMBERED_SECONDS: Final = 86_400.0
+_TRIES: Final = 8
+
+
+class Reports:
+    """The reports of one session; see ``authorities.volume.reports``."""
+
+    def __init__(self, calls: Calls, tally: Tally, clock: Clock) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._tally = tally
+        self._before = tally.reported.copy()
+        self._sent = Counts()
+        self._beats = 0
+
+    def note_call(self, asked_at: float) -> None:
+        seconds = self._clock.monotonic() - asked_at
+        self._tally.note((("commit_duration_seconds", "redis"), seconds))
+
+    def note_beat(self, sent_at: float, counted: bool, lost: str) -> None:
+        note_beat(self._tally, self._clock.monotonic() - sent_at, counted, lost)
+
+    def chore(self) -> Steps[None]:
+        """After a beat. Errors: none; the next one tells it all again."""
+        self._beats += 1
+        if self._beats % REPORT_BEATS == 1:
+            yield from self.leave()
+
+    def leave(self) -> Steps[None]:
+        """Say what was counted up to now, if anything is new. Errors: none."""
+        counted = self._tally.counts()
+        mine = counted.copy().add(self._before, -1)
+        if mine == self._sent:
+            return
+        with suppress(LeaseError):
+            yield from self._calls.once("report", encode_counts(mine))
+            self._sent, self._tally.reported = mine, counted
+
+
+class RedisFleet:
+    """Reads and folds the reports of one volume. Takes no part in leases."""
+
+    def __init__(self, identity_id: str, clock: Clock) -> None:
+        self._clock = clock
+        self._key = state_key(identity_id)
+
+    def read(self) -> Steps[Reported]:
+        """All that was ever counted. Errors: those of ``CallScript``."""
+        fields, _ = yield from self._fields()
+        counts = decode_counts(fields.get("total", "")) or Counts()
+        reports = _reports(fields)
+        for report in reports.values():
+            counts.add(decode_counts(report) or Counts())
+        return Reported(counts, len(reports), len(fields) - len(reports))
+
+    def fold(self) -> Steps[int]:
+        """Bring the reports of sessions that are over into the sum. Returns how many. Errors:
+        those of ``CallScript``."""
+        for _ in range(_TRIES):
+            fields, live = yield from self._fields()
+            over = {name: said for name, said in _reports(fields).items() if name not in live}
+            if not over:
+                return 0
+            before = fields.get("total", "")
+            counts = decode_counts(before) or Counts()
+            for report in over.values():
+                counts.add(decode_counts(report) or Counts())
+            pairs = [part for pair in over.items() for part in pair]
+            reply = yield self._call("fold", before, encode_counts(counts), *pairs)
+            if text(reply[0]) == "folded":
+                return len(over)
+        return 0
+
+    def _fields(self) -> Steps[tuple[dict[str, str], set[str]]]:
+        reply = yield self._call("reports")
+        said = [text(part) for part in reply[1]]
+        fields = dict(zip(said[::2], said[1::2], strict=True))
+        return fields, {text(name) for name in reply[2]}
+
+    def _call(self, script: str, *arguments: Any) -> CallScript:
+        return CallScript(script, self._key, ("0", "", "", f"{self._clock.wall():.3f}", *arguments))
+
+
+def _reports(fields: dict[str, str]) -> dict[str, str]:
+    mark = "session:"
+    return {name[len(mark) :]: said for name, said in fields.items() if name.startswith(mark)}

@@ -1,0 +1,180 @@
+"""``volumelease exporter``: the whole fleet on one address."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("prometheus_client")
+pytest.importorskip("cheroot")
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.bed.moosefs import MooseFsBed
+from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.reports import Reports
+from volumelease.clock import SystemClock
+from volumelease.drivers.files import Files
+from volumelease.drivers.threads import Monitor
+from volumelease.tallies import Tally
+
+from .conftest import make_volume, picture_of
+from .shell import Running, eventually, run
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as response:
+        found: str = response.read().decode()
+        return found
+
+
+def up(port: int) -> bool:
+    try:
+        return get(port, "/healthz") == "ok\n"
+    except OSError:
+        return False
+
+
+def value(port: int, name: str, **labels: str) -> float:
+    for family in text_string_to_metric_families(get(port, "/metrics")):
+        for sample in family.samples:
+            if sample.name == f"volume_lease_{name}" and labels.items() <= sample.labels.items():
+                return float(sample.value)
+    raise AssertionError(f"no {name} {labels}")
+
+
+def test_a_fleet_is_seen_on_one_address_and_the_dead_stay_counted(volume: Path) -> None:
+    port = free_port()
+    with Running("exporter", volume, "--listen", f"127.0.0.1:{port}"):
+        eventually(lambda: up(port))
+        with Running("hold", volume / "a", "--reason", "<b>x</b>", "--", "sleep", "60") as holder:
+            eventually(lambda: picture_of(volume).holders())
+            with Running("hold", volume / "a", "--", "true") as waiter:
+                eventually(lambda: value(port, "waiters", scope="other") == 1, 20)
+                assert value(port, "held", scope="other") == 1
+                found: dict[str, Any] = json.loads(get(port, "/api/v1/status"))
+                assert [lease["reason"] for lease in found["leases"]] == ["<b>x</b>"]
+                assert len(found["waiting"]) == 1
+                acquired = "acquire_duration_seconds_count"
+                eventually(
+                    lambda: value(port, acquired, scope="other", outcome="acquired") >= 1, 20
+                )
+                before = value(port, acquired, scope="other", outcome="acquired")
+                os.killpg(os.getpgid(holder.child("lease-warden")), signal.SIGKILL)
+                eventually(lambda: waiter.process.poll() == 0, 30)
+        eventually(lambda: value(port, "held", scope="other") == 0, 20)
+        eventually(
+            lambda: value(port, acquired, scope="other", outcome="acquired") == before + 1, 30
+        )
+        history = json.loads(get(port, f"/api/v1/history?path={volume / 'a'}"))
+        assert len(history["leases"]) == 2
+    assert run("verify", volume).returncode == 0
+
+
+def test_three_hundred_workers_are_scraped_within_a_second(volume: Path) -> None:
+    identity = picture_of(volume).identity
+    layout, perform = Layout.of(str(volume), identity), Monitor(Files())
+    tally = Tally()
+    for number in range(300):
+        for outcome in ("acquired", "timeout"):
+            tally.note((("acquire_duration_seconds", "other", outcome), number / 100))
+        reports = Reports(layout, os.urandom(8).hex(), tally, SystemClock())
+        perform.run(reports.leave())
+    port = free_port()
+    with Running("exporter", volume, "--listen", f"127.0.0.1:{port}"):
+        eventually(lambda: up(port))
+        began = time.monotonic()
+        assert value(port, "acquire_duration_seconds_count", outcome="acquired") == 300
+        assert time.monotonic() - began < 5, "a second where nothing else runs"
+
+
+PROMETHEUS = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: volumelease
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="no prometheus: apt-get install prometheus"
+)
+def test_a_real_prometheus_scrapes_the_exporter(volume: Path, tmp_path: Path) -> None:
+    port, own = free_port(), free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(PROMETHEUS.format(port=port))
+    with Running("exporter", volume, "--listen", f"127.0.0.1:{port}"):
+        eventually(lambda: up(port))
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=get(port, "/metrics"),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+        prometheus = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{own}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            eventually(lambda: asked(own, 'up{job="volumelease"}') == 1, 40)
+            eventually(lambda: asked(own, "volume_lease_ttl_seconds") == 2, 20)
+        finally:
+            prometheus.terminate()
+            prometheus.wait(20)
+
+
+def asked(port: int, query: str) -> float | None:
+    url = f"/api/v1/query?query={urllib.parse.quote(query)}"
+    try:
+        found = json.loads(get(port, url))["data"]["result"]
+    except (OSError, urllib.error.URLError):
+        return None
+    return float(found[0]["value"][1]) if found else None
+
+
+@pytest.mark.torture
+def test_a_volume_that_does_not_answer_is_scraped_as_that(
+    bed: MooseFsBed, shared_mounts: list[Path]
+) -> None:
+    port = free_port()
+    make_volume(shared_mounts[0] / "volume", ttl=6.0)
+    with Running("exporter", shared_mounts[0] / "volume", "--listen", f"127.0.0.1:{port}"):
+        eventually(lambda: up(port))
+        assert value(port, "authority_up", authority="volume") == 1
+        bed.pause_master()
+        time.sleep(1.5)
+        began = time.monotonic()
+        assert value(port, "authority_up", authority="volume") == 0
+        assert time.monotonic() - began < 10
+        assert up(port), "health is of the process"
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            get(port, "/api/v1/status")
+        bed.resume_master()
+        eventually(lambda: value(port, "authority_up", authority="volume") == 1, 60)

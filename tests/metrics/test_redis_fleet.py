@@ -1,0 +1,62 @@
+"""The counts of a fleet whose leases a Redis keeps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("redis")
+
+from tests.bed.redis import RedisServer
+from tests.cli.shell import eventually
+from volumelease.authorities.redis.fleet import RedisFleet
+from volumelease.clock import SystemClock
+from volumelease.drivers.files import Files
+from volumelease.drivers.threads import Monitor
+from volumelease.leases.asking import volume_lease
+from volumelease.leases.gauges import gauges_of
+from volumelease.leases.redis_hosting import scripts_on
+from volumelease.leases.volumes import Surroundings, Volumes
+from volumelease.paths.locate import locate
+from volumelease.settings import Settings
+
+
+def worker(settings: Settings) -> Volumes:
+    return Volumes(Surroundings.of_this_process()._replace(settings=settings))
+
+
+def test_what_ended_sessions_counted_is_folded_in_one_step(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    settings = Settings(redis_url=redis_server.url, authority="redis")
+    root = locate(tmp_path, explicit=str(tmp_path))
+    first = worker(settings)
+    identity = first.found(root, ready=True, ttl=3.0)
+    for _ in range(3):
+        with volume_lease(tmp_path / "a", volumes=first):
+            gauges = gauges_of(first.session(root))
+            assert gauges["held", "other"] == 1
+            assert gauges["authority_up", "redis"] == 1
+    first.close()
+    second = worker(settings)
+    with volume_lease(tmp_path / "a", volumes=second):
+        scripts = scripts_on(settings, str(tmp_path), Files())
+        fleet, run = RedisFleet(identity.id, SystemClock()), Monitor(scripts).run
+
+        def acquired() -> float:
+            counts = run(fleet.read()).counts.values
+            key = ("acquire_duration_seconds", "other", "acquired")
+            return sum(counts[key][:-1]) if key in counts else 0.0
+
+        before = time.monotonic()
+        eventually(lambda: acquired() == 4, 10)
+        assert time.monotonic() - before < 10
+        assert run(fleet.fold()) == 1
+        assert run(fleet.fold()) == 0, "the other one lives"
+        assert acquired() == 4
+    second.close()
+    assert run(fleet.fold()) == 1
+    assert acquired() == 4
+    scripts.close()
