@@ -62,11 +62,11 @@ class Daemons:
         self._around = surroundings(self.root, ttl)
         volumes = Volumes(self._around)
         volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
-        self._running: list[Inside] = []
+        self.running: list[Inside] = []
 
     def one_more(self) -> HostedByDaemon:
-        socket = self._folder / f"{len(self._running)}.sock"
-        self._running.append(Inside(socket, self._around))
+        socket = self._folder / f"{len(self.running)}.sock"
+        self.running.append(Inside(socket, self._around))
         around = self._around
         hosted = HostedByDaemon(
             str(socket), str(self.root), around.clock, around.performer, around.report
@@ -83,5 +83,5 @@ class Daemons:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for inside in self._running:
+        for inside in self.running:
             inside.end()

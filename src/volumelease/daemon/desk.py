@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from volumelease.authorities.volume.layout import Layout
-from volumelease.drivers.crew import Crew, Job
+from volumelease.drivers.crew import Crew
 from volumelease.errors import LeaseError, LeaseViolation
 from volumelease.leases.hosting import Hosting
 from volumelease.model import (
@@ -38,6 +38,7 @@ from volumelease.wire.questions import encode_draft, encode_token
 
 from .clients import Held, Made, User
 from .page import Page
+from .watching import Watch
 
 NOT_YOURS: Final = "this process does not hold that lease"
 NAMELESS: Final = "~"
@@ -189,10 +190,14 @@ class Desk:
             held.granted = True
 
     def _let_go(self, user: User, token: int) -> Held | None:
-        self.hosted.room.leave(token)
-        self._tokens.pop(token, None)
+        """None, and nothing happens, if that is not the user's: whoever has it must go on
+        hearing of its loss."""
         with user.lock:
-            return user.held.pop((self.volume, token), None)
+            held = user.held.pop((self.volume, token), None)
+        if held is not None:
+            self.hosted.room.leave(token)
+            self._tokens.pop(token, None)
+        return held
 
     # ---- drafts
 
@@ -245,7 +250,7 @@ class Desk:
 
     def _watch(self, user: User, token: int) -> None:
         """Hear of that request from now on, and of what happened since it was answered."""
-        watch = _Watch(self, user, token)
+        watch = Watch(self, user, token)
         self.hosted.room.enter(token, watch)
         held = user.held.get((self.volume, token))
         if held is None:
@@ -358,24 +363,3 @@ class Desk:
         self._page.show(self.slot, 0.0)
         for token, user in list(self._tokens.items()):
             self._let_go(user, token)
-
-
-class _Watch:
-    """Set by the session's threads whenever something about one request changed."""
-
-    __slots__ = ("_desk", "_token", "_user", "_waits")
-
-    def __init__(self, desk: Desk, user: User, token: int) -> None:
-        self._desk = desk
-        self._user = user
-        self._token = token
-        self._waits = False
-
-    def set(self) -> None:
-        if not self._waits:
-            self._waits = True
-            self._desk.crew.do(Job(self._look), urgent=True)
-
-    def _look(self) -> None:
-        self._waits = False
-        self._desk.news(self._user, self._token)
