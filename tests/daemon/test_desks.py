@@ -59,3 +59,16 @@ def test_who_releases_what_is_another_ones_does_not_keep_its_loss_from_it(
     desk.hosted.session.pulse.lose("a test")
     desk.hosted.room.wake(token)
     wait_until(lambda: told == ["lost"])
+
+
+def test_a_desk_that_closes_alarms_and_tells_those_who_have_something_left(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    token = acquire(hosted).token
+    desk = desk_of(daemons)
+    owner = next(iter(daemons.running[0].daemon.server.users.values()))
+    told: list[tuple[str, object]] = []
+    owner.tell = lambda event, about: told.append((event, about["token"]))
+    desk.close()
+    assert told == [("lost", str(token))]
+    assert hosted.loss_of(token)

@@ -15,7 +15,7 @@ class Deadlines:
     ``DaemonUnavailable``.
     """
 
-    def __init__(self, path: str, slot: int) -> None:
+    def __init__(self, path: str, slot: int, tag: int) -> None:
         try:
             with open(path, "rb") as file:
                 self._memory = mmap.mmap(file.fileno(), slots.PAGE_BYTES, access=mmap.ACCESS_READ)
@@ -28,12 +28,17 @@ class Deadlines:
                 root=None,
                 seconds=0.0,
             ) from None
+        self._tag = slots.encode_count(tag)
+        self._tag_at = slots.tag_at(slot)
         self._begins = slots.begins_at(slot)
         self._alarms = slots.alarms_at(slot)
 
     def deadline(self) -> float:
         """Boottime up to which the session may be assumed."""
-        return slots.decode_seconds(self._memory[self._begins : self._begins + 8])
+        shown = self._memory[self._begins : self._begins + 8]
+        if self._memory[self._tag_at : self._tag_at + 8] != self._tag:
+            return slots.LOST  # the slot is another session's
+        return slots.decode_seconds(shown)
 
     def alarms(self) -> int:
         """Grows when a lease of the session was lost and the session was not."""

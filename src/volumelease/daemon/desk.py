@@ -76,8 +76,10 @@ class Desk:
 
     def show(self) -> None:
         """Bring the page up to date. Never later than the session's own deadline."""
-        alive = self.hosted.alive()
-        self._page.show(self.slot, self.hosted.session.pulse.deadline if alive else 0.0)
+        if self.hosted.alive():
+            self._page.show(self.slot, self.hosted.session.pulse.deadline)
+        else:
+            self._page.lose(self.slot)
 
     def about(self) -> dict[str, Any]:
         timing = self.hosted.session.timing
@@ -90,6 +92,7 @@ class Desk:
             "cache": timing.cache,
             "page": self._page.path,
             "slot": self.slot,
+            "tag": self._page.tag(self.slot),
             "seconds": round(self.hosted.remaining_seconds(), 3),
         }
 
@@ -358,8 +361,11 @@ class Desk:
         return bool(self._tokens)
 
     def close(self) -> None:
-        """The session is over; clients have been told."""
+        """The session is over: whoever still has something of it is told so."""
         self._stop()
-        self._page.show(self.slot, 0.0)
+        self._page.lose(self.slot)
+        self.alarm()
         for token, user in list(self._tokens.items()):
-            self._let_go(user, token)
+            reason = self.hosted.loss_of(token) or "the session was closed"
+            if self._let_go(user, token) is not None:
+                user.tell("lost", self._event(token, reason=reason))

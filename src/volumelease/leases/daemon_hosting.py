@@ -83,7 +83,7 @@ class HostedByDaemon(Hosting[Any]):
         line = connect(self._path, events=True)
         try:
             about = line.ask("attach", {"path": self._root})
-            self._page = Deadlines(take(about, "page", str), take(about, "slot", int))
+            self._page = _page_of(about)
             self._alarms = self._page.alarms()
         except BaseException as error:
             line.close()
@@ -383,3 +383,7 @@ class HostedByDaemon(Hosting[Any]):
             root=None,
             seconds=0.0,
         )
+
+
+def _page_of(about: dict[str, Any]) -> Deadlines:
+    return Deadlines(take(about, "page", str), take(about, "slot", int), take(about, "tag", int))
