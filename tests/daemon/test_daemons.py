@@ -17,6 +17,7 @@ from tests.volume.fleet import ROOT
 from volumelease import DaemonUnavailable, LeaseError, LeaseTimeout, volume_lease
 from volumelease.client.connecting import connect
 from volumelease.daemon.doorway import Doorway, SocketTaken
+from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.leases.volumes import Volumes
 
 from .inside import surroundings
@@ -41,6 +42,31 @@ def test_a_new_daemon_goes_on_with_what_a_killed_one_hosted(tmp_path: Path) -> N
         waiter.silent(0.1)
         holder.process.stdin.close()  # type: ignore[union-attr]
         assert waiter.wait_for("token")["token"] > token
+
+
+def test_who_does_not_reclaim_believes_no_longer_than_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scene(tmp_path, ttl=6.0) as scene:
+        first = scene.start()
+        around = surroundings(scene.root, 6.0)
+        hosted = HostedByDaemon(
+            str(scene.socket), str(scene.root), around.clock, around.performer, around.report
+        )
+        hosted.open()
+        with connect(str(scene.socket), events=False) as line:
+            before = line.ask("attach", {"path": str(scene.root)})
+        monkeypatch.setattr(hosted, "_come_back", lambda: time.sleep(0.1))
+        first.kill()
+        first.wait()
+        left = hosted.remaining_seconds()
+        scene.start()
+        with connect(str(scene.socket), events=False) as line:
+            after = line.ask("attach", {"path": str(scene.root)})
+        assert after["session"] == before["session"]
+        assert after["slot"] != before["slot"]
+        assert 0 < hosted.remaining_seconds() <= left
+        hosted.close()
 
 
 def test_without_a_new_daemon_a_lease_is_lost_before_anybody_else_has_it(tmp_path: Path) -> None:

@@ -72,3 +72,18 @@ def test_a_desk_that_closes_alarms_and_tells_those_who_have_something_left(
     desk.close()
     assert told == [("lost", str(token))]
     assert hosted.loss_of(token)
+
+
+def test_what_a_client_of_an_earlier_daemon_does_not_claim_is_given_back(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    tokens = [acquire(hosted, path).token for path in "abc"]
+    desk = desk_of(daemons)
+    owner = next(iter(daemons.running[0].daemon.server.users.values()))
+    for token in tokens[:2]:
+        owner.held[(desk.volume, token)].adopted = True
+    desk.reclaim(owner, {tokens[0], tokens[2]}, [])
+    assert owner.tokens(desk.volume) == [tokens[0], tokens[2]]
+    owner.held[(desk.volume, tokens[2])].adopted = True
+    desk.forsake(owner)
+    assert owner.tokens(desk.volume) == [tokens[0]]

@@ -23,7 +23,7 @@ class NotAdmitted(LeaseError):
 class Held:
     """A request of a client, waiting or granted."""
 
-    __slots__ = ("acquire", "granted", "key", "lost", "paths")
+    __slots__ = ("acquire", "adopted", "granted", "key", "lost", "paths")
 
     def __init__(
         self, acquire: Acquire | None, key: str, paths: tuple[tuple[str, Claim], ...]
@@ -34,6 +34,8 @@ class Held:
         """As it was asked for by names instead of claims; they must still lead there."""
         self.granted = False
         self.lost = ""
+        self.adopted = False
+        """Whether an earlier daemon made it, and the client has not claimed it here."""
 
 
 class Made(NamedTuple):

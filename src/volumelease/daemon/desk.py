@@ -298,6 +298,7 @@ class Desk:
         """A request that an earlier daemon made for that client."""
         held = Held(acquire, "", ())
         held.granted = granted
+        held.adopted = True
         self._tokens[token] = user
         with user.lock:
             user.held[(self.volume, token)] = held
@@ -308,6 +309,10 @@ class Desk:
     ) -> dict[str, list[dict[str, Any]] | list[str]]:
         """That client came back and says what it has; it gets what really is its own, and what it
         does not name is given back. Errors: those of ``ask``."""
+        with user.lock:
+            for token in user.tokens(self.volume):
+                if token in tokens:
+                    user.held[(self.volume, token)].adopted = False
         for token in user.tokens(self.volume):
             if token not in tokens and self._let_go(user, token) is not None:
                 self.hosted.ask(Cancel(token))
@@ -323,6 +328,17 @@ class Desk:
             "tokens": [encode_token(token) for token in kept],
             "drafts": [encode_draft(made.draft) for made in user.drafts.values()],
         }
+
+    def forsake(self, user: User) -> None:
+        """Give back what an earlier daemon made for that client and it has not claimed: by its
+        page it has lost that long enough ago."""
+        for token in user.tokens(self.volume):
+            with user.lock:
+                held = user.held.get((self.volume, token))
+                if held is None or not held.adopted or self._let_go(user, token) is None:
+                    continue
+            with suppress(LeaseError):  # a beat gives back the rest
+                self.hosted.ask(Cancel(token))
 
     @property
     def grace_seconds(self) -> float:

@@ -51,7 +51,7 @@ class Reception:
         self._will = will
         self._desks: dict[str, Desk] = {}
         self._lock = threading.Lock()
-        self._inherited: list[tuple[User, float]] = []
+        self._inherited: list[tuple[User, Desk, float]] = []
         self._old_users: dict[Client, User] = {}
 
     def all_desks(self) -> list[Desk]:
@@ -129,7 +129,10 @@ class Reception:
                 continue
             if hosted is None:
                 continue
-            desk = self._open(hosted, root, one.slot)
+            # Its clients go on believing in the old slot, which stands still, until they claim
+            # what they have here; only that leads them to the new one.
+            with self._lock:
+                desk = self._open(hosted, root, self._page.free_slot())
             self._take_over(desk, hosted, until)
             report(f"went on with session {one.session} of {one.root}")
         self._write_will()
@@ -149,17 +152,21 @@ class Reception:
 
     def _take_over(self, desk: Desk, hosted: HostedSession, until: float) -> None:
         users = self._old_users
+        heirs: dict[Client, User] = {}
         timing = hosted.session.timing
         for token, acquire, granted in hosted.requests_of_old():
             client = acquire.client or Client(0, 0)
             user = users.get(client)
             if user is None:
                 user = users[client] = find(client) or User(client, -1, "")
-                self._inherited.append((user, until + timing.margin + timing.cache))
             desk.adopt(user, token, acquire, granted)
+            heirs[client] = user
+        lapse = until + timing.margin + timing.cache
+        self._inherited.extend((user, desk, lapse) for user in heirs.values())
 
-    def inherited(self) -> Iterator[tuple[User, float]]:
-        """The clients of a predecessor, and until when they may come back (boottime)."""
+    def inherited(self) -> Iterator[tuple[User, Desk, float]]:
+        """The clients of a predecessor, what they have something of, and until when they may come
+        back for it (boottime)."""
         while self._inherited:
             yield self._inherited.pop()
 

@@ -22,6 +22,7 @@ from volumelease.wire.dialogue import MOST_BYTES
 from .burial import Burials
 from .clients import User, meet
 from .connection import Connection, Request
+from .desk import Desk
 from .reception import Reception
 
 WORKING_SECONDS: Final = 2.0
@@ -102,19 +103,26 @@ class Server:
         self._loop.add_reader(user.descriptor, lambda: self._gone(user))
 
     def _inherit_all(self) -> None:
-        for user, until in self.reception.inherited():
-            self._inherit(user, until)
+        for user, desk, until in self.reception.inherited():
+            self._inherit(user, desk, until)
 
-    def _inherit(self, user: User, until: float) -> None:
+    def _inherit(self, user: User, desk: Desk, until: float) -> None:
         """A client of an earlier daemon: it comes back in time, or has lost what it had."""
-        if user.descriptor < 0:
+        if user.gone or user.descriptor < 0:
             user.gone = True
             self.burials.begin(user)
             return
-        user.claimed = False
+        user.claimed = any(one.user is user for one in self.connections)
         self._watch(user)
         left = until - time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._later(max(0.0, left), lambda: None if user.claimed else self._let_lapse(user))
+        forsake = Job(partial(self._forsake, user, desk))
+        self._later(max(0.0, left), lambda: desk.crew.do(forsake))
+
+    def _forsake(self, user: User, desk: Desk) -> None:
+        """To be connected claims nothing: who does not reclaim goes by the old page."""
+        desk.forsake(user)
+        if not user.claimed and not any(held.adopted for held in list(user.held.values())):
+            self.on_loop(lambda: None if user.claimed else self._let_lapse(user))
 
     def _let_lapse(self, user: User) -> None:
         """A process that lives and is not connected (any more) loses what it has. It may be one

@@ -248,8 +248,12 @@ class HostedByDaemon(Hosting[Any]):
             self._lose("the daemon ended, and a new one could not go on with its session")
             line.close()
             return
+        page = _page_of(about)
+        alarms = page.alarms()
         answer = line.ask("reclaim", {"volume": self.volume, "session": session, **mine})
         self._mine.keep({take_token({"token": token}) for token in take(answer, "tokens", list)})
+        if not self._loss():  # the old page decides until here: what is lost stays lost
+            self._page, self._alarms = page, alarms
         self._arrived(line)
         self._wake(None)
 
