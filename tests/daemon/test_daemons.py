@@ -8,8 +8,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,11 @@ from tests.volume.fleet import ROOT
 from volumelease import DaemonUnavailable, LeaseError, LeaseTimeout, volume_lease
 from volumelease.client.connecting import connect
 from volumelease.daemon.doorway import Doorway, SocketTaken
+from volumelease.leases import daemon_hosting
 from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.leases.volumes import Volumes
+from volumelease.model import Acquire, Answer, Claim, Lost
+from volumelease.wire.questions import decode_answer
 
 from .inside import surroundings
 from .outside import Scene, gone
@@ -66,6 +71,40 @@ def test_who_does_not_reclaim_believes_no_longer_than_before(
         assert after["session"] == before["session"]
         assert after["slot"] != before["slot"]
         assert 0 < hosted.remaining_seconds() <= left
+        hosted.close()
+
+
+def test_an_answer_that_is_noted_after_the_reclaim_is_asked_about_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, noted = threading.Event(), threading.Event()
+
+    def late(source: dict[str, Any]) -> Answer:
+        if source["is"] == "granted":
+            came.set()
+            noted.wait(10)
+        return decode_answer(source)
+
+    monkeypatch.setattr(daemon_hosting, "decode_answer", late)
+    with Scene(tmp_path, ttl=6.0) as scene:
+        first = scene.start()
+        around = surroundings(scene.root, 6.0)
+        hosted = HostedByDaemon(
+            str(scene.socket), str(scene.root), around.clock, around.performer, around.report
+        )
+        hosted.open()
+        answers: list[Answer] = []
+        question = Acquire((Claim("a", "a"),), True, "o", True, "")
+        asker = threading.Thread(target=lambda: answers.append(hosted.ask(question)))
+        asker.start()
+        assert came.wait(10)
+        first.kill()
+        first.wait()
+        scene.start()
+        with volume_lease(scene.root / "a", timeout=10, volumes=scene.volumes):
+            noted.set()
+            asker.join()
+            assert isinstance(answers[0], Lost)
         hosted.close()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import mmap
+from typing import Any, Self
 
 from volumelease.errors import DaemonUnavailable
 from volumelease.wire import slots
+from volumelease.wire.fields import take
 
 
 class Deadlines:
@@ -32,6 +34,11 @@ class Deadlines:
         self._tag_at = slots.tag_at(slot)
         self._begins = slots.begins_at(slot)
         self._alarms = slots.alarms_at(slot)
+
+    @classmethod
+    def told(cls, about: dict[str, Any]) -> Self:
+        """As a daemon's answer to ``attach`` says. Errors: also ``Malformed``."""
+        return cls(take(about, "page", str), take(about, "slot", int), take(about, "tag", int))
 
     def deadline(self) -> float:
         """Boottime up to which the session may be assumed."""

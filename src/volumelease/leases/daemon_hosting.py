@@ -27,11 +27,13 @@ from volumelease.model import (
     Discard,
     Ended,
     GiveBack,
+    Granted,
     Holder,
     Inspect,
     Lost,
     Publish,
     Question,
+    Waiting,
 )
 from volumelease.wire.dialogue import Told
 from volumelease.wire.entries import encode_claims
@@ -69,6 +71,8 @@ class HostedByDaemon(Hosting[Any]):
         self._lost = ""
         self._mine = Belongings()
         self._tail = -1
+        self._returns = 0
+        """How often what this process has was claimed from a daemon."""
         self._alarms = 0
         self._connected = threading.Condition(threading.Lock())
         self._instance = ""
@@ -83,7 +87,7 @@ class HostedByDaemon(Hosting[Any]):
         line = connect(self._path, events=True)
         try:
             about = line.ask("attach", {"path": self._root})
-            self._page = _page_of(about)
+            self._page = Deadlines.told(about)
             self._alarms = self._page.alarms()
         except BaseException as error:
             line.close()
@@ -241,6 +245,7 @@ class HostedByDaemon(Hosting[Any]):
 
     def _reclaim(self, line: Line) -> None:
         """Errors: those of ``Line``."""
+        self._returns += 1  # first: what is noted after the next line is claimed by nobody
         mine = self._mine.as_fields()
         session = self._about["session"]
         about = line.ask("attach", {"path": self._root})
@@ -248,7 +253,7 @@ class HostedByDaemon(Hosting[Any]):
             self._lose("the daemon ended, and a new one could not go on with its session")
             line.close()
             return
-        page = _page_of(about)
+        page = Deadlines.told(about)
         alarms = page.alarms()
         answer = line.ask("reclaim", {"volume": self.volume, "session": session, **mine})
         self._mine.keep({take_token({"token": token}) for token in take(answer, "tokens", list)})
@@ -269,6 +274,7 @@ class HostedByDaemon(Hosting[Any]):
         if isinstance(question, Discard) and self._mine.is_unsure(question.draft):
             return Ended()
         key = self._mine.asking(question)
+        returns = self._returns
         try:
             answer = self._asked(question, key)
         except LeaseError as error:
@@ -278,7 +284,19 @@ class HostedByDaemon(Hosting[Any]):
         finally:
             self._mine.left(question)
         self._mine.answered(question, answer)
+        if self._returns != returns and isinstance(answer, Granted | Waiting):
+            return self._confirmed(answer)
         return answer
+
+    def _confirmed(self, answer: Granted | Waiting) -> Answer:
+        """Of an answer of before a reclaim, that may not have named it."""
+        try:
+            now = self.ask(Inspect(answer.token))
+        except AuthorityUnreachable as error:
+            now = Lost(f"nobody says whether it is still held: {error}")
+        if isinstance(now, Lost):
+            self._mine.losses.setdefault(answer.token, now.reason)
+        return now
 
     def _asked(self, question: Question, key: str) -> Answer:
         do, fields = encode_question(question)
@@ -387,7 +405,3 @@ class HostedByDaemon(Hosting[Any]):
             root=None,
             seconds=0.0,
         )
-
-
-def _page_of(about: dict[str, Any]) -> Deadlines:
-    return Deadlines(take(about, "page", str), take(about, "slot", int), take(about, "tag", int))
