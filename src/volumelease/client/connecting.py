@@ -200,6 +200,23 @@ class Lines:
                 return self._idle.pop()
         return connect(self.path, events=False)
 
+    def ask(self, line: Line, do: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request on a line that was taken; it is given back. Errors: those of
+        ``Line``."""
+        try:
+            answer = line.ask(do, fields)
+        except LeaseError as error:
+            if isinstance(error, DaemonUnavailable):
+                line.close()  # its reply may come after all
+            else:
+                self.give(line)
+            raise
+        except BaseException:
+            line.close()
+            raise
+        self.give(line)
+        return answer
+
     def give(self, line: Line) -> None:
         """It was used without an error."""
         with self._lock:

@@ -321,20 +321,7 @@ class HostedByDaemon(Hosting[Any]):
 
     def _round_trip(self, do: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Errors: ``HungUp`` once a daemon is back, or the session lost; what it answers."""
-        line = self._take_line()
-        try:
-            answer = line.ask(do, fields)
-        except LeaseError as error:
-            if isinstance(error, DaemonUnavailable):
-                line.close()  # its reply may come after all
-            else:
-                self._lines.give(line)
-            raise
-        except BaseException:
-            line.close()
-            raise
-        self._lines.give(line)
-        return answer
+        return self._lines.ask(self._take_line(), do, fields)
 
     def _take_line(self) -> Line:
         """A connection to the daemon that has the session, once there is one."""
