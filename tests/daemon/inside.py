@@ -52,6 +52,13 @@ class Inside:
         self.daemon.end()
 
 
+def through(socket: Path, root: Path, volume: str, around: Surroundings) -> HostedByDaemon:
+    """A session of the daemon there, not open yet."""
+    return HostedByDaemon(
+        str(socket), str(root), volume, around.clock, around.performer, around.report
+    )
+
+
 class Daemons:
     """``with Daemons(folder) as daemons:`` makes sessions, each on a daemon of its own."""
 
@@ -61,16 +68,14 @@ class Daemons:
         self._folder = folder
         self._around = surroundings(self.root, ttl)
         volumes = Volumes(self._around)
-        volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
+        found = volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
+        self.volume = found.id
         self.running: list[Inside] = []
 
-    def one_more(self) -> HostedByDaemon:
+    def one_more(self, volume: str = "") -> HostedByDaemon:
         socket = self._folder / f"{len(self.running)}.sock"
         self.running.append(Inside(socket, self._around))
-        around = self._around
-        hosted = HostedByDaemon(
-            str(socket), str(self.root), around.clock, around.performer, around.report
-        )
+        hosted = through(socket, self.root, volume or self.volume, self._around)
         hosted.open()
         return hosted
 

@@ -20,7 +20,6 @@ from volumelease import DaemonUnavailable, LeaseError, LeaseTimeout, volume_leas
 from volumelease.client.connecting import connect
 from volumelease.daemon.doorway import Doorway, SocketTaken
 from volumelease.leases import daemon_hosting
-from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.leases.volumes import Volumes
 from volumelease.model import Acquire, Answer, Claim, Lost
 from volumelease.wire.questions import decode_answer
@@ -54,10 +53,7 @@ def test_who_does_not_reclaim_believes_no_longer_than_before(
 ) -> None:
     with Scene(tmp_path, ttl=6.0) as scene:
         first = scene.start()
-        around = surroundings(scene.root, 6.0)
-        hosted = HostedByDaemon(
-            str(scene.socket), str(scene.root), around.clock, around.performer, around.report
-        )
+        hosted = scene.session()
         hosted.open()
         with connect(str(scene.socket), events=False) as line:
             before = line.ask("attach", {"path": str(scene.root)})
@@ -88,10 +84,7 @@ def test_an_answer_that_is_noted_after_the_reclaim_is_asked_about_again(
     monkeypatch.setattr(daemon_hosting, "decode_answer", late)
     with Scene(tmp_path, ttl=6.0) as scene:
         first = scene.start()
-        around = surroundings(scene.root, 6.0)
-        hosted = HostedByDaemon(
-            str(scene.socket), str(scene.root), around.clock, around.performer, around.report
-        )
+        hosted = scene.session()
         hosted.open()
         answers: list[Answer] = []
         question = Acquire((Claim("a", "a"),), True, "o", True, "")

@@ -153,7 +153,9 @@ def found(
     return identity, ours
 
 
-def by_daemon(root: VolumeRoot, surroundings: Surroundings) -> Hosting[Any] | None:
+def by_daemon(
+    root: VolumeRoot, identity: Identity, surroundings: Surroundings
+) -> Hosting[Any] | None:
     """A session that a daemon hosts, not open yet; None where none is asked, or none is there."""
     if not surroundings.daemon:
         return None
@@ -165,7 +167,12 @@ def by_daemon(root: VolumeRoot, surroundings: Surroundings) -> Hosting[Any] | No
     from .daemon_hosting import HostedByDaemon
 
     return HostedByDaemon(
-        path, root.root, surroundings.clock, surroundings.performer, surroundings.report
+        path,
+        root.root,
+        identity.id,
+        surroundings.clock,
+        surroundings.performer,
+        surroundings.report,
     )
 
 

@@ -53,12 +53,14 @@ _LOST: Final = "no beat of the daemon was answered in time"
 
 
 class HostedByDaemon(Hosting[Any]):
-    """One session of the daemon at ``path``, for the volume at ``root``. Thread-safe."""
+    """One session of the daemon at ``path``, for the volume at ``root`` that this process sees to
+    have the id ``volume``. Thread-safe."""
 
     def __init__(
         self,
         path: str,
         root: str,
+        volume: str,
         clock: Clock,
         performer: Performer,
         report: Callable[[str], None],
@@ -66,6 +68,7 @@ class HostedByDaemon(Hosting[Any]):
         super().__init__(clock, performer, report, None)
         self._path = path
         self._root = root
+        self.volume = volume
         self._lines = Lines(path)
         self._events: Line | None = None
         self._lost = ""
@@ -86,7 +89,7 @@ class HostedByDaemon(Hosting[Any]):
         """Attach to the daemon. Errors: ``DaemonUnavailable``; those of the daemon's session."""
         line = connect(self._path, events=True)
         try:
-            about = line.ask("attach", {"path": self._root})
+            about = line.attach(self._root, self.volume)
             self._page = Deadlines.told(about)
             self._alarms = self._page.alarms()
         except BaseException as error:
@@ -104,10 +107,6 @@ class HostedByDaemon(Hosting[Any]):
             self._events = line
             self._instance = line.welcome.get("daemon", "")
             self._connected.notify_all()
-
-    @property
-    def volume(self) -> str:
-        return str(self._about["volume"])
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         """Give back everything: the daemon sees that the last connection is closed."""
@@ -248,7 +247,7 @@ class HostedByDaemon(Hosting[Any]):
         self._returns += 1  # first: what is noted after the next line is claimed by nobody
         mine = self._mine.as_fields()
         session = self._about["session"]
-        about = line.ask("attach", {"path": self._root})
+        about = line.attach(self._root, self.volume)
         if take(about, "session", str) != session:
             self._lose("the daemon ended, and a new one could not go on with its session")
             line.close()

@@ -207,7 +207,7 @@ class Volumes:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            hosted = choosing.by_daemon(root, self.surroundings) or choosing.host(
+            hosted = choosing.by_daemon(root, identity, self.surroundings) or choosing.host(
                 root, identity, self._facts(), self.surroundings
             )
             self._identities[root.real_root] = identity
