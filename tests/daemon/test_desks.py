@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import pytest
 
 from volumelease.daemon.clients import User
+from volumelease.daemon.connection import Request
 from volumelease.daemon.desk import Desk
+from volumelease.drivers.crew import MOST_THREADS, Job
+from volumelease.errors import LeaseViolation
 from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.model import Acquire, Answer, Claim, Client, Ended, Granted, Release
+from volumelease.wire.dialogue import Asked, ServerSide
 
 from .inside import Daemons
+
+QUESTION: Final = Acquire((Claim("a", "a"),), True, "o", True, "")
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -39,6 +47,10 @@ def desk_of(daemons: Daemons) -> Desk:
     return daemons.running[0].daemon.server.reception.all_desks()[0]
 
 
+def owner_of(daemons: Daemons) -> User:
+    return next(iter(daemons.running[0].daemon.server.users.values()))
+
+
 def acquire(hosted: HostedByDaemon, path: str = "a") -> Granted:
     answer: Answer = hosted.ask(Acquire((Claim(path, path),), True, "o", True, ""))
     assert isinstance(answer, Granted)
@@ -54,7 +66,7 @@ def test_who_releases_what_is_another_ones_does_not_keep_its_loss_from_it(
     assert desk.ask(stranger, Release(token)) == Ended()
     assert desk.in_use()
     told: list[str] = []
-    owner = next(iter(daemons.running[0].daemon.server.users.values()))
+    owner = owner_of(daemons)
     owner.tell = lambda event, about: told.append(event)
     desk.hosted.session.pulse.lose("a test")
     desk.hosted.room.wake(token)
@@ -66,7 +78,7 @@ def test_a_desk_that_closes_alarms_and_tells_those_who_have_something_left(
 ) -> None:
     token = acquire(hosted).token
     desk = desk_of(daemons)
-    owner = next(iter(daemons.running[0].daemon.server.users.values()))
+    owner = owner_of(daemons)
     told: list[tuple[str, object]] = []
     owner.tell = lambda event, about: told.append((event, about["token"]))
     desk.close()
@@ -79,7 +91,7 @@ def test_what_a_client_of_an_earlier_daemon_does_not_claim_is_given_back(
 ) -> None:
     tokens = [acquire(hosted, path).token for path in "abc"]
     desk = desk_of(daemons)
-    owner = next(iter(daemons.running[0].daemon.server.users.values()))
+    owner = owner_of(daemons)
     for token in tokens[:2]:
         owner.held[(desk.volume, token)].adopted = True
     desk.reclaim(owner, {tokens[0], tokens[2]}, [])
@@ -87,3 +99,53 @@ def test_what_a_client_of_an_earlier_daemon_does_not_claim_is_given_back(
     owner.held[(desk.volume, tokens[2])].adopted = True
     desk.forsake(owner)
     assert owner.tokens(desk.volume) == [tokens[0]]
+
+
+def test_a_request_that_was_given_back_before_it_began_never_begins(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    desk, owner = desk_of(daemons), owner_of(daemons)
+    desk.give_back(owner, "k")
+    with pytest.raises(LeaseViolation, match="gone"):
+        desk.ask(owner, QUESTION, "k")
+    assert not owner.held
+    assert hosted.alive()
+
+
+def test_a_request_whose_connection_ends_before_its_turn_gets_nothing(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    desk, owner = desk_of(daemons), owner_of(daemons)
+    go = threading.Event()
+    for _ in range(MOST_THREADS):
+        desk.crew.do(Job(go.wait))
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.connect(str(daemons.running[0].socket))
+        gone.sendall(b'{"hello":{"versions":[1],"name":"x"}}\n')
+        gone.recv(1000)
+        gone.sendall(b'{"id":1,"do":"acquire","claims":[["a"]]}\n')
+        wait_until(lambda: desk.crew.behind)
+    time.sleep(0.2)
+    go.set()
+    wait_until(lambda: not desk.crew.behind)
+    assert acquire(hosted).token
+    assert len(owner.held) == 1
+
+
+def test_an_answer_that_nobody_hears_is_given_back() -> None:
+    class Deaf:
+        lock = threading.Lock()
+        side = ServerSide()
+        under_way: ClassVar[dict[int, Request]] = {}
+
+        def send(self, data: bytes) -> bool:
+            del data
+            return False
+
+    deaf: Any = Deaf()
+    request = Request(deaf, Asked(1, "acquire", {}))
+    given_back: list[bool] = []
+    request.abandon = lambda: given_back.append(True)
+    request.answer({"is": "granted"})
+    assert given_back
+    assert request.done

@@ -14,6 +14,7 @@ from volumelease.host import this_process
 from volumelease.model import Acquire, Claim, Client, Draft
 
 _CREDENTIALS: Final = struct.Struct("3i")
+_MOST_GIVEN_BACK: Final = 1000
 
 
 class NotAdmitted(LeaseError):
@@ -60,8 +61,11 @@ class User:
         self.name = name
         self.lock = threading.RLock()
         self.held: dict[tuple[str, int], Held] = {}
-        self.asking: dict[str, Acquire | None] = {}
-        """Requests under way by their keys; None: nobody waits for the answer any more."""
+        self.asking: dict[tuple[str, str], Acquire | None] = {}
+        """Requests under way by their volume and key; None: nobody waits for the answer any
+        more."""
+        self.given_back: dict[tuple[str, str], None] = {}
+        """The last that were given back before they began, so that they never do."""
         self.drafts: dict[str, Made] = {}
         self.publishing: set[str] = set()
         """Drafts whose publish is under way."""
@@ -74,6 +78,12 @@ class User:
     def owner(self) -> str:
         """What tells its owners from those of other clients."""
         return f"{self.facts.pid}.{self.facts.start_time}"
+
+    def never(self, volume: str, key: str) -> None:
+        """The request of that key is not to begin any more."""
+        self.given_back[(volume, key)] = None
+        if len(self.given_back) > _MOST_GIVEN_BACK:
+            del self.given_back[next(iter(self.given_back))]
 
     def tokens(self, volume: str) -> list[int]:
         return [token for name, token in self.held if name == volume]

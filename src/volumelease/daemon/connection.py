@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from volumelease.errors import LeaseError
 from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
 
 from .clients import NotAdmitted, User, peer_of
@@ -57,21 +58,30 @@ class Request:
             stays, self.stays = self.stays, False
         return stays
 
+    @property
+    def done(self) -> bool:
+        """Whether it got its reply: then nobody hears another one."""
+        return self._done
+
     def answer(self, answer: dict[str, Any]) -> None:
-        self._reply(lambda side: side.answer(self.asked.id, answer))
+        """If nobody hears that, what it got is given back."""
+        sent = self._reply(lambda side: side.answer(self.asked.id, answer))
+        if not sent and self.abandon is not None:
+            with suppress(LeaseError):  # a beat gives back the rest
+                self.abandon()
 
     def refuse(self, error: BaseException) -> None:
         self._reply(lambda side: side.refuse(self.asked.id, error))
 
-    def _reply(self, made: Callable[[ServerSide], bytes]) -> None:
+    def _reply(self, made: Callable[[ServerSide], bytes]) -> bool:
         connection = self._connection
         with connection.lock:
             if self._done:
-                return
+                return False
             self._done = True
             connection.under_way.pop(self.asked.id, None)
             data = made(connection.side)
-        connection.send(data)
+        return connection.send(data)
 
     def say_working(self) -> None:
         with self._connection.lock:
@@ -234,24 +244,25 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- from any thread
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> bool:
         """Send it from this thread if that does not block: a hop to the loop and back costs as
-        much as a round trip."""
+        much as a round trip. Returns False if the connection is known to be over."""
         with self._sending:
             if self._descriptor < 0:
-                return
+                return False
             if not self._slow:
                 try:
                     sent = os.write(self._descriptor, data)
                 except BlockingIOError:
                     sent = 0
                 except OSError:
-                    return  # the loop sees it too
+                    return False  # the loop sees it too
                 if sent == len(data):
-                    return
+                    return True
                 self._slow = True  # for good: what comes later must not overtake the rest
                 data = data[sent:]
             self._server.on_loop(lambda: self._write(data))
+            return True
 
     def _write(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():

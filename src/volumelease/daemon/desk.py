@@ -133,21 +133,24 @@ class Desk:
         once the lease is granted."""
         owner = sys.intern(f"{user.owner}:{question.owner[:64]}")
         question = question._replace(owner=owner, client=user.facts)
+        at = (self.volume, key)
         with user.lock:
-            if user.gone or key in user.asking:
-                raise LeaseViolation(GONE if user.gone else f"the key {key!r} is in use")
-            user.asking[key] = question
+            if user.gone or at in user.given_back:
+                raise LeaseViolation(GONE)
+            if at in user.asking:
+                raise LeaseViolation(f"the key {key!r} is in use")
+            user.asking[at] = question
         try:
             answer = self.hosted.ask(question)
         except BaseException:
             with user.lock:
-                del user.asking[key]
+                del user.asking[at]
             self.hosted.give_up(question)
             raise
         with user.lock:
-            wanted = user.asking.pop(key) is not None and not user.gone
+            wanted = user.asking.pop(at) is not None and not user.gone
             if isinstance(answer, Granted | Waiting) and wanted:
-                held = Held(question, "" if key.startswith(NAMELESS) else key, paths)
+                held = Held(question, key, paths)
                 held.granted = isinstance(answer, Granted)
                 self._tokens[answer.token] = user
                 user.held[(self.volume, answer.token)] = held
@@ -161,15 +164,18 @@ class Desk:
 
     def give_back(self, user: User, key: str) -> Answer:
         """Undo what the request of that key got or may yet get."""
+        at = (self.volume, key)
         with user.lock:
-            asking = user.asking.get(key)
-            if key in user.asking:
-                user.asking[key] = None
+            asking = user.asking.get(at)
+            if at in user.asking:
+                user.asking[at] = None
             tokens = [
                 token
                 for (volume, token), held in user.held.items()
                 if volume == self.volume and held.key == key
             ]
+            if not tokens and at not in user.asking:
+                user.never(*at)
         if asking is not None:
             self.hosted.give_up(asking)
         for token in tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -276,6 +277,7 @@ class Reception:
         return reclaim
 
 
+_NUMBERS: Final = itertools.count()
 _AT_THE_DOOR: Final = frozenset({"ping", "attach", "status"})
 
 
@@ -294,7 +296,7 @@ def _look_at(do: str, desk: Desk, claim: Claim) -> Work:
 
 def _key(request: Request) -> str:
     key = take(request.asked.fields, "key", str, "")[:64].lstrip(NAMELESS)
-    return key or f"{NAMELESS}{id(request):x}"
+    return key or f"{NAMELESS}{next(_NUMBERS)}"
 
 
 def _told(do: str, error: Malformed | LeaseError) -> LeaseError:

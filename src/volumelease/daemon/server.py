@@ -256,6 +256,8 @@ _LETS_GO: Final = frozenset({"release", "cancel", "give_back", "discard", "publi
 
 
 def _answer(request: Request, work: Callable[[], dict[str, Any]]) -> None:
+    if request.done:  # given up before its turn came
+        return
     try:
         answer = work()
     except BaseException as error:  # noqa: BLE001 - the client is told

@@ -311,6 +311,8 @@ class HostedByDaemon(Hosting[Any]):
                 self._tail = take(source, "tail", int, self._tail)
                 return decode_answer(source)
             except HungUp:
+                if isinstance(question, Acquire):  # what that one gets is given back
+                    fields["key"] = self._mine.asking(question)
                 if isinstance(question, Publish):
                     raise self._away(
                         "it ended while it published; whether that is visible, only the path says"
