@@ -149,3 +149,12 @@ def test_an_answer_that_nobody_hears_is_given_back() -> None:
     request.answer({"is": "granted"})
     assert given_back
     assert request.done
+
+
+def test_a_successors_records_are_far_from_those_that_may_be_under_way(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    session = desk_of(daemons).hosted.session
+    session.committer.go_on_after(5)
+    acquire(hosted)
+    assert max(session.replica.table.sessions[session.name].recent) > 1 << 20

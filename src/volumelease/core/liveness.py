@@ -25,6 +25,9 @@ LEAST_MARGIN_SECONDS: Final = 0.5
 ATTRIBUTE_CACHE_SECONDS: Final = 1.0
 """How long a mount may show an old attribute of a file. Measured: MooseFS and CephFS, 1 s."""
 
+_COUNTERS_APART: Final = 1000
+"""More beats than a mount hides."""
+
 
 class Timing:
     """The times that follow from a volume's ttl, in seconds.
@@ -130,8 +133,9 @@ class Succession(NamedTuple):
         return pulse
 
     def last_counter(self) -> int:
-        """The next beat writes one more."""
-        return self.counter
+        """The next beat writes one more. Far from what was read: that can be an old attribute, and
+        the predecessor's last value must not be written again."""
+        return self.counter + _COUNTERS_APART
 
 
 class Standstill:
