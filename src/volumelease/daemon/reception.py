@@ -120,6 +120,9 @@ class Reception:
 
     def resume(self, left: Bequest, report: Callable[[str], None]) -> None:
         """Go on with the sessions of a daemon that is provably gone, where there is time."""
+        # From here on this process can have something under way for them: who comes next must
+        # have proof of its end, too.
+        bequest.write(self._will, Bequest(self._volumes.surroundings.process, left.sessions))
         for one in left.sessions:
             until = self._page.deadline(one.slot)
             try:
