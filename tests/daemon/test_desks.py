@@ -17,7 +17,7 @@ from volumelease.daemon.desk import Desk
 from volumelease.drivers.crew import MOST_THREADS, Job
 from volumelease.errors import LeaseViolation
 from volumelease.leases.daemon_hosting import HostedByDaemon
-from volumelease.model import Acquire, Answer, Claim, Client, Ended, Granted, Release
+from volumelease.model import Acquire, Answer, Claim, Client, Ended, Granted, Lost, Release
 from volumelease.wire.dialogue import Asked, ServerSide
 
 from .inside import Daemons
@@ -158,3 +158,14 @@ def test_a_successors_records_are_far_from_those_that_may_be_under_way(
     session.committer.go_on_after(5)
     acquire(hosted)
     assert max(session.replica.table.sessions[session.name].recent) > 1 << 20
+
+
+def test_what_is_asked_of_one_session_is_not_answered_by_the_next(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    desk, owner = desk_of(daemons), owner_of(daemons)
+    desk.session = "the next"
+    answer = hosted.ask(QUESTION)
+    assert isinstance(answer, Lost)
+    assert "another" in answer.reason
+    assert not owner.held

@@ -12,7 +12,7 @@ from volumelease.drivers.crew import Crew
 from volumelease.errors import LeaseError, VolumeNotFound
 from volumelease.leases.hosting import HostedSession
 from volumelease.leases.volumes import VERSION, Volumes
-from volumelease.model import Acquire, Claim, Client, Discard, Prepare, Publish
+from volumelease.model import Acquire, Claim, Client, Discard, Lost, Prepare, Publish
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.wire.dialogue import ProtocolError
 from volumelease.wire.entries import decode_claims
@@ -244,6 +244,9 @@ class Reception:
 
     def _at_the_desk(self, user: User, request: Request, desk: Desk) -> Work:
         do, fields = request.asked.do, request.asked.fields
+        session = take(fields, "session", str, "")
+        if session not in ("", desk.session):
+            return lambda: encode_answer(Lost("the session is over, and this is another one"))
         question = decode_question(do, fields)
         if question is not None:
             key = ""
@@ -268,16 +271,11 @@ class Reception:
                 raise ProtocolError(f"nothing is called {do[:40]!r}", advice="See PROTOCOL.md")
 
     def _reclaim(self, user: User, fields: dict[str, Any], desk: Desk) -> Work:
-        session = take(fields, "session", str)
+        take(fields, "session", str)
         tokens = {take_token({"token": token}) for token in take(fields, "tokens", list)}
         drafts = [decode_draft(one) for one in take_objects(fields, "drafts")]
 
-        def reclaim() -> dict[str, Any]:
-            if session != desk.session:
-                return {"is": "lost", "reason": "the daemon was restarted, too late to go on"}
-            return {"is": "reclaimed"} | desk.reclaim(user, tokens, drafts)
-
-        return reclaim
+        return lambda: {"is": "reclaimed"} | desk.reclaim(user, tokens, drafts)
 
 
 _NUMBERS: Final = itertools.count()

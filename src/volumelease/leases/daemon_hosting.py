@@ -299,7 +299,7 @@ class HostedByDaemon(Hosting[Any]):
 
     def _asked(self, question: Question, key: str) -> Answer:
         do, fields = encode_question(question)
-        fields["volume"] = self.volume
+        fields |= {"volume": self.volume, "session": self._about["session"]}
         if key:
             fields["key"] = key
         while True:
