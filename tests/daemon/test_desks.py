@@ -16,6 +16,7 @@ from volumelease.daemon.connection import Request
 from volumelease.daemon.desk import Desk
 from volumelease.drivers.crew import MOST_THREADS, Job
 from volumelease.errors import LeaseViolation
+from volumelease.leases.belongings import Belongings
 from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.model import Acquire, Answer, Claim, Client, Ended, Granted, Lost, Release
 from volumelease.wire.dialogue import Asked, ServerSide
@@ -169,3 +170,16 @@ def test_what_is_asked_of_one_session_is_not_answered_by_the_next(
     assert isinstance(answer, Lost)
     assert "another" in answer.reason
     assert not owner.held
+
+
+def test_no_two_sessions_of_a_process_use_the_same_key() -> None:
+    assert Belongings().asking(QUESTION) != Belongings().asking(QUESTION)
+
+
+def test_the_same_key_may_be_in_use_on_another_volume(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    desk, owner = desk_of(daemons), owner_of(daemons)
+    owner.asking[("another", "k")] = None
+    assert isinstance(desk.ask(owner, QUESTION, "k"), Granted)
+    assert hosted.alive()
