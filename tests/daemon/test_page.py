@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from volumelease.client.deadlines import Deadlines
+from volumelease.client.deadlines import Belief, Deadlines
+from volumelease.clock import Reading
 from volumelease.daemon import page as pages
 from volumelease.daemon.page import Page
 from volumelease.wire import slots
@@ -58,3 +59,50 @@ def test_a_page_with_no_slot_left_says_so(page: Page, monkeypatch: pytest.Monkey
         page.free_slot()
     with pytest.raises(OSError, match="in an hour"):
         page.free_slot()
+
+
+class Hands:
+    """Clocks set by hand."""
+
+    def __init__(self) -> None:
+        self.now = Reading(100.0, 100.0, 1e9)
+
+    def monotonic(self) -> float:
+        return self.now.monotonic
+
+    def boottime(self) -> float:
+        return self.now.boottime
+
+    def wall(self) -> float:
+        return self.now.wall
+
+    def read(self) -> Reading:
+        return self.now
+
+    def go_on(self, monotonic: float, boottime: float, wall: float) -> None:
+        was = self.now
+        self.now = Reading(was.monotonic + monotonic, was.boottime + boottime, was.wall + wall)
+
+
+@pytest.mark.parametrize(
+    ("passed", "lost"),
+    [
+        ((2.0, 2.0, 2.0), ""),
+        ((2.0, 2.0, 1000.0), "the wall clock jumped"),
+        ((2.0, 9.0, 9.0), "suspended"),
+        ((12.0, 12.0, 12.0), "no beat"),
+    ],
+)
+def test_a_process_that_was_away_believes_no_page(
+    page: Page, passed: tuple[float, float, float], lost: str
+) -> None:
+    slot, hands = page.free_slot(), Hands()
+    page.show(slot, 105.0)
+    about = {"page": page.path, "slot": slot, "tag": page.tag(slot), "ttl": 15.0, "cache": 1.0}
+    belief = Belief(about, hands)
+    hands.go_on(1.0, 1.0, 1.0)
+    page.show(slot, 112.0)
+    assert belief.loss() == ""
+    hands.go_on(*passed)
+    assert lost in belief.loss()
+    assert bool(belief.loss()) == bool(lost)

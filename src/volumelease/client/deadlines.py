@@ -5,9 +5,11 @@ from __future__ import annotations
 import mmap
 from typing import Any, Self
 
+from volumelease.clock import Clock
+from volumelease.core.liveness import Timing, pause_between
 from volumelease.errors import DaemonUnavailable
 from volumelease.wire import slots
-from volumelease.wire.fields import take
+from volumelease.wire.fields import take, take_number
 
 
 class Deadlines:
@@ -50,3 +52,37 @@ class Deadlines:
     def alarms(self) -> int:
         """Grows when a lease of the session was lost and the session was not."""
         return slots.decode_count(self._memory[self._alarms : self._alarms + 8])
+
+
+class Belief:
+    """What a process may believe of a session by its page. For any thread.
+
+    Besides the deadline it looks at its own clocks, as a process does that beats itself: a process
+    that was restored from an image finds the page of another life.
+    """
+
+    def __init__(self, about: dict[str, Any], clock: Clock) -> None:
+        self._page = Deadlines.told(about)
+        timing = Timing(take_number(about, "ttl"), take_number(about, "cache"))
+        self._tolerance = timing.tolerance
+        self._clock = clock
+        self._deadline = self._page.deadline()
+        self._since = clock.read()
+        """When the deadline was first seen where it is."""
+        self.seen_alarms = self._page.alarms()
+
+    def loss(self) -> str:
+        """Why the session can't be assumed any more, or "". Whoever asks latches it."""
+        deadline, now = self._page.deadline(), self._clock.read()
+        since = self._since
+        if deadline != self._deadline:
+            self._deadline, self._since = deadline, now
+        if now.boottime >= deadline:
+            return "no beat of the daemon was answered in time"
+        return pause_between(since, now, self._tolerance)
+
+    def remaining_seconds(self) -> float:
+        return max(0.0, self._page.deadline() - self._clock.boottime())
+
+    def alarms(self) -> int:
+        return self._page.alarms()

@@ -104,13 +104,20 @@ class Pulse:
         self._notice_pause(self._counted, now)
 
     def _notice_pause(self, since: Reading, now: Reading) -> None:
-        """A clock that ran ahead of another means that this process, or its machine, did not run
-        (suspended, restored from an image): what it believed before is worth nothing."""
-        boottime = now.boottime - since.boottime
-        if boottime - (now.monotonic - since.monotonic) > self._timing.tolerance:
-            self.lose("the machine was suspended")
-        elif (now.wall - since.wall) - boottime > self._timing.tolerance:
-            self.lose("the wall clock jumped ahead as after a pause")
+        reason = pause_between(since, now, self._timing.tolerance)
+        if reason:
+            self.lose(reason)
+
+
+def pause_between(since: Reading, now: Reading, tolerance: float) -> str:
+    """A clock that ran ahead of another means that this process, or its machine, did not run
+    (suspended, restored from an image): what it believed before is worth nothing. Why; or ""."""
+    boottime = now.boottime - since.boottime
+    if boottime - (now.monotonic - since.monotonic) > tolerance:
+        return "the machine was suspended"
+    if (now.wall - since.wall) - boottime > tolerance:
+        return "the wall clock jumped ahead as after a pause"
+    return ""
 
 
 class Succession(NamedTuple):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from volumelease.client.connecting import HungUp, Line, Lines, connect
-from volumelease.client.deadlines import Deadlines
+from volumelease.client.deadlines import Belief
 from volumelease.clock import Clock
 from volumelease.drivers.threads import Performer
 from volumelease.effects import Contents
@@ -49,7 +49,6 @@ from .belongings import Belongings
 from .hosting import GIVE_BACK_SECONDS, Hosting
 
 _WATCH_SECONDS: Final = 0.5
-_LOST: Final = "no beat of the daemon was answered in time"
 
 
 class HostedByDaemon(Hosting[Any]):
@@ -76,11 +75,10 @@ class HostedByDaemon(Hosting[Any]):
         self._tail = -1
         self._returns = 0
         """How often what this process has was claimed from a daemon."""
-        self._alarms = 0
         self._connected = threading.Condition(threading.Lock())
         self._instance = ""
         self._about: dict[str, Any] = {}
-        self._page: Deadlines | None = None
+        self._belief: Belief | None = None
         self._closed = False
 
     # ---- life
@@ -90,8 +88,7 @@ class HostedByDaemon(Hosting[Any]):
         line = connect(self._path, events=True)
         try:
             about = line.attach(self._root, self.volume)
-            self._page = Deadlines.told(about)
-            self._alarms = self._page.alarms()
+            self._belief = Belief(about, self.clock)
         except BaseException as error:
             line.close()
             if isinstance(error, HungUp | Malformed):
@@ -143,9 +140,11 @@ class HostedByDaemon(Hosting[Any]):
         return bool(self._lost) or self.pid != os.getpid()
 
     def _loss(self) -> str:
-        page = self._page
-        if not self._lost and (page is None or self.clock.boottime() >= page.deadline()):
-            self._lose(_LOST)
+        if not self._lost:
+            belief = self._belief
+            loss = "it was never open" if belief is None else belief.loss()
+            if loss:
+                self._lose(loss)
         return self._lost
 
     def loss_of(self, token: int) -> str:
@@ -154,15 +153,15 @@ class HostedByDaemon(Hosting[Any]):
         loss = self._loss()
         if loss:
             return loss
-        assert self._page is not None
-        if self._page.alarms() != self._alarms:
-            self._look_at_all()
+        belief = self._belief
+        assert belief is not None
+        if belief.alarms() != belief.seen_alarms:
+            self._look_at_all(belief)
         return self._mine.losses.get(token, "")
 
-    def _look_at_all(self) -> None:
+    def _look_at_all(self, belief: Belief) -> None:
         """A lease of the session was lost, perhaps one of ours."""
-        assert self._page is not None
-        alarms = self._page.alarms()
+        alarms = belief.alarms()
         for token in list(self._mine.held):
             try:
                 answer = self.ask(Inspect(token))
@@ -173,13 +172,13 @@ class HostedByDaemon(Hosting[Any]):
                 continue
             if isinstance(answer, Lost):
                 self._mine.losses.setdefault(token, answer.reason)
-        self._alarms = alarms
+        belief.seen_alarms = alarms
 
     def remaining_seconds(self) -> float:
         if self._loss():
             return 0.0
-        assert self._page is not None
-        return max(0.0, self._page.deadline() - self.clock.boottime())
+        assert self._belief is not None
+        return self._belief.remaining_seconds()
 
     def last_seconds(self) -> float:
         margin, cache = self._about["margin"], self._about["cache"]
@@ -252,12 +251,11 @@ class HostedByDaemon(Hosting[Any]):
             self._lose("the daemon ended, and a new one could not go on with its session")
             line.close()
             return
-        page = Deadlines.told(about)
-        alarms = page.alarms()
+        belief = Belief(about, self.clock)
         answer = line.ask("reclaim", {"volume": self.volume, "session": session, **mine})
         self._mine.keep({take_token({"token": token}) for token in take(answer, "tokens", list)})
         if not self._loss():  # the old page decides until here: what is lost stays lost
-            self._page, self._alarms = page, alarms
+            self._belief = belief
         self._arrived(line)
         self._wake(None)
 
