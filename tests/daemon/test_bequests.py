@@ -10,6 +10,7 @@ import pytest
 
 from volumelease.daemon import bequest
 from volumelease.daemon.bequest import Bequest, Left
+from volumelease.daemon.page import Page
 from volumelease.host import ProcessFacts, this_process
 from volumelease.leases.volumes import Volumes
 
@@ -46,3 +47,15 @@ def test_a_successor_says_that_it_is_the_one_before_it_goes_on(
     assert after.process.pid == here.pid
     assert after.sessions == ()
     inside.end()
+
+
+def test_a_link_that_lies_where_a_daemon_writes_leads_it_nowhere(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("x")
+    for name in ("page", "will"):
+        (tmp_path / f"{name}.new").symlink_to(precious)
+    Page(str(tmp_path / "page"))
+    bequest.write(str(tmp_path / "will"), Bequest(this_process(), ()))
+    assert precious.read_text() == "x"
+    assert not (tmp_path / "page").is_symlink()
+    assert bequest.read(str(tmp_path / "will")) == Bequest(this_process(), ())

@@ -14,6 +14,8 @@ from volumelease.host import ProcessFacts, provably_dead
 from volumelease.wire.entries import decode_facts, encode_facts
 from volumelease.wire.fields import Malformed, decode_object, encode, take, take_index, take_objects
 
+from .doorway import fresh_file
+
 
 class Left(NamedTuple):
     """A session: of which volume, at which directory, and where its deadline stands."""
@@ -36,13 +38,9 @@ def write(path: str, bequest: Bequest) -> None:
     sessions = [one._asdict() for one in bequest.sessions]
     text = encode({"process": encode_facts(SessionFacts(bequest.process)), "sessions": sessions})
     fresh = f"{path}.new"
-    with open(fresh, "w", encoding="ascii", opener=_private) as file:
+    with open(fresh, "w", encoding="ascii", opener=fresh_file) as file:
         file.write(text)
     os.replace(fresh, path)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def read(path: str) -> Bequest | None:

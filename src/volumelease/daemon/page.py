@@ -10,6 +10,8 @@ from typing import Final
 
 from volumelease.wire import slots
 
+from .doorway import fresh_file
+
 REST_SECONDS: Final = 3600.0
 """A slot is used again so long after it was last written."""
 
@@ -24,7 +26,7 @@ class Page:
         self._lost: set[int] = set()
         if not self._map():
             fresh = f"{path}.new"
-            with open(fresh, "wb", opener=_private) as file:
+            with open(fresh, "wb", opener=fresh_file) as file:
                 file.write(slots.MAGIC.ljust(slots.PAGE_BYTES, b"\0"))
             os.replace(fresh, path)
             if not self._map():
@@ -96,7 +98,3 @@ class Page:
 
 def _fresh_tag() -> int:
     return int.from_bytes(os.urandom(6), "big") + 1
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
