@@ -1,7 +1,8 @@
 """What happens to the leases of a client that died or left.
 
 They are given back at once, unless somebody may still write what they cover: then those are waited
-for, or ended first where the daemon may do that (``worker``: everything in the container is its).
+for, or ended first where the daemon may do that: with ``worker``, what descends from it and is no
+client itself.
 """
 
 from __future__ import annotations
@@ -64,27 +65,23 @@ class Burials:
             self._told.discard(user)
 
     def _writers(self, user: User, desk: Desk) -> list[Writer]:
-        with user.lock:
-            keys = {
-                claim.key
-                for (volume, _), held in user.held.items()
-                if volume == desk.volume and held.acquire is not None and held.acquire.exclusive
-                for claim in held.acquire.claims
-            }
-        return writers_of(user.facts, desk.root, keys, self._live())
+        return writers_of(user.facts, desk.root, desk.written(user))
 
     def _deal_with(self, user: User, writers: list[Writer]) -> None:
+        live = self._live()
+        doomed = [one for one in writers if one.beneath and one.pid not in live]
+        if not self._ends_writers:
+            doomed.clear()
         if user not in self._told:
             self._told.add(user)
             first = writers[0]
-            verb = "ended" if self._ends_writers else "waited for"
+            verb = "ended" if first in doomed else "waited for"
             self._report(
                 f"process {user.facts.pid} has gone, and process {first.pid} still has "
                 f"{first.path} open for writing: it is {verb} before the lease is given back"
             )
-        if self._ends_writers:
-            for writer in writers:
-                end(writer)
+        for writer in doomed:
+            end(writer)
 
 
 def end(writer: Writer) -> None:

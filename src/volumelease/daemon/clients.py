@@ -24,7 +24,7 @@ class NotAdmitted(LeaseError):
 class Held:
     """A request of a client, waiting or granted."""
 
-    __slots__ = ("acquire", "adopted", "granted", "key", "lost", "paths")
+    __slots__ = ("acquire", "adopted", "drafts", "granted", "key", "lost", "paths")
 
     def __init__(
         self, acquire: Acquire | None, key: str, paths: tuple[tuple[str, Claim], ...]
@@ -37,6 +37,8 @@ class Held:
         self.lost = ""
         self.adopted = False
         """Whether an earlier daemon made it, and the client has not claimed it here."""
+        self.drafts: set[str] = set()
+        """The ``unique`` of each that was made under it, published ones too."""
 
 
 class Made(NamedTuple):

@@ -218,6 +218,9 @@ class Desk:
                 gone = user.gone
                 if not gone:
                     user.drafts[answer.draft.unique] = made
+                    held = user.held.get((self.volume, question.token))
+                    if held is not None:
+                        held.drafts.add(answer.draft.unique)
             if gone:
                 self.hosted.ask(Discard(answer.draft, question.source))
                 return Lost(GONE)
@@ -356,6 +359,23 @@ class Desk:
         """A client that lives may lose something without having said so: whoever looks at the
         page asks again."""
         self._page.alarm(self.slot)
+
+    def written(self, user: User) -> set[str]:
+        """The keys that this client alone may write, and where its drafts are or went."""
+        keys: set[str] = set()
+        with user.lock:
+            for (volume, token), held in user.held.items():
+                asked = held.acquire if volume == self.volume and held.granted else None
+                if asked is None or not asked.exclusive or self.hosted.loss_of(token):
+                    continue
+                keys.update(claim.key for claim in asked.claims)
+                made = {
+                    one.draft.unique for one in user.drafts.values() if one.draft.token == token
+                }
+                for unique in held.drafts | made:
+                    for place in (self.layout.stage(unique), self.layout.version(unique)):
+                        keys.add(place.removeprefix(self.layout.root).lstrip("/"))
+        return keys
 
     def bury(self, user: User) -> None:
         """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
