@@ -52,10 +52,10 @@ class Burials:
     def _bury(self, user: User) -> None:
         waits = False
         for desk in self._desks():
-            writers = self._writers(user, desk)
-            if writers:
+            found = writers(user, desk)
+            if found:
                 waits = True
-                self._deal_with(user, writers)
+                self._deal_with(user, found)
                 continue
             with suppress(LeaseError):  # a beat gives back the rest
                 desk.bury(user)
@@ -63,9 +63,6 @@ class Burials:
             self._later(LOOK_AGAIN_SECONDS, lambda: self.begin(user))
         else:
             self._told.discard(user)
-
-    def _writers(self, user: User, desk: Desk) -> list[Writer]:
-        return writers_of(user.facts, desk.root, desk.written(user))
 
     def _deal_with(self, user: User, writers: list[Writer]) -> None:
         live = self._live()
@@ -82,6 +79,32 @@ class Burials:
             )
         for writer in doomed:
             end(writer)
+
+
+def writers(user: User, desk: Desk) -> list[Writer]:
+    """Who could still write what that dead client had there."""
+    return writers_of(user.facts, desk.root, _written(user, desk))
+
+
+def is_left_alone(desk: Desk) -> bool:
+    """Whether all clients that have something there are dead, and nobody writes that."""
+    return all(user.is_dead() and not writers(user, desk) for user in desk.users())
+
+
+def _written(user: User, desk: Desk) -> set[str]:
+    """The keys that this client alone may write, and where its drafts are or went."""
+    keys: set[str] = set()
+    with user.lock:
+        for (volume, token), held in user.held.items():
+            asked = held.acquire if volume == desk.volume and held.granted else None
+            if asked is None or not asked.exclusive or desk.hosted.loss_of(token):
+                continue
+            keys.update(claim.key for claim in asked.claims)
+            made = {one.draft.unique for one in user.drafts.values() if one.draft.token == token}
+            for unique in held.drafts | made:
+                for place in (desk.layout.stage(unique), desk.layout.version(unique)):
+                    keys.add(place.removeprefix(desk.layout.root).lstrip("/"))
+    return keys
 
 
 def end(writer: Writer) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from volumelease.errors import LeaseError
-from volumelease.host import this_process
+from volumelease.host import provably_dead, this_process
 from volumelease.model import Acquire, Claim, Client, Draft
 
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -89,6 +89,10 @@ class User:
 
     def tokens(self, volume: str) -> list[int]:
         return [token for name, token in self.held if name == volume]
+
+    def is_dead(self) -> bool:
+        """Whether that very process has ended, proven by a pidfd."""
+        return provably_dead(this_process()._replace(**self.facts._asdict()), this_process())
 
     def close(self) -> None:
         if self.descriptor >= 0:

@@ -360,23 +360,6 @@ class Desk:
         page asks again."""
         self._page.alarm(self.slot)
 
-    def written(self, user: User) -> set[str]:
-        """The keys that this client alone may write, and where its drafts are or went."""
-        keys: set[str] = set()
-        with user.lock:
-            for (volume, token), held in user.held.items():
-                asked = held.acquire if volume == self.volume and held.granted else None
-                if asked is None or not asked.exclusive or self.hosted.loss_of(token):
-                    continue
-                keys.update(claim.key for claim in asked.claims)
-                made = {
-                    one.draft.unique for one in user.drafts.values() if one.draft.token == token
-                }
-                for unique in held.drafts | made:
-                    for place in (self.layout.stage(unique), self.layout.version(unique)):
-                        keys.add(place.removeprefix(self.layout.root).lstrip("/"))
-        return keys
-
     def bury(self, user: User) -> None:
         """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
         is given back by a beat."""
@@ -397,6 +380,9 @@ class Desk:
                     self.hosted.ask(Discard(made.draft))
         if trouble is not None:
             raise trouble
+
+    def users(self) -> set[User]:
+        return set(self._tokens.values())
 
     def in_use(self) -> bool:
         """Whether a client has, or waits for, anything in it."""

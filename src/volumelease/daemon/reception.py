@@ -27,6 +27,7 @@ from volumelease.wire.questions import (
 
 from . import bequest
 from .bequest import Bequest, Left
+from .burial import is_left_alone
 from .clients import User, find
 from .connection import Request
 from .desk import NAMELESS, Desk
@@ -148,9 +149,9 @@ class Reception:
     def close(self, seconds: float, *, everything: bool = False) -> None:
         """End the sessions that nobody uses. A session in use is left to a successor, with its
         deadline: a process can go on with what it holds until then, and nobody else can have
-        it before."""
+        it before. ``everything``: also one whose users are all dead."""
         for desk in self.all_desks():
-            if everything or not desk.in_use():
+            if not desk.in_use() or (everything and is_left_alone(desk)):
                 desk.close()
                 desk.hosted.close(seconds)
 

@@ -95,7 +95,8 @@ class Daemon:
         self._reception.close(_CLOSE_SECONDS)
 
     def end_all(self, seconds: float) -> None:
-        """After ``run``, when no client lives any more: all leases are free at once."""
+        """After ``run``: what dead clients had is free at once, too. Sessions of clients that live
+        (who came into the container from outside, say) end at their deadline."""
         self._reception.close(seconds, everything=True)
 
 
