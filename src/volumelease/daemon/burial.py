@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .desk import Desk
 
 LOOK_AGAIN_SECONDS: Final = 0.1
+_TROUBLE_SECONDS: Final = 1.0
+"""Until a burial that failed is tried again."""
 
 
 class Burials:
@@ -42,43 +44,62 @@ class Burials:
         self._later = later
         self._report = report
         self._ends_writers = ends_writers
-        self._crew = Crew()
-        self._told: set[User] = set()
+        self._crews: dict[str, Crew] = {}
+        """By volume: one that hangs must hold up no burial elsewhere."""
+        self._told: set[tuple[User, str]] = set()
 
     def begin(self, user: User) -> None:
         """``user.gone`` is set: nothing is added to what it has."""
-        self._crew.do(Job(lambda: self._bury(user)), urgent=True)
-
-    def _bury(self, user: User) -> None:
-        waits = False
         for desk in self._desks():
+            if user.has_something(desk.volume):
+                self._do(user, desk)
+
+    def _do(self, user: User, desk: Desk) -> None:
+        crew = self._crews.setdefault(desk.volume, Crew())
+        crew.do(Job(lambda: self._bury(user, desk)), urgent=True)
+
+    def _bury(self, user: User, desk: Desk) -> None:
+        again: float | None = _TROUBLE_SECONDS
+        try:
             found = writers(user, desk)
             if found:
-                waits = True
-                self._deal_with(user, found)
-                continue
-            with suppress(LeaseError):  # a beat gives back the rest
-                desk.bury(user)
-        if waits:
-            self._later(LOOK_AGAIN_SECONDS, lambda: self.begin(user))
-        else:
-            self._told.discard(user)
+                again = LOOK_AGAIN_SECONDS
+                self._deal_with(user, desk, found)
+            else:
+                with suppress(LeaseError):  # a beat gives back the rest
+                    desk.bury(user)
+                again = None
+                self._told.discard((user, desk.volume))
+        except Exception as error:  # noqa: BLE001 - told, and tried again
+            self._tell_once(
+                user,
+                desk,
+                f"what process {user.facts.pid} had on {desk.root.root} could not be given back, "
+                f"which is tried again: {error!r}",
+            )
+        finally:
+            if again is not None:
+                self._later(again, lambda: self._do(user, desk))
 
-    def _deal_with(self, user: User, writers: list[Writer]) -> None:
+    def _tell_once(self, user: User, desk: Desk, text: str) -> None:
+        if (user, desk.volume) not in self._told:
+            self._told.add((user, desk.volume))
+            self._report(text)
+
+    def _deal_with(self, user: User, desk: Desk, found: list[Writer]) -> None:
         live = self._live()
-        doomed = [one for one in writers if one.beneath and one.pid not in live]
+        doomed = [one for one in found if one.beneath and one.pid not in live]
         if not self._ends_writers:
             doomed.clear()
-        if user not in self._told:
-            self._told.add(user)
-            first = writers[0]
-            verb = "ended" if first in doomed else "waited for"
-            self._report(
-                f"process {user.facts.pid} has gone, and process {first.pid} still has "
-                f"{first.path} open for writing: it is {verb} before the lease is given back"
-            )
         for writer in doomed:
             end(writer)
+        verb = "ended" if found[0] in doomed else "waited for"
+        self._tell_once(
+            user,
+            desk,
+            f"process {user.facts.pid} has gone, and process {found[0].pid} still has "
+            f"{found[0].path} open for writing: it is {verb} before the lease is given back",
+        )
 
 
 def writers(user: User, desk: Desk) -> list[Writer]:

@@ -90,6 +90,12 @@ class User:
     def tokens(self, volume: str) -> list[int]:
         return [token for name, token in self.held if name == volume]
 
+    def has_something(self, volume: str) -> bool:
+        with self.lock:
+            return bool(self.tokens(volume)) or any(
+                made.volume == volume for made in self.drafts.values()
+            )
+
     def is_dead(self) -> bool:
         """Whether that very process has ended, proven by a pidfd."""
         return provably_dead(this_process()._replace(**self.facts._asdict()), this_process())

@@ -363,13 +363,13 @@ class Desk:
     def bury(self, user: User) -> None:
         """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
         is given back by a beat."""
-        trouble: LeaseError | None = None
+        trouble: Exception | None = None
         live: set[int] = set()
         for token in user.tokens(self.volume):
             if self._let_go(user, token) is not None:
                 try:
                     self.hosted.ask(Cancel(token))
-                except LeaseError as error:
+                except Exception as error:  # noqa: BLE001 - raised when the others are done
                     trouble = error
                     live.add(token)
         for made in list(user.drafts.values()):
