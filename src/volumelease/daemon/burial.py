@@ -122,6 +122,8 @@ def _written(user: User, desk: Desk) -> set[str]:
                 continue
             keys.update(claim.key for claim in asked.claims)
             made = {one.draft.unique for one in user.drafts.values() if one.draft.token == token}
+            if held.adopted:  # which drafts an earlier daemon made for it, nobody knows
+                made.add(desk.session)
             for unique in held.drafts | made:
                 for place in (desk.layout.stage(unique), desk.layout.version(unique)):
                     keys.add(place.removeprefix(desk.layout.root).lstrip("/"))

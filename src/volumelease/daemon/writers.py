@@ -46,7 +46,8 @@ class _Process(NamedTuple):
 
 def writers_of(client: Client, root: VolumeRoot, keys: Collection[str]) -> list[Writer]:
     """Who may be a child of that dead client and has a file beneath ``keys`` open for writing.
-    Those beneath our control directory are compared letter by letter: a draft's place."""
+    Those beneath our control directory are compared letter by letter: a draft's place, or what
+    its name begins with, up to a dash."""
     if not keys:
         return []
     processes = {process.pid: process for process in _everybody()}
@@ -109,7 +110,8 @@ def _written_by(pid: int, root: VolumeRoot, keys: Collection[str]) -> Iterable[s
 
 def _matters(rest: str, keys: Collection[str]) -> bool:
     if CONTROL in rest.split("/"):  # a lease on the whole volume is none on what others prepare
-        return any(key.startswith(CONTROL) and covers(key, rest) for key in keys)
+        ours = [key for key in keys if key.startswith(CONTROL)]
+        return any(covers(key, rest) or rest.startswith(f"{key}-") for key in ours)
     import unicodedata
 
     key = VolumePath(rest, unicodedata.normalize("NFC", rest)).key
