@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from volumelease import AuthorityUnreachable, LeaseTimeout, volume_lease
 from volumelease.client.connecting import Line
-from volumelease.daemon.clients import User
+from volumelease.daemon.clients import Held, User
 from volumelease.daemon.desk import Desk
 from volumelease.leases.volumes import Volumes
+from volumelease.model import Answer
 from volumelease.paths.locate import locate
 
 from .inside import Inside, surroundings
@@ -35,8 +37,6 @@ def leave(inside: Inside, roots: list[Path]) -> None:
 
 
 def free(root: Path, seconds: float = 5.0) -> bool:
-    from volumelease import LeaseTimeout, volume_lease
-
     volumes = Volumes(surroundings(root))
     try:
         with volume_lease(root / "a", timeout=seconds, volumes=volumes):
@@ -85,4 +85,30 @@ def test_a_volume_that_hangs_holds_up_no_burial_on_another(
     assert not free(roots[0], 0.0)
     answers.set()
     assert free(roots[0])
+    inside.end()
+
+
+def test_a_grant_that_could_not_be_looked_at_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Desk._settled_after_wait
+    failed: list[int] = []
+
+    def settled(desk: Desk, user: User, held: Held, token: int) -> Answer:
+        if not failed:
+            failed.append(token)
+            raise AuthorityUnreachable("no answer", root=None, seconds=1.0)
+        return real(desk, user, held, token)
+
+    inside, (root,) = several(tmp_path, "x")
+    volumes = Volumes(surroundings(root))
+    with Line(str(inside.socket), events=True) as line:
+        with volume_lease(root / "a", volumes=volumes):
+            token = line.ask("acquire", {"paths": [str(root / "a")]})["token"]
+            monkeypatch.setattr(Desk, "_settled_after_wait", settled)
+        news = line.listen()
+        assert news is not None
+        assert (news.event, news.about["token"]) == ("granted", token)
+        assert failed
+    volumes.close()
     inside.end()

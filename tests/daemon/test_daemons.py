@@ -101,6 +101,29 @@ def test_an_answer_that_is_noted_after_the_reclaim_is_asked_about_again(
         hosted.close()
 
 
+def test_a_new_daemon_grants_what_was_waited_for_under_a_killed_one(tmp_path: Path) -> None:
+    with Scene(tmp_path, ttl=60.0) as scene:
+        first = scene.start()
+        with volume_lease(scene.root / "a", volumes=scene.volumes):
+            line = connect(str(scene.socket), events=True)
+            waiting = line.ask("acquire", {"paths": [str(scene.root / "a")]})
+            status = line.ask("status", {})["volumes"][0]
+            first.kill()
+            first.wait()
+            scene.start()
+            line.close()
+            line = connect(str(scene.socket), events=True)
+            mine = {"tokens": [waiting["token"]], "drafts": []}
+            told = {"volume": waiting["volume"], "session": status["session"], **mine}
+            assert line.ask("reclaim", told)["tokens"] == mine["tokens"]
+        released = time.monotonic()
+        news = line.listen()
+        assert news is not None
+        assert (news.event, news.about["token"]) == ("granted", waiting["token"])
+        assert time.monotonic() - released < 5.0  # not by the next beat
+        line.close()
+
+
 def test_without_a_new_daemon_a_lease_is_lost_before_anybody_else_has_it(tmp_path: Path) -> None:
     with Scene(tmp_path, ttl=3.0) as scene:
         daemon = scene.start()

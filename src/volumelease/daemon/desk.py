@@ -69,6 +69,8 @@ class Desk:
         self._page = page
         self._still_there = still_there
         self._tokens: dict[int, User] = {}
+        self.unheard: list[Watch] = []
+        """Of news that could not be looked at: that is tried again soon."""
         timing = hosted.session.timing
         hosted.watch_seconds = min(1.0, timing.beat_interval / 4)
         self._stop = hosted.on_change(self.show)
@@ -80,6 +82,9 @@ class Desk:
             self._page.show(self.slot, self.hosted.session.pulse.deadline)
         else:
             self._page.lose(self.slot)
+        unheard, self.unheard = self.unheard, []
+        for watch in unheard:
+            watch.set()
 
     def about(self) -> dict[str, Any]:
         timing = self.hosted.session.timing
@@ -274,15 +279,15 @@ class Desk:
             watch.set()
 
     def news(self, user: User, token: int) -> None:
-        """Something about that request changed: see what, and tell its client."""
+        """Something about that request changed: see what, and tell its client. Errors: those of
+        ``ask``, and then it is told nothing yet."""
         held = user.held.get((self.volume, token))
         if held is None or held.lost:
             return
         loss = self.hosted.loss_of(token)
         if not held.granted and not loss:
-            with suppress(LeaseError):  # who waits asks again
-                answer = self._settled_after_wait(user, held, token)
-                loss = answer.reason if isinstance(answer, Lost) else ""
+            answer = self._settled_after_wait(user, held, token)
+            loss = answer.reason if isinstance(answer, Lost) else ""
         if loss:
             held.lost = loss
             self._page.alarm(self.slot)  # first: whoever does not read events looks there

@@ -29,4 +29,7 @@ class Watch:
 
     def _look(self) -> None:
         self._waits = False
-        self._desk.news(self._user, self._token)
+        try:
+            self._desk.news(self._user, self._token)
+        except Exception:  # noqa: BLE001 - nothing will change again, so this is looked at again
+            self._desk.unheard.append(self)
