@@ -37,6 +37,8 @@ Work = Callable[[], dict[str, Any]]
 
 ANSWER_SECONDS: Final = 30.0
 MOST_PATHS: Final = 256
+_OTHERS_SECONDS: Final = 1.0
+"""Since the last session was gone on with: its clients can't come back before all are."""
 
 
 class Reception:
@@ -53,8 +55,11 @@ class Reception:
         self._will = will
         self._desks: dict[str, Desk] = {}
         self._lock = threading.Lock()
+        self._serves = False
+        """Whether clients may have come, so that nothing is gone on with any more."""
         self._inherited: list[tuple[User, Desk, float]] = []
         self._old_users: dict[Client, User] = {}
+        self._meeting = threading.Lock()
 
     def all_desks(self) -> list[Desk]:
         return list(self._desks.values())
@@ -120,27 +125,60 @@ class Reception:
     # ---- a predecessor's sessions
 
     def resume(self, left: Bequest, report: Callable[[str], None]) -> None:
-        """Go on with the sessions of a daemon that is provably gone, where there is time."""
+        """Go on with the sessions of a daemon that is provably gone, where there is time. Each in
+        a thread: once one is gone on with, a volume that hangs is not waited for much longer. What
+        comes after this has returned is too late, for its clients are served by then."""
         # From here on this process can have something under way for them: who comes next must
         # have proof of its end, too.
         bequest.write(self._will, Bequest(self._volumes.surroundings.process, left.sessions))
-        for one in left.sessions:
-            until = self._page.deadline(one.slot)
+        ended = threading.Semaphore(0)
+
+        def go_on(one: Left) -> None:
             try:
-                root = locate(one.root, explicit=one.root)
-                hosted = self._volumes.resume(root, one.volume, one.session, left.process, until)
-            except (LeaseError, OSError) as error:
-                report(f"the session {one.session} of {one.root} ends: {error}")
-                continue
-            if hosted is None:
-                continue
+                self._go_on(one, left, report)
+            except Exception as error:  # noqa: BLE001 - of one volume; the others must not wait
+                report(f"the session {one.session} of {one.root} ends: {error!r}")
+            finally:
+                ended.release()
+
+        for one in left.sessions:
+            threading.Thread(
+                target=go_on, args=(one,), name="volumelease-resume", daemon=True
+            ).start()
+        longest = max((self.left_seconds(one) for one in left.sessions), default=0.0)
+        until = time.monotonic() + max(0.0, longest) + 1.0
+        for _ in left.sessions:
+            if not ended.acquire(timeout=max(0.0, until - time.monotonic())):
+                break
+            if self._desks:
+                until = min(until, time.monotonic() + _OTHERS_SECONDS)
+        with self._lock:
+            self._serves = True
+            self._write_will()
+
+    def _go_on(self, one: Left, left: Bequest, report: Callable[[str], None]) -> None:
+        until = self._page.deadline(one.slot)
+        root = locate(one.root, explicit=one.root)
+        hosted = self._volumes.resume(root, one.volume, one.session, left.process, until)
+        if hosted is None:
+            return
+        desk: Desk | None = None
+        try:
             # Its clients go on believing in the old slot, which stands still, until they claim
             # what they have here; only that leads them to the new one.
             with self._lock:
+                if self._serves:
+                    raise LeaseError("the volume answered too late")
                 desk = self._open(hosted, root, self._page.free_slot())
             self._take_over(desk, hosted, until)
-            report(f"went on with session {one.session} of {one.root}")
-        self._write_will()
+        except BaseException:  # nobody would ever let go of what it holds
+            if desk is not None:
+                with self._lock:
+                    self._desks.pop(desk.volume, None)
+                desk.close()
+            hosted.close()
+            raise
+        report(f"went on with session {one.session} of {one.root}")
 
     def left_seconds(self, one: Left) -> float:
         """For how long the clients of that session still believe in it."""
@@ -161,9 +199,10 @@ class Reception:
         timing = hosted.session.timing
         for token, acquire, granted in hosted.requests_of_old():
             client = acquire.client or Client(0, 0)
-            user = users.get(client)
-            if user is None:
-                user = users[client] = find(client) or User(client, -1, "")
+            with self._meeting:
+                user = users.get(client)
+                if user is None:
+                    user = users[client] = find(client) or User(client, -1, "")
             desk.adopt(user, token, acquire, granted)
             heirs[client] = user
         lapse = until + timing.margin + timing.cache

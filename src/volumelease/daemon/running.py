@@ -50,23 +50,9 @@ class Daemon:
         )
         left = _wait_for(will, surroundings)
         if left is not None:
-            self._resume(left)
+            self._reception.resume(left, report)
         self.server = Server(self._reception, report)
         self._stop: asyncio.Event | None = None
-
-    def _resume(self, left: bequest.Bequest) -> None:
-        """In a thread: a volume that hangs must not keep the daemon from serving others."""
-        done = threading.Event()
-
-        def resume() -> None:
-            try:
-                self._reception.resume(left, self._report)
-            finally:
-                done.set()
-
-        threading.Thread(target=resume, name="volumelease-resume", daemon=True).start()
-        longest = max((self._reception.left_seconds(one) for one in left.sessions), default=0.0)
-        done.wait(max(0.0, longest) + 1.0)
 
     def run(self, started: Callable[[], None] = lambda: None, *, signals: bool = True) -> None:
         """Serve until SIGTERM or SIGINT (in the main thread, with ``signals``), or ``stop``.

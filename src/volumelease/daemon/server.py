@@ -28,8 +28,6 @@ from .reception import Reception
 WORKING_SECONDS: Final = 2.0
 """How often a client is told that its request is still under way."""
 
-_LATE_SECONDS: Final = 5.0
-
 
 class Server:
     """Serves one socket. ``run`` on an event loop; ``desks`` are shared with its threads."""
@@ -58,7 +56,6 @@ class Server:
         """Serve until ``until`` is set."""
         loop = self._loop = asyncio.get_running_loop()
         self._inherit_all()
-        self._later(_LATE_SECONDS, self._inherit_all)  # of a volume that answered late
         server = await loop.create_unix_server(lambda: Connection(self), sock=listening)
         async with server:
             await until.wait()

@@ -253,8 +253,13 @@ class Volumes:
         hosted.resume(predecessor, until)
         with self._lock:
             self._identities[root.real_root] = identity
-            self._spelled[root.real_root.rstrip("/")] = root
-            self._sessions[identity.id] = hosted
+            other = self.hosted(root)
+            if other is None:
+                self._spelled[root.real_root.rstrip("/")] = root
+                self._sessions[identity.id] = hosted
+        if other is not None:  # somebody did not wait for this one
+            hosted.close()
+            return None
         return hosted
 
     def _opened(self, root: VolumeRoot, hosted: Hosting[Any]) -> Hosting[Any]:
