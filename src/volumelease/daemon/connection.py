@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from volumelease.errors import LeaseError
 from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
 
+from . import seats
 from .clients import NotAdmitted, User, peer_of
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self.events = False
         self.cut_off = False
         """Whether the daemon ended it, and not the client."""
+        self._seat: int | None = None
         self._transport: Any = None
         self._descriptor = -1
         self._slow = False
@@ -113,8 +115,22 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._descriptor = transport.get_extra_info("socket").fileno()
+        there = transport.get_extra_info("socket")
+        self._descriptor = there.fileno()
         self._server.connections.add(self)
+        try:
+            pid = peer_of(there)[0]
+        except NotAdmitted:  # it is told when it says hello
+            pid = 0
+        if self._server.seats.take(pid):
+            self._seat = pid
+            self._server.later(seats.HELLO_SECONDS, self._end_without_hello)
+        else:
+            self.abort()
+
+    def _end_without_hello(self) -> None:
+        if self.user is None:
+            self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         with self._sending:
@@ -124,6 +140,8 @@ class Connection(asyncio.BufferedProtocol):
             elif self._line >= 0:  # whoever waits for it is woken, and closes it
                 with suppress(OSError):
                     self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        if self._seat is not None:
+            self._server.seats.leave(self._seat)
         self._server.disconnected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:

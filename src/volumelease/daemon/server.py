@@ -24,6 +24,7 @@ from .clients import User, meet
 from .connection import Connection, Request
 from .desk import Desk
 from .reception import Reception
+from .seats import Seats
 
 WORKING_SECONDS: Final = 2.0
 """How often a client is told that its request is still under way."""
@@ -37,6 +38,7 @@ class Server:
         self.report = report
         self.instance = os.urandom(8).hex()
         self.connections: set[Connection] = set()
+        self.seats = Seats()
         self.users: dict[Client, User] = {}
         self.wrong_messages = 0
         self.buffer = memoryview(bytearray(MOST_BYTES))
@@ -47,7 +49,7 @@ class Server:
         self.burials = Burials(
             reception.all_desks,
             lambda: {user.facts.pid for user in list(self.users.values()) if not user.gone},
-            self._later,
+            self.later,
             report,
             ends_writers=reception.ends_writers,
         )
@@ -69,7 +71,7 @@ class Server:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(work)
 
-    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
             self.on_loop(lambda: loop.call_later(seconds, work))
@@ -113,7 +115,7 @@ class Server:
         self._watch(user)
         left = until - time.clock_gettime(time.CLOCK_BOOTTIME)
         forsake = Job(partial(self._forsake, user, desk))
-        self._later(max(0.0, left), lambda: desk.crew.do(forsake))
+        self.later(max(0.0, left), lambda: desk.crew.do(forsake))
 
     def _forsake(self, user: User, desk: Desk) -> None:
         """To be connected claims nothing: who does not reclaim goes by the old page."""
@@ -127,7 +129,7 @@ class Server:
         it may end itself, and only then somebody else."""
         user.claimed = False
         grace = self._alarm(user)
-        self._later(grace, lambda: None if user.claimed else self._gone(user))
+        self.later(grace, lambda: None if user.claimed else self._gone(user))
 
     def _alarm(self, user: User) -> float:
         """On the pages of the sessions in which it has something. Returns for how long a client
@@ -221,7 +223,7 @@ class Server:
     def _see_to_ticking(self) -> None:
         if not self._ticking:
             self._ticking = True
-            self._later(WORKING_SECONDS, self._tick)
+            self.later(WORKING_SECONDS, self._tick)
 
     def _tick(self) -> None:
         """Tell those whose requests take long, and give up on those that took too long."""
@@ -237,7 +239,7 @@ class Server:
                 elif waited > WORKING_SECONDS / 2:
                     request.say_working()
         if self._ticking:
-            self._later(WORKING_SECONDS, self._tick)
+            self.later(WORKING_SECONDS, self._tick)
 
     def _give_up(self, request: Request, waited: float) -> None:
         request.refuse(
