@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from volumelease import AuthorityUnreachable, LeaseTimeout, volume_lease
 from volumelease.client.connecting import Line
+from volumelease.daemon import burial
 from volumelease.daemon.clients import Held, User
-from volumelease.daemon.desk import Desk
+from volumelease.daemon.desk import NOT_YOURS, Desk
 from volumelease.leases.volumes import Volumes
-from volumelease.model import Answer
+from volumelease.model import Answer, Cancel, Discard, Lost, Publish
 from volumelease.paths.locate import locate
+from volumelease.wire.questions import decode_draft
 
 from .inside import Inside, surroundings
 
@@ -50,16 +54,16 @@ def free(root: Path, seconds: float = 5.0) -> bool:
 def test_a_burial_that_fails_is_told_of_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Desk.bury
+    real = burial.give_back
     failed: list[User] = []
 
-    def bury(desk: Desk, user: User) -> None:
+    def give_back(user: User, desk: Desk) -> None:
         if not failed:
             failed.append(user)
             raise OSError("too many open files")
-        real(desk, user)
+        real(user, desk)
 
-    monkeypatch.setattr(Desk, "bury", bury)
+    monkeypatch.setattr(burial, "give_back", give_back)
     inside, roots = several(tmp_path, "x")
     leave(inside, roots)
     assert free(roots[0])
@@ -70,15 +74,15 @@ def test_a_burial_that_fails_is_told_of_and_tried_again(
 def test_a_volume_that_hangs_holds_up_no_burial_on_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Desk.bury
+    real = burial.give_back
     answers = threading.Event()
 
-    def bury(desk: Desk, user: User) -> None:
+    def give_back(user: User, desk: Desk) -> None:
         if desk.root.root.endswith("x"):
             answers.wait(20)
-        real(desk, user)
+        real(user, desk)
 
-    monkeypatch.setattr(Desk, "bury", bury)
+    monkeypatch.setattr(burial, "give_back", give_back)
     inside, roots = several(tmp_path, "xy")
     leave(inside, roots)
     assert free(roots[1])
@@ -86,6 +90,49 @@ def test_a_volume_that_hangs_holds_up_no_burial_on_another(
     answers.set()
     assert free(roots[0])
     inside.end()
+
+
+def test_a_draft_of_a_client_that_goes_is_published_or_discarded_and_never_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes just when its publish begins."""
+    inside, (root,) = several(tmp_path, "x")
+    with Line(str(inside.socket), events=False) as line:
+        token = line.ask("acquire", {"paths": [str(root / "a")]})["token"]
+        draft = line.ask("prepare", {"token": token, "target": [["a"]]})["draft"]
+        (user,) = inside.daemon.server.users.values()
+        (desk,) = inside.daemon.server.reception.all_desks()
+        Path(draft["path"]).write_text("x")
+        asked: list[type] = []
+        real = desk.hosted.ask
+
+        def ask(question: Any) -> Answer:
+            asked.append(type(question))
+            return real(question)
+
+        monkeypatch.setattr(desk.hosted, "ask", ask)
+        lock: Any = DiesNow(lambda: burial.give_back(user, desk))
+        user.lock = lock
+        assert desk.ask(user, Publish(decode_draft(draft))) == Lost(NOT_YOURS)
+    assert asked == [Cancel, Discard]
+    inside.end()
+
+
+class DiesNow:
+    """A lock that is taken by the burial first."""
+
+    def __init__(self, bury: Callable[[], None]) -> None:
+        self._lock = threading.RLock()
+        self._bury: Callable[[], None] | None = bury
+
+    def __enter__(self) -> None:
+        bury, self._bury = self._bury, None
+        if bury is not None:
+            bury()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 def test_a_grant_that_could_not_be_looked_at_is_told_all_the_same(

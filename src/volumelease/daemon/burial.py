@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import LeaseError
+from volumelease.model import Discard
 
-from .clients import User
+from .clients import Made, User
 from .writers import Writer, writers_of
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Burials:
                 self._deal_with(user, desk, found)
             else:
                 with suppress(LeaseError):  # a beat gives back the rest
-                    desk.bury(user)
+                    give_back(user, desk)
                 again = None
                 self._told.discard((user, desk.volume))
         except Exception as error:  # noqa: BLE001 - told, and tried again
@@ -100,6 +101,35 @@ class Burials:
             f"process {user.facts.pid} has gone, and process {found[0].pid} still has "
             f"{found[0].path} open for writing: it is {verb} before the lease is given back",
         )
+
+
+def give_back(user: User, desk: Desk) -> None:
+    """Everything that a client which has gone had there. Errors: those of ``Desk.ask``; what is
+    left is given back by a beat."""
+    trouble: Exception | None = None
+    live: set[int] = set()
+    for token in user.tokens(desk.volume):
+        try:
+            desk.cancel(user, token)
+        except Exception as error:  # noqa: BLE001 - raised when the others are done
+            trouble = error
+            live.add(token)
+    for made in list(user.drafts.values()):
+        kept = made.volume != desk.volume or made.resumable or made.inherited
+        # Of a lease that may still be live, a publish under way could be decided yet.
+        if kept or made.draft.token in live or not _taken(user, made):
+            continue
+        with suppress(LeaseError):
+            desk.hosted.ask(Discard(made.draft))
+    if trouble is not None:
+        raise trouble
+
+
+def _taken(user: User, made: Made) -> bool:
+    """Whether that draft is nobody's any more, and was neither published nor is being."""
+    unique = made.draft.unique
+    with user.lock:
+        return unique not in user.publishing and user.drafts.pop(unique, None) is not None
 
 
 def writers(user: User, desk: Desk) -> list[Writer]:

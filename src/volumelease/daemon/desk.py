@@ -236,10 +236,10 @@ class Desk:
         return made if made is not None and made.draft == draft else None
 
     def _publish(self, user: User, draft: Draft) -> Answer:
-        made = self._own(user, draft)
-        if made is None or (self.volume, draft.token) not in user.held:
-            return Lost(self.hosted.loss_of(draft.token) or NOT_YOURS)
-        with user.lock:
+        loss = self.hosted.loss_of(draft.token) or NOT_YOURS
+        with user.lock:  # who buries the client must see that it is published, or this its end
+            if not self._own(user, draft) or (self.volume, draft.token) not in user.held:
+                return Lost(loss)
             if draft.unique in user.publishing:
                 raise LeaseViolation("that draft is being published already", path=draft.path)
             user.publishing.add(draft.unique)
@@ -365,26 +365,10 @@ class Desk:
         page asks again."""
         self._page.alarm(self.slot)
 
-    def bury(self, user: User) -> None:
-        """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
-        is given back by a beat."""
-        trouble: Exception | None = None
-        live: set[int] = set()
-        for token in user.tokens(self.volume):
-            if self._let_go(user, token) is not None:
-                try:
-                    self.hosted.ask(Cancel(token))
-                except Exception as error:  # noqa: BLE001 - raised when the others are done
-                    trouble = error
-                    live.add(token)
-        for made in list(user.drafts.values()):
-            kept = made.resumable or made.inherited or made.draft.unique in user.publishing
-            # Of a lease that may still be live, a publish under way could be decided yet.
-            if made.volume == self.volume and made.draft.token not in live and not kept:
-                with suppress(LeaseError):
-                    self.hosted.ask(Discard(made.draft))
-        if trouble is not None:
-            raise trouble
+    def cancel(self, user: User, token: int) -> None:
+        """Give back what is that client's. Errors: those of ``ask``; a beat gives it back then."""
+        if self._let_go(user, token) is not None:
+            self.hosted.ask(Cancel(token))
 
     def users(self) -> set[User]:
         return set(self._tokens.values())
