@@ -13,7 +13,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from volumelease.errors import LeaseError
 from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
 
 from . import seats
@@ -34,7 +33,7 @@ MOST_UNSENT_BYTES: Final = 4 << 20
 class Request:
     """One request under way. It gets exactly one reply, whoever comes first."""
 
-    __slots__ = ("_connection", "_done", "abandon", "asked", "seconds", "since", "stays")
+    __slots__ = ("_connection", "_done", "abandon", "asked", "at_once", "seconds", "since", "stays")
 
     def __init__(self, connection: Connection, asked: Asked) -> None:
         self._connection = connection
@@ -45,8 +44,10 @@ class Request:
         """After which the client is told that the volume does not answer; None: never."""
         self.stays = False
         """Whether the loop does not read this connection until it is answered."""
+        self.at_once = False
+        """Whether its answer is known without asking a volume."""
         self.abandon: Callable[[], Any] | None = None
-        """What to do when the daemon gives up waiting for the volume."""
+        """What to do when the daemon gives up waiting for the volume. Never blocks."""
 
     def read_again(self) -> None:
         """On the loop: it takes long, so the connection is read meanwhile."""
@@ -68,8 +69,7 @@ class Request:
         """If nobody hears that, what it got is given back."""
         sent = self._reply(lambda side: side.answer(self.asked.id, answer))
         if not sent and self.abandon is not None:
-            with suppress(LeaseError):  # a beat gives back the rest
-                self.abandon()
+            self.abandon()
 
     def refuse(self, error: BaseException) -> None:
         self._reply(lambda side: side.refuse(self.asked.id, error))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from volumelease.drivers.crew import Crew
+from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import LeaseError, VolumeNotFound
 from volumelease.leases.hosting import HostedSession
 from volumelease.leases.volumes import VERSION, Volumes
@@ -60,6 +60,7 @@ class Reception:
         self._inherited: list[tuple[User, Desk, float]] = []
         self._old_users: dict[Client, User] = {}
         self._meeting = threading.Lock()
+        self._undoing: dict[str, Crew] = {}
 
     def all_desks(self) -> list[Desk]:
         return list(self._desks.values())
@@ -217,17 +218,21 @@ class Reception:
     # ---- requests
 
     def work_for(self, user: User, request: Request) -> tuple[Crew | None, Work]:
-        """Where that request is done (None: where volumes are looked for), and how. What is wrong
-        with it comes out when it is done."""
+        """Where that request is done (None: where volumes are looked for, or in any thread if it is
+        ``at_once``), and how. What is wrong with it comes out when it is done."""
         do, fields = request.asked.do, request.asked.fields
         try:
             request.seconds = self._seconds(fields)
-            if do in _AT_THE_DOOR or (do == "acquire" and "claims" not in fields):
-                return None, lambda: self._at_the_door(user, request)
+            if do in ("ping", "status"):
+                request.at_once = True
+                return None, lambda: self._about_here(do)
+            if do == "attach" or (do == "acquire" and "claims" not in fields):
+                return self._crew_for(fields), lambda: self._at_the_door(user, request)
             desk = self._desk(fields)
             return desk.crew, self._at_the_desk(user, request, desk)
         except (Malformed, LeaseError) as error:
             trouble = _told(do, error)
+            request.at_once = True
 
             def refuse() -> dict[str, Any]:
                 raise trouble
@@ -245,19 +250,29 @@ class Reception:
     def _at_the_door(self, user: User, request: Request) -> dict[str, Any]:
         do, fields = request.asked.do, request.asked.fields
         try:
-            match do:
-                case "ping":
-                    return {"is": "pong"}
-                case "attach":
-                    return {"is": "attached"} | self._desk_at(take(fields, "path", str)).about()
-                case "acquire":
-                    return self._acquire_by_name(user, request)
-                case _:
-                    return self._status()
+            if do == "attach":
+                return {"is": "attached"} | self._desk_at(take(fields, "path", str)).about()
+            return self._acquire_by_name(user, request)
         except Malformed as error:
             raise _told(do, error) from None
 
-    def _status(self) -> dict[str, Any]:
+    def _crew_for(self, fields: dict[str, Any]) -> Crew | None:
+        """That of the volume the path seems to be on, if one in use is: where volumes are looked
+        for, those that hang may take all threads."""
+        paths = fields.get("paths")
+        path = paths[0] if isinstance(paths, list) and paths else fields.get("path")
+        if not isinstance(path, str) or not path.startswith("/"):
+            return None
+        return self._volumes.crew_in_use(path)
+
+    def _undo(self, desk: Desk, user: User, key: str) -> None:
+        """Soon, and never in the threads of those who may hang."""
+        crew = self._undoing.setdefault(desk.volume, Crew())
+        crew.do(Job(lambda: desk.give_back(user, key)), urgent=True)
+
+    def _about_here(self, do: str) -> dict[str, Any]:
+        if do == "ping":
+            return {"is": "pong"}
         desks = [desk.about() for desk in self._desks.values()]
         return {"is": "status", "version": self.version, "volumes": desks}
 
@@ -278,7 +293,7 @@ class Reception:
         question = decode_question("acquire", {**fields, "claims": [[*claim] for claim in claims]})
         assert isinstance(question, Acquire)
         key = _key(request)
-        request.abandon = lambda: desk.give_back(user, key)
+        request.abandon = lambda: self._undo(desk, user, key)
         answer = desk.acquire(user, question, key, named)
         return encode_answer(answer) | {"volume": desk.volume}
 
@@ -292,7 +307,7 @@ class Reception:
             key = ""
             if isinstance(question, Acquire):
                 key = _key(request)
-                request.abandon = lambda: desk.give_back(user, key)
+                request.abandon = lambda: self._undo(desk, user, key)
             elif isinstance(question, Publish | Prepare | Discard):
                 request.seconds = None  # as long as there is data; ``working`` says it goes on
             return lambda: (
@@ -319,7 +334,6 @@ class Reception:
 
 
 _NUMBERS: Final = itertools.count()
-_AT_THE_DOOR: Final = frozenset({"ping", "attach", "status"})
 
 
 def _look_at(do: str, desk: Desk, claim: Claim) -> Work:

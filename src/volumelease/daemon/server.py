@@ -151,7 +151,7 @@ class Server:
         self.connections.discard(connection)
         for request in list(connection.under_way.values()):  # nobody hears the answer
             if request.abandon is not None:
-                self._doors.do(Job(request.abandon), urgent=True)
+                request.abandon()
         user = connection.user
         if user is None or user.gone or self._stopping:
             return
@@ -191,6 +191,10 @@ class Server:
         user = connection.user
         assert user is not None
         crew, work = self.reception.work_for(user, request)
+        if request.at_once:  # whatever hangs
+            _answer(request, work)
+            request.read_again()
+            return
         crew = crew or self._doors
         job = Job(partial(self._answer, connection, request, work, crew))
         crew.do(job, urgent=request.asked.do in _LETS_GO)
@@ -214,7 +218,7 @@ class Server:
         assert user is not None
         its_crew, work = self.reception.work_for(user, request)
         self._see_to_ticking()
-        if its_crew is crew:
+        if its_crew is crew or request.at_once:
             _answer(request, work)
             return True
         self.on_loop(partial(self.asked, connection, request))
@@ -248,7 +252,7 @@ class Server:
             )
         )
         if request.abandon is not None:
-            self._doors.do(Job(request.abandon), urgent=True)
+            request.abandon()
 
 
 _LETS_GO: Final = frozenset({"release", "cancel", "give_back", "discard", "publish", "inspect"})

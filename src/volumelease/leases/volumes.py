@@ -102,7 +102,7 @@ class Volumes:
         """The volumes in use, by what their paths begin with."""
         self._identities: dict[str, Identity] = {}
         self._sessions: dict[str, Hosting[Any]] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._closed = False
 
     def find(self, path: str | bytes | os.PathLike[Any]) -> tuple[VolumeRoot, VolumePath]:
@@ -126,7 +126,7 @@ class Volumes:
         above it. A volume inside a volume is refused when it is made, so no nearer one can have
         come since."""
         best: VolumeRoot | None = None
-        for name, root in self._spelled.items():
+        for name, root in list(self._spelled.items()):
             inside = spelled.startswith(name) and spelled[len(name) : len(name) + 1] in ("", "/")
             if inside and (best is None or len(root.real_root) > len(best.real_root)):
                 best = root
@@ -200,30 +200,43 @@ class Volumes:
         return identity
 
     def session(self, root: VolumeRoot) -> Hosting[Any]:
-        """The live session of this process on that volume; a new one if the last was lost."""
-        with self._lock:
+        """The live session of this process on that volume; a new one if the last was lost. One
+        that hangs while it is opened keeps nobody from another volume."""
+        known = self.hosted(root)
+        if known is not None:
+            return known
+        with self._lock_of(root.real_root):
             known = self.hosted(root)
             if known is not None:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            hosted = choosing.by_daemon(root, identity, self.surroundings) or choosing.host(
-                root, identity, self._facts(), self.surroundings
-            )
-            self._identities[root.real_root] = identity
-            known = self.hosted(root)
-            if known is not None:
-                self._guard(root, known)
-                return known  # the same volume through another mount point
-            hosted = self._opened(root, hosted)
-            for name in (root.root, root.real_root):
-                self._spelled[name.rstrip("/")] = root
-            self._sessions[self._identities[root.real_root].id] = hosted
+            with self._lock_of(identity.id):
+                hosted = self._session_on(root, identity)
             self._guard(root, hosted)
             if self._closed:
                 self.close()
                 self._refuse_when_closed()
             return hosted
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        """By the root's path, and within that by the identity: there may be several ways to one
+        volume, and nobody knows before that they lead there."""
+        return self._locks.setdefault(name, threading.Lock())
+
+    def _session_on(self, root: VolumeRoot, identity: Identity) -> Hosting[Any]:
+        hosted = choosing.by_daemon(root, identity, self.surroundings) or choosing.host(
+            root, identity, self._facts(), self.surroundings
+        )
+        self._identities[root.real_root] = identity
+        known = self.hosted(root)
+        if known is not None:
+            return known  # the same volume through another mount point
+        hosted = self._opened(root, hosted)
+        for name in (root.root, root.real_root):
+            self._spelled[name.rstrip("/")] = root
+        self._sessions[self._identities[root.real_root].id] = hosted
+        return hosted
 
     def _guard(self, root: VolumeRoot, hosted: Hosting[Any]) -> None:
         if self.guarding is not None:
@@ -251,7 +264,7 @@ class Volumes:
         facts, surroundings = self._facts(), self.surroundings
         hosted = choosing.host_in_log(root, identity, facts, surroundings, session)
         hosted.resume(predecessor, until)
-        with self._lock:
+        with self._lock_of(identity.id):
             self._identities[root.real_root] = identity
             other = self.hosted(root)
             if other is None:
@@ -360,6 +373,11 @@ class Volumes:
         volume in use has its own, so that one that hangs holds up nobody else. Errors:
         ``PathInvalid``."""
         return self.crew_on(self._known_root(os.path.abspath(text_of(path))))
+
+    def crew_in_use(self, path: str) -> Crew | None:
+        """The same; None where no volume in use seems to be."""
+        root = self._known_root(os.path.abspath(path))
+        return None if root is None else self.crew_on(root)
 
     def crew_on(self, root: VolumeRoot | None) -> Crew:
         """The same for a volume that was found already."""
