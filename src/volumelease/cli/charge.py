@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from volumelease.daemon import seats
+from volumelease.daemon import admission
 from volumelease.daemon.running import Daemon
 from volumelease.leases.volumes import Surroundings
 
@@ -114,7 +114,7 @@ def serve(charge: Charge, path: str) -> NoReturn:
     try:
         if os.getpid() != 1:
             processes.adopt_orphans()
-        seats.widen()  # the command was forked before, with the limit that it knows
+        admission.widen()  # the command was forked before, with the limit that it knows
         surroundings = Surroundings.of_this_process()
         daemon = Daemon(path, surroundings, note, ends_writers=True, keeps_life=os.getpid() == 1)
     except BaseException:

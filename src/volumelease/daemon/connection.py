@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
 
-from . import seats
+from . import admission
 from .clients import NotAdmitted, User, peer_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self.events = False
         self.cut_off = False
         """Whether the daemon ended it, and not the client."""
-        self._seat: int | None = None
+        self._admitted: int | None = None
         self._transport: Any = None
         self._descriptor = -1
         self._slow = False
@@ -122,9 +122,9 @@ class Connection(asyncio.BufferedProtocol):
             pid = peer_of(there)[0]
         except NotAdmitted:  # it is told when it says hello
             pid = 0
-        if self._server.seats.take(pid):
-            self._seat = pid
-            self._server.later(seats.HELLO_SECONDS, self._end_without_hello)
+        if self._server.admission.take(pid):
+            self._admitted = pid
+            self._server.later(admission.HELLO_SECONDS, self._end_without_hello)
         else:
             self.abort()
 
@@ -140,8 +140,8 @@ class Connection(asyncio.BufferedProtocol):
             elif self._line >= 0:  # whoever waits for it is woken, and closes it
                 with suppress(OSError):
                     self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        if self._seat is not None:
-            self._server.seats.leave(self._seat)
+        if self._admitted is not None:
+            self._server.admission.leave(self._admitted)
         self._server.disconnected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:

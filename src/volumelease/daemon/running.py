@@ -12,7 +12,7 @@ from typing import Final
 
 from volumelease.leases.volumes import Surroundings, Volumes
 
-from . import bequest, seats
+from . import admission, bequest
 from .doorway import Doorway
 from .page import Page
 from .reception import Reception
@@ -106,7 +106,7 @@ def serve(
 ) -> None:
     """Be the daemon. Ends the process, whatever hangs on a volume. Errors: ``SocketTaken``,
     ``LeaseError``, ``OSError`` before it serves."""
-    seats.widen()
+    admission.widen()
     daemon = Daemon(path, surroundings, report, ends_writers=ends_writers)
     daemon.run(started)
     daemon.end()

@@ -19,12 +19,12 @@ from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Client
 from volumelease.wire.dialogue import MOST_BYTES
 
+from .admission import Admission
 from .burial import Burials
 from .clients import User, meet
 from .connection import Connection, Request
 from .desk import Desk
 from .reception import Reception
-from .seats import Seats
 
 WORKING_SECONDS: Final = 2.0
 """How often a client is told that its request is still under way."""
@@ -38,7 +38,7 @@ class Server:
         self.report = report
         self.instance = os.urandom(8).hex()
         self.connections: set[Connection] = set()
-        self.seats = Seats()
+        self.admission = Admission()
         self.users: dict[Client, User] = {}
         self.wrong_messages = 0
         self.buffer = memoryview(bytearray(MOST_BYTES))

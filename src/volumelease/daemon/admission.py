@@ -26,7 +26,7 @@ def widen() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-class Seats:
+class Admission:
     """Who is connected, by pid. For one thread."""
 
     def __init__(self) -> None:

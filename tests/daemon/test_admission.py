@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from volumelease.client.connecting import HungUp, Line
-from volumelease.daemon import seats
+from volumelease.daemon import admission
 
 from .inside import Inside, surroundings
 from .outside import Scene
@@ -33,13 +33,13 @@ def connected(path: Path) -> socket.socket:
 def test_a_process_that_connects_without_end_leaves_room_for_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = seats.Seats.__init__
+    real = admission.Admission.__init__
 
-    def few(one: seats.Seats) -> None:
+    def few(one: admission.Admission) -> None:
         real(one)
         one.most = 12
 
-    monkeypatch.setattr(seats.Seats, "__init__", few)
+    monkeypatch.setattr(admission.Admission, "__init__", few)
     with Scene(tmp_path) as scene:
         inside = Inside(scene.socket, surroundings(scene.root))
         with Line(str(scene.socket), events=False) as line:
@@ -58,7 +58,7 @@ def test_a_process_that_connects_without_end_leaves_room_for_others(
 
 
 def test_who_says_no_hello_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "HELLO_SECONDS", 0.3)
+    monkeypatch.setattr(admission, "HELLO_SECONDS", 0.3)
     with Scene(tmp_path) as scene:
         inside = Inside(scene.socket, surroundings(scene.root))
         with connected(scene.socket) as silent, connected(scene.socket) as polite:
