@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from volumelease import LeaseTimeout, volume_lease
+from volumelease.client.connecting import Line
 
 from .outside import Scene, gone
 from .test_worker import HOLDER, python, start
@@ -77,3 +78,15 @@ def test_a_worker_ends_no_writer_that_is_not_its_own(tmp_path: Path, leased: boo
         assert is_free(scene, 5.0)
         running.terminate()
         running.communicate()
+
+
+def test_a_client_that_left_and_goes_on_writing_is_waited_for(tmp_path: Path) -> None:
+    with Scene(tmp_path) as scene:
+        scene.start()
+        (scene.root / "a").mkdir()
+        with (scene.root / "a" / "file").open("w"):
+            with Line(str(scene.socket), events=False) as line:
+                answer = line.ask("acquire", {"paths": [str(scene.root / "a")]})
+                assert answer["is"] == "granted"
+            assert not is_free(scene, 0.7)
+        assert is_free(scene, 5.0)

@@ -88,7 +88,7 @@ class Burials:
             self._report(text)
 
     def _deal_with(self, user: User, desk: Desk, found: list[Writer]) -> None:
-        live = self._live()
+        live = {*self._live(), user.facts.pid}  # it may live, and only have left
         doomed = [one for one in found if one.beneath and one.pid not in live]
         if not self._ends_writers:
             doomed.clear()

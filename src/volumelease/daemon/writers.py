@@ -45,7 +45,8 @@ class _Process(NamedTuple):
 
 
 def writers_of(client: Client, root: VolumeRoot, keys: Collection[str]) -> list[Writer]:
-    """Who may be a child of that dead client and has a file beneath ``keys`` open for writing.
+    """Who may be a child of that client which died or left, or is the client itself, and has a
+    file beneath ``keys`` open for writing.
     Those beneath our control directory are compared letter by letter: a draft's place, or what
     its name begins with, up to a dash."""
     if not keys:
@@ -53,7 +54,7 @@ def writers_of(client: Client, root: VolumeRoot, keys: Collection[str]) -> list[
     processes = {process.pid: process for process in _everybody()}
     found = []
     for process in processes.values():
-        if process.start_time < client.start_time or process.pid in (client.pid, os.getpid()):
+        if process.start_time < client.start_time or process.pid == os.getpid():
             continue
         path = next(iter(_written_by(process.pid, root, keys)), None)
         if path is not None:
