@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.core.schedules import Call, Holder, Host, Schedule, schedules, verdict_time
 from volumelease.clock import Reading
-from volumelease.core.liveness import LEAST_TTL_SECONDS, Pulse, Standstill, Timing
+from volumelease.core.liveness import LEAST_TTL_SECONDS, Pulse, Standstill, Succession, Timing
 
 TIMING = Timing(15.0)
 START = Reading(100.0, 100.0, 1.7e9)
@@ -310,3 +310,9 @@ def test_a_jump_while_a_look_was_under_way_is_seen_too() -> None:
     assert not any(look(standstill, 1, second) for second in range(16))
     assert not standstill.look(1, later(16), later(60, suspended=40))
     assert standstill.seen_seconds == 0
+
+
+def test_a_successors_counter_is_none_that_an_old_attribute_hides() -> None:
+    """A mount may show the counter of some beats ago."""
+    for hidden in range(1, 100):
+        assert Succession(7, until=0.0).last_counter() + 1 > 7 + hidden

@@ -52,6 +52,13 @@ class Inside:
         self.daemon.end()
 
 
+def through(socket: Path, root: Path, volume: str, around: Surroundings) -> HostedByDaemon:
+    """A session of the daemon there, not open yet."""
+    return HostedByDaemon(
+        str(socket), str(root), volume, around.clock, around.performer, around.report
+    )
+
+
 class Daemons:
     """``with Daemons(folder) as daemons:`` makes sessions, each on a daemon of its own."""
 
@@ -61,16 +68,14 @@ class Daemons:
         self._folder = folder
         self._around = surroundings(self.root, ttl)
         volumes = Volumes(self._around)
-        volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
-        self._running: list[Inside] = []
+        found = volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
+        self.volume = found.id
+        self.running: list[Inside] = []
 
-    def one_more(self) -> HostedByDaemon:
-        socket = self._folder / f"{len(self._running)}.sock"
-        self._running.append(Inside(socket, self._around))
-        around = self._around
-        hosted = HostedByDaemon(
-            str(socket), str(self.root), around.clock, around.performer, around.report
-        )
+    def one_more(self, volume: str = "") -> HostedByDaemon:
+        socket = self._folder / f"{len(self.running)}.sock"
+        self.running.append(Inside(socket, self._around))
+        hosted = through(socket, self.root, volume or self.volume, self._around)
         hosted.open()
         return hosted
 
@@ -83,5 +88,5 @@ class Daemons:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for inside in self._running:
+        for inside in self.running:
             inside.end()

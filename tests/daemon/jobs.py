@@ -6,12 +6,14 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from volumelease import LeaseError, populate, volume_lease
+from volumelease.cli import processes
 from volumelease.client.connecting import Line
 
 
@@ -41,6 +43,8 @@ def hold_with_child(facts: dict[str, Any]) -> None:
                 write_for_ever(Path(facts["path"]))
             time.sleep(60)
             os._exit(0)
+        while facts["writes"] and not os.path.exists(facts["path"] + "/file"):
+            time.sleep(0.01)  # a child that has not begun to write is nobody's
         say(token=lease.token, child=child)
         time.sleep(60)
 
@@ -53,6 +57,41 @@ def write_for_ever(path: Path) -> None:
             file.flush()
             time.sleep(0.01)
     os._exit(0)
+
+
+def adopt_the_child_of_another(facts: dict[str, Any]) -> None:
+    """Have a lease on another path, and become the parent of what a killed client left."""
+    processes.adopt_orphans()
+    with volume_lease(facts["path"] + "-of-its-own"):
+        words = [sys.executable, "-m", "tests.daemon.jobs", "hold_with_child", json.dumps(facts)]
+        holder = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert holder.stdout is not None
+        child = json.loads(holder.stdout.readline())["child"]
+        holder.kill()
+        holder.wait()
+        say(child=child, parent=processes.descendants(os.getpid())[0].parent)
+        sys.stdin.readline()
+
+
+def hold_with_child_in_its_draft(facts: dict[str, Any]) -> None:
+    """Have a draft, and a child that writes it."""
+    with volume_lease(facts["path"]) as lease, lease.stage() as draft:
+        draft.mkdir()
+        child = os.fork()
+        if child == 0:
+            write_for_ever(draft)
+        while not (draft / "file").exists():
+            time.sleep(0.01)
+        say(child=child)
+        time.sleep(60)
+
+
+def write(facts: dict[str, Any]) -> None:
+    """Have a file open for writing, and no lease."""
+    Path(facts["path"]).mkdir(parents=True, exist_ok=True)
+    with open(facts["path"] + "/file", "w"):
+        say(writes=True)
+        sys.stdin.readline()
 
 
 def keep_the_gil(facts: dict[str, Any]) -> None:

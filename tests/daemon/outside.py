@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.volume.fleet import ROOT, Worker
+from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.leases.volumes import Volumes
 from volumelease.paths.locate import locate
 
-from .inside import surroundings
+from .inside import surroundings, through
 
 
 class Scene:
@@ -30,7 +31,8 @@ class Scene:
         self.volumes = Volumes(surroundings(self.root, ttl, self.said))
         """An observer in this process, without the daemon."""
         if root is None:
-            self.volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
+            found = self.volumes.found(locate(self.root, explicit=str(self.root)), ready=True)
+            self.volume = found.id
         self.environment = {
             "VOLUMELEASE_SOCKET": str(self.socket),
             "VOLUMELEASE_VOLUME": str(self.root),
@@ -56,6 +58,10 @@ class Scene:
             else:
                 raise AssertionError(f"the daemon ended: {daemon.wait()}")
         return daemon
+
+    def session(self) -> HostedByDaemon:
+        """A session of the daemon in this process, not open yet."""
+        return through(self.socket, self.root, self.volume, surroundings(self.root, self.ttl))
 
     def client(self, job: str, path: str = "a", **facts: Any) -> Worker:
         facts = {"path": str(self.root / path), "environment": self.environment, **facts}

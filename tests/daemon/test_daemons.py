@@ -8,8 +8,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,10 @@ from tests.volume.fleet import ROOT
 from volumelease import DaemonUnavailable, LeaseError, LeaseTimeout, volume_lease
 from volumelease.client.connecting import connect
 from volumelease.daemon.doorway import Doorway, SocketTaken
+from volumelease.leases import daemon_hosting
 from volumelease.leases.volumes import Volumes
+from volumelease.model import Acquire, Answer, Claim, Lost
+from volumelease.wire.questions import decode_answer
 
 from .inside import surroundings
 from .outside import Scene, gone
@@ -41,6 +46,82 @@ def test_a_new_daemon_goes_on_with_what_a_killed_one_hosted(tmp_path: Path) -> N
         waiter.silent(0.1)
         holder.process.stdin.close()  # type: ignore[union-attr]
         assert waiter.wait_for("token")["token"] > token
+
+
+def test_who_does_not_reclaim_believes_no_longer_than_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scene(tmp_path, ttl=6.0) as scene:
+        first = scene.start()
+        hosted = scene.session()
+        hosted.open()
+        with connect(str(scene.socket), events=False) as line:
+            before = line.ask("attach", {"path": str(scene.root)})
+        monkeypatch.setattr(hosted, "_come_back", lambda: time.sleep(0.1))
+        first.kill()
+        first.wait()
+        left = hosted.remaining_seconds()
+        scene.start()
+        with connect(str(scene.socket), events=False) as line:
+            after = line.ask("attach", {"path": str(scene.root)})
+        assert after["session"] == before["session"]
+        assert after["slot"] != before["slot"]
+        assert 0 < hosted.remaining_seconds() <= left
+        hosted.close()
+
+
+def test_an_answer_that_is_noted_after_the_reclaim_is_asked_about_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, noted = threading.Event(), threading.Event()
+
+    def late(source: dict[str, Any]) -> Answer:
+        if source["is"] == "granted":
+            came.set()
+            noted.wait(10)
+        return decode_answer(source)
+
+    monkeypatch.setattr(daemon_hosting, "decode_answer", late)
+    with Scene(tmp_path, ttl=6.0) as scene:
+        first = scene.start()
+        hosted = scene.session()
+        hosted.open()
+        answers: list[Answer] = []
+        question = Acquire((Claim("a", "a"),), True, "o", True, "")
+        asker = threading.Thread(target=lambda: answers.append(hosted.ask(question)))
+        asker.start()
+        assert came.wait(10)
+        first.kill()
+        first.wait()
+        scene.start()
+        with volume_lease(scene.root / "a", timeout=10, volumes=scene.volumes):
+            noted.set()
+            asker.join()
+            assert isinstance(answers[0], Lost)
+        hosted.close()
+
+
+def test_a_new_daemon_grants_what_was_waited_for_under_a_killed_one(tmp_path: Path) -> None:
+    with Scene(tmp_path, ttl=60.0) as scene:
+        first = scene.start()
+        with volume_lease(scene.root / "a", volumes=scene.volumes):
+            line = connect(str(scene.socket), events=True)
+            waiting = line.ask("acquire", {"paths": [str(scene.root / "a")]})
+            status = line.ask("status", {})["volumes"][0]
+            first.kill()
+            first.wait()
+            scene.start()
+            line.close()
+            line = connect(str(scene.socket), events=True)
+            mine = {"tokens": [waiting["token"]], "drafts": []}
+            told = {"volume": waiting["volume"], "session": status["session"], **mine}
+            assert line.ask("reclaim", told)["tokens"] == mine["tokens"]
+        released = time.monotonic()
+        news = line.listen()
+        assert news is not None
+        assert (news.event, news.about["token"]) == ("granted", waiting["token"])
+        assert time.monotonic() - released < 5.0  # not by the next beat
+        line.close()
 
 
 def test_without_a_new_daemon_a_lease_is_lost_before_anybody_else_has_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from time import CLOCK_BOOTTIME, clock_gettime
 
 import pytest
 
@@ -12,7 +13,10 @@ from volumelease import DaemonUnavailable
 from volumelease.cli.daemon import listening_place
 from volumelease.client import connecting
 from volumelease.client.connecting import Line, own_socket, socket_of
+from volumelease.daemon.server import Server
 from volumelease.settings import Settings
+
+from .inside import Daemons
 
 USUAL = Settings().socket
 
@@ -59,3 +63,22 @@ def test_a_daemon_of_a_stranger_is_not_asked(
         monkeypatch.setattr(connecting, "_CREDENTIALS", Stranger())
         with pytest.raises(DaemonUnavailable, match="user 4711"):
             Line(str(tmp_path / "s"), events=False)
+
+
+def test_a_daemon_that_sees_another_volume_at_the_root_is_refused(tmp_path: Path) -> None:
+    with (
+        Daemons(tmp_path) as daemons,
+        pytest.raises(DaemonUnavailable, match=f"sees the volume {daemons.volume}"),
+    ):
+        daemons.one_more("another")
+
+
+def test_a_daemon_with_another_boottime_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def about(server: Server) -> dict[str, object]:
+        return {"daemon": server.instance, "boottime": clock_gettime(CLOCK_BOOTTIME) - 100}
+
+    monkeypatch.setattr(Server, "about", about)
+    with Daemons(tmp_path) as daemons, pytest.raises(DaemonUnavailable, match="time namespace"):
+        daemons.one_more()

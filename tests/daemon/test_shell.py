@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -75,3 +76,23 @@ def test_a_command_whose_daemon_was_killed_is_ended(scene: Scene) -> None:
     assert script.wait(20) == 76
     assert time.monotonic() - began < 15.0
     script.communicate()
+
+
+def test_a_command_whose_daemon_does_not_answer_is_ended_in_time(scene: Scene) -> None:
+    """Even one that is deaf to SIGTERM: another may have the lease before the daemon goes on."""
+    deaf = "trap '' TERM; echo begun; while :; do sleep 0.1; done"
+    script = start(scene, "sh", "-c", deaf)
+    assert script.stdout is not None
+    script.stdout.readline()
+    scene.daemons[0].send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    with volume_lease(scene.root / "a", timeout=30, volumes=scene.volumes):
+        assert script.wait(1) == 76
+    assert time.monotonic() - stopped < 20.0
+    script.communicate()
+
+
+def test_a_command_goes_on_for_longer_than_the_ttl(scene: Scene) -> None:
+    script = start(scene, "sh", "-c", "sleep 3.2; echo done")
+    out, err = script.communicate(timeout=30)
+    assert (script.returncode, out) == (0, "done\n"), err

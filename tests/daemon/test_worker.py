@@ -126,6 +126,19 @@ def test_the_command_dies_with_the_worker(scene: Scene) -> None:
     running.communicate()
 
 
+def test_a_client_from_outside_keeps_its_lease_when_the_command_has_ended(scene: Scene) -> None:
+    """Until the deadline that it knows: it goes by that, and does not end with the worker."""
+    running = start(scene, "sh", "-c", "echo; sleep 1.5")
+    assert running.stdout is not None
+    running.stdout.readline()
+    outside = scene.client("hold")
+    outside.wait_for("token")
+    assert running.wait(10) == 0
+    with pytest.raises(LeaseTimeout):
+        volume_lease(scene.root / "a", timeout=0.5, volumes=scene.volumes).__enter__()
+    running.communicate()
+
+
 WRITING = """
     import os, time
     from volumelease import volume_lease

@@ -353,7 +353,7 @@ def test_a_redis_that_forgot_its_end_grants_nothing(
     ground = Ground(tmp_path, redis_server.url, "redis")
     mount = Mute()
     late = Volumes(ground.worker().surroundings._replace(performer=mount))
-    hosted = choosing.host(ground.where, ground.identity(), late._facts(), late.surroundings)
+    hosted = choosing.host(ground.where, ground.identity(), late.facts(), late.surroundings)
     ground.migrate("volume")
     redis_server.flush()
     mount.mute = True

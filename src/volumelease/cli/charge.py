@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from volumelease.daemon import admission
 from volumelease.daemon.running import Daemon
 from volumelease.leases.volumes import Surroundings
 
@@ -114,6 +115,7 @@ def serve(charge: Charge, path: str) -> NoReturn:
     try:
         if os.getpid() != 1:
             processes.adopt_orphans()
+        admission.widen()  # the command was forked before, with the limit that it knows
         surroundings = Surroundings.of_this_process()
         showing = Showing(surroundings.settings, note)
         daemon = Daemon(

@@ -65,7 +65,9 @@ class Line:
             self._socket.connect(path)
             self._check_user()
             self._send(self._side.hello("python", events=events))
+            before = time.clock_gettime(time.CLOCK_BOOTTIME)
             self.welcome = self._welcomed()
+            self._check_clock(before)
         except BaseException:
             self._socket.close()
             raise
@@ -82,6 +84,20 @@ class Line:
                 f"{self._path} belongs to a daemon of user {uid}, and this process is of user "
                 f"{os.geteuid()}",
                 advice="Set VOLUMELEASE_SOCKET to one of your own, or of root",
+                socket=self._path,
+                root=None,
+                seconds=0.0,
+            )
+
+    def _check_clock(self, before: float) -> None:
+        """Deadlines on the page are boottime: of another time namespace they would be nonsense."""
+        theirs = self.welcome.get("boottime")
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if not isinstance(theirs, float | int) or not before - 0.1 <= theirs <= now + 0.1:
+            raise DaemonUnavailable(
+                f"the daemon at {self._path} says that the host has run for {theirs} s, and here "
+                f"that are {now:.3f} s: it is in another time namespace",
+                advice="Run a daemon in the same container as this process",
                 socket=self._path,
                 root=None,
                 seconds=0.0,
@@ -105,6 +121,22 @@ class Line:
                 return event.answer
             if isinstance(event, Refused) and event.id in (number, None):
                 raise event.error
+
+    def attach(self, root: str, volume: str) -> dict[str, Any]:
+        """What the daemon says of its session of that volume at ``root``. Errors: also
+        ``DaemonUnavailable`` if it sees another one there, because its mounts are others."""
+        about = self.ask("attach", {"path": root})
+        if about.get("volume") != volume:
+            raise DaemonUnavailable(
+                f"the daemon at {self._path} sees the volume {about.get('volume')} at {root}, and "
+                f"this process sees {volume}",
+                advice="Run a daemon with the same mounts as this process, or set "
+                "VOLUMELEASE_SOCKET to one",
+                socket=self._path,
+                root=root,
+                seconds=0.0,
+            )
+        return about
 
     def listen(self) -> Told | None:
         """The next event; None when there was none for a while."""
@@ -199,6 +231,23 @@ class Lines:
             if self._idle:
                 return self._idle.pop()
         return connect(self.path, events=False)
+
+    def ask(self, line: Line, do: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request on a line that was taken; it is given back. Errors: those of
+        ``Line``."""
+        try:
+            answer = line.ask(do, fields)
+        except LeaseError as error:
+            if isinstance(error, DaemonUnavailable):
+                line.close()  # its reply may come after all
+            else:
+                self.give(line)
+            raise
+        except BaseException:
+            line.close()
+            raise
+        self.give(line)
+        return answer
 
     def give(self, line: Line) -> None:
         """It was used without an error."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import mmap
+from typing import Any, Self
 
+from volumelease.clock import Clock
+from volumelease.core.liveness import Timing, pause_between
 from volumelease.errors import DaemonUnavailable
 from volumelease.wire import slots
+from volumelease.wire.fields import take, take_number
 
 
 class Deadlines:
@@ -15,7 +19,7 @@ class Deadlines:
     ``DaemonUnavailable``.
     """
 
-    def __init__(self, path: str, slot: int) -> None:
+    def __init__(self, path: str, slot: int, tag: int) -> None:
         try:
             with open(path, "rb") as file:
                 self._memory = mmap.mmap(file.fileno(), slots.PAGE_BYTES, access=mmap.ACCESS_READ)
@@ -28,13 +32,57 @@ class Deadlines:
                 root=None,
                 seconds=0.0,
             ) from None
+        self._tag = slots.encode_count(tag)
+        self._tag_at = slots.tag_at(slot)
         self._begins = slots.begins_at(slot)
         self._alarms = slots.alarms_at(slot)
 
+    @classmethod
+    def told(cls, about: dict[str, Any]) -> Self:
+        """As a daemon's answer to ``attach`` says. Errors: also ``Malformed``."""
+        return cls(take(about, "page", str), take(about, "slot", int), take(about, "tag", int))
+
     def deadline(self) -> float:
         """Boottime up to which the session may be assumed."""
-        return slots.decode_seconds(self._memory[self._begins : self._begins + 8])
+        shown = self._memory[self._begins : self._begins + 8]
+        if self._memory[self._tag_at : self._tag_at + 8] != self._tag:
+            return slots.LOST  # the slot is another session's
+        return slots.decode_seconds(shown)
 
     def alarms(self) -> int:
         """Grows when a lease of the session was lost and the session was not."""
         return slots.decode_count(self._memory[self._alarms : self._alarms + 8])
+
+
+class Belief:
+    """What a process may believe of a session by its page. For any thread.
+
+    Besides the deadline it looks at its own clocks, as a process does that beats itself: a process
+    that was restored from an image finds the page of another life.
+    """
+
+    def __init__(self, about: dict[str, Any], clock: Clock) -> None:
+        self._page = Deadlines.told(about)
+        timing = Timing(take_number(about, "ttl"), take_number(about, "cache"))
+        self._tolerance = timing.tolerance
+        self._clock = clock
+        self._deadline = self._page.deadline()
+        self._since = clock.read()
+        """When the deadline was first seen where it is."""
+        self.seen_alarms = self._page.alarms()
+
+    def loss(self) -> str:
+        """Why the session can't be assumed any more, or "". Whoever asks latches it."""
+        deadline, now = self._page.deadline(), self._clock.read()
+        since = self._since
+        if deadline != self._deadline:
+            self._deadline, self._since = deadline, now
+        if now.boottime >= deadline:
+            return "no beat of the daemon was answered in time"
+        return pause_between(since, now, self._tolerance)
+
+    def remaining_seconds(self) -> float:
+        return max(0.0, self._page.deadline() - self._clock.boottime())
+
+    def alarms(self) -> int:
+        return self._page.alarms()

@@ -25,6 +25,9 @@ LEAST_MARGIN_SECONDS: Final = 0.5
 ATTRIBUTE_CACHE_SECONDS: Final = 1.0
 """How long a mount may show an old attribute of a file. Measured: MooseFS and CephFS, 1 s."""
 
+_COUNTERS_APART: Final = 1000
+"""More beats than a mount hides."""
+
 
 class Timing:
     """The times that follow from a volume's ttl, in seconds.
@@ -101,13 +104,20 @@ class Pulse:
         self._notice_pause(self._counted, now)
 
     def _notice_pause(self, since: Reading, now: Reading) -> None:
-        """A clock that ran ahead of another means that this process, or its machine, did not run
-        (suspended, restored from an image): what it believed before is worth nothing."""
-        boottime = now.boottime - since.boottime
-        if boottime - (now.monotonic - since.monotonic) > self._timing.tolerance:
-            self.lose("the machine was suspended")
-        elif (now.wall - since.wall) - boottime > self._timing.tolerance:
-            self.lose("the wall clock jumped ahead as after a pause")
+        reason = pause_between(since, now, self._timing.tolerance)
+        if reason:
+            self.lose(reason)
+
+
+def pause_between(since: Reading, now: Reading, tolerance: float) -> str:
+    """A clock that ran ahead of another means that this process, or its machine, did not run
+    (suspended, restored from an image): what it believed before is worth nothing. Why; or ""."""
+    boottime = now.boottime - since.boottime
+    if boottime - (now.monotonic - since.monotonic) > tolerance:
+        return "the machine was suspended"
+    if (now.wall - since.wall) - boottime > tolerance:
+        return "the wall clock jumped ahead as after a pause"
+    return ""
 
 
 class Succession(NamedTuple):
@@ -130,8 +140,9 @@ class Succession(NamedTuple):
         return pulse
 
     def last_counter(self) -> int:
-        """The next beat writes one more."""
-        return self.counter
+        """The next beat writes one more. Far from what was read: that can be an old attribute, and
+        the predecessor's last value must not be written again."""
+        return self.counter + _COUNTERS_APART
 
 
 class Standstill:

@@ -8,11 +8,14 @@ process that is stopped, or ending, can still have a beat under way that would h
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from volumelease.host import ProcessFacts, provably_dead
+from volumelease.wire import slots
 from volumelease.wire.entries import decode_facts, encode_facts
 from volumelease.wire.fields import Malformed, decode_object, encode, take, take_index, take_objects
+
+from .doorway import fresh_file
 
 
 class Left(NamedTuple):
@@ -36,13 +39,9 @@ def write(path: str, bequest: Bequest) -> None:
     sessions = [one._asdict() for one in bequest.sessions]
     text = encode({"process": encode_facts(SessionFacts(bequest.process)), "sessions": sessions})
     fresh = f"{path}.new"
-    with open(fresh, "w", encoding="ascii", opener=_private) as file:
+    with open(fresh, "w", encoding="ascii", opener=fresh_file) as file:
         file.write(text)
     os.replace(fresh, path)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def read(path: str) -> Bequest | None:
@@ -55,13 +54,20 @@ def read(path: str) -> Bequest | None:
                 take(one, "root", str),
                 take(one, "volume", str),
                 take(one, "session", str),
-                take_index(one, "slot"),
+                _slot(one),
             )
             for one in take_objects(source, "sessions")
         )
         return Bequest(decode_facts(take(source, "process", dict)).process, sessions)
     except (OSError, UnicodeDecodeError, Malformed):
         return None
+
+
+def _slot(source: dict[str, Any]) -> int:
+    slot = take_index(source, "slot")
+    if slot >= slots.SLOTS:
+        raise Malformed(f"slot: up to {slots.SLOTS - 1}")
+    return slot
 
 
 def heirless(path: str, here: ProcessFacts) -> Bequest | None:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from volumelease.errors import LeaseError
-from volumelease.host import this_process
+from volumelease.host import provably_dead, this_process
 from volumelease.model import Acquire, Claim, Client, Draft
 from volumelease.tallies import Tally
 
 _CREDENTIALS: Final = struct.Struct("3i")
+_MOST_GIVEN_BACK: Final = 1000
 
 
 class NotAdmitted(LeaseError):
@@ -25,7 +26,17 @@ class NotAdmitted(LeaseError):
 class Held:
     """A request of a client, waiting or granted."""
 
-    __slots__ = ("acquire", "asked_at", "granted", "granted_at", "key", "lost", "paths")
+    __slots__ = (
+        "acquire",
+        "adopted",
+        "asked_at",
+        "drafts",
+        "granted",
+        "granted_at",
+        "key",
+        "lost",
+        "paths",
+    )
 
     def __init__(
         self, acquire: Acquire | None, key: str, paths: tuple[tuple[str, Claim], ...]
@@ -36,6 +47,10 @@ class Held:
         """As it was asked for by names instead of claims; they must still lead there."""
         self.granted = False
         self.lost = ""
+        self.adopted = False
+        """Whether an earlier daemon made it, and the client has not claimed it here."""
+        self.drafts: set[str] = set()
+        """The ``unique`` of each that was made under it, published ones too."""
         self.asked_at = self.granted_at = time.monotonic()
 
     def grant(self, tally: Tally) -> None:
@@ -85,8 +100,11 @@ class User:
         self.name = name
         self.lock = threading.RLock()
         self.held: dict[tuple[str, int], Held] = {}
-        self.asking: dict[str, Acquire | None] = {}
-        """Requests under way by their keys; None: nobody waits for the answer any more."""
+        self.asking: dict[tuple[str, str], Acquire | None] = {}
+        """Requests under way by their volume and key; None: nobody waits for the answer any
+        more."""
+        self.given_back: dict[tuple[str, str], None] = {}
+        """The last that were given back before they began, so that they never do."""
         self.drafts: dict[str, Made] = {}
         self.publishing: set[str] = set()
         """Drafts whose publish is under way."""
@@ -100,8 +118,24 @@ class User:
         """What tells its owners from those of other clients."""
         return f"{self.facts.pid}.{self.facts.start_time}"
 
+    def never(self, volume: str, key: str) -> None:
+        """The request of that key is not to begin any more."""
+        self.given_back[(volume, key)] = None
+        if len(self.given_back) > _MOST_GIVEN_BACK:
+            del self.given_back[next(iter(self.given_back))]
+
     def tokens(self, volume: str) -> list[int]:
         return [token for name, token in self.held if name == volume]
+
+    def has_something(self, volume: str) -> bool:
+        with self.lock:
+            return bool(self.tokens(volume)) or any(
+                made.volume == volume for made in self.drafts.values()
+            )
+
+    def is_dead(self) -> bool:
+        """Whether that very process has ended, proven by a pidfd."""
+        return provably_dead(this_process()._replace(**self.facts._asdict()), this_process())
 
     def close(self) -> None:
         if self.descriptor >= 0:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.wire.dialogue import Asked, Greeted, ServerSide, Wrong
 
+from . import admission
 from .clients import NotAdmitted, User, peer_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ MOST_UNSENT_BYTES: Final = 4 << 20
 class Request:
     """One request under way. It gets exactly one reply, whoever comes first."""
 
-    __slots__ = ("_connection", "_done", "abandon", "asked", "seconds", "since", "stays")
+    __slots__ = ("_connection", "_done", "abandon", "asked", "at_once", "seconds", "since", "stays")
 
     def __init__(self, connection: Connection, asked: Asked) -> None:
         self._connection = connection
@@ -43,8 +44,10 @@ class Request:
         """After which the client is told that the volume does not answer; None: never."""
         self.stays = False
         """Whether the loop does not read this connection until it is answered."""
+        self.at_once = False
+        """Whether its answer is known without asking a volume."""
         self.abandon: Callable[[], Any] | None = None
-        """What to do when the daemon gives up waiting for the volume."""
+        """What to do when the daemon gives up waiting for the volume. Never blocks."""
 
     def read_again(self) -> None:
         """On the loop: it takes long, so the connection is read meanwhile."""
@@ -57,21 +60,29 @@ class Request:
             stays, self.stays = self.stays, False
         return stays
 
+    @property
+    def done(self) -> bool:
+        """Whether it got its reply: then nobody hears another one."""
+        return self._done
+
     def answer(self, answer: dict[str, Any]) -> None:
-        self._reply(lambda side: side.answer(self.asked.id, answer))
+        """If nobody hears that, what it got is given back."""
+        sent = self._reply(lambda side: side.answer(self.asked.id, answer))
+        if not sent and self.abandon is not None:
+            self.abandon()
 
     def refuse(self, error: BaseException) -> None:
         self._reply(lambda side: side.refuse(self.asked.id, error))
 
-    def _reply(self, made: Callable[[ServerSide], bytes]) -> None:
+    def _reply(self, made: Callable[[ServerSide], bytes]) -> bool:
         connection = self._connection
         with connection.lock:
             if self._done:
-                return
+                return False
             self._done = True
             connection.under_way.pop(self.asked.id, None)
             data = made(connection.side)
-        connection.send(data)
+        return connection.send(data)
 
     def say_working(self) -> None:
         with self._connection.lock:
@@ -93,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self.events = False
         self.cut_off = False
         """Whether the daemon ended it, and not the client."""
+        self._admitted: int | None = None
         self._transport: Any = None
         self._descriptor = -1
         self._slow = False
@@ -103,8 +115,22 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._descriptor = transport.get_extra_info("socket").fileno()
+        there = transport.get_extra_info("socket")
+        self._descriptor = there.fileno()
         self._server.connections.add(self)
+        try:
+            pid = peer_of(there)[0]
+        except NotAdmitted:  # it is told when it says hello
+            pid = 0
+        if self._server.admission.take(pid):
+            self._admitted = pid
+            self._server.later(admission.HELLO_SECONDS, self._end_without_hello)
+        else:
+            self.abort()
+
+    def _end_without_hello(self) -> None:
+        if self.user is None:
+            self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         with self._sending:
@@ -114,6 +140,8 @@ class Connection(asyncio.BufferedProtocol):
             elif self._line >= 0:  # whoever waits for it is woken, and closes it
                 with suppress(OSError):
                     self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        if self._admitted is not None:
+            self._server.admission.leave(self._admitted)
         self._server.disconnected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -234,24 +262,25 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- from any thread
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> bool:
         """Send it from this thread if that does not block: a hop to the loop and back costs as
-        much as a round trip."""
+        much as a round trip. Returns False if the connection is known to be over."""
         with self._sending:
             if self._descriptor < 0:
-                return
+                return False
             if not self._slow:
                 try:
                     sent = os.write(self._descriptor, data)
                 except BlockingIOError:
                     sent = 0
                 except OSError:
-                    return  # the loop sees it too
+                    return False  # the loop sees it too
                 if sent == len(data):
-                    return
+                    return True
                 self._slow = True  # for good: what comes later must not overtake the rest
                 data = data[sent:]
             self._server.on_loop(lambda: self._write(data))
+            return True
 
     def _write(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from volumelease.authorities.volume.layout import Layout
-from volumelease.drivers.crew import Crew, Job
+from volumelease.drivers.crew import Crew
 from volumelease.errors import LeaseError, LeaseViolation, PublishFailed
 from volumelease.leases.hosting import Hosting
 from volumelease.model import (
@@ -38,6 +38,7 @@ from volumelease.wire.questions import encode_draft, encode_token
 
 from .clients import Held, Made, User
 from .page import Page
+from .watching import Watch
 
 NOT_YOURS: Final = "this process does not hold that lease"
 NAMELESS: Final = "~"
@@ -68,6 +69,8 @@ class Desk:
         self._page = page
         self._still_there = still_there
         self._tokens: dict[int, User] = {}
+        self.unheard: list[Watch] = []
+        """Of news that could not be looked at: that is tried again soon."""
         timing = hosted.session.timing
         hosted.watch_seconds = min(1.0, timing.beat_interval / 4)
         self._stop = hosted.on_change(self.show)
@@ -75,8 +78,13 @@ class Desk:
 
     def show(self) -> None:
         """Bring the page up to date. Never later than the session's own deadline."""
-        alive = self.hosted.alive()
-        self._page.show(self.slot, self.hosted.session.pulse.deadline if alive else 0.0)
+        if self.hosted.alive():
+            self._page.show(self.slot, self.hosted.session.pulse.deadline)
+        else:
+            self._page.lose(self.slot)
+        unheard, self.unheard = self.unheard, []
+        for watch in unheard:
+            watch.set()
 
     def about(self) -> dict[str, Any]:
         timing = self.hosted.session.timing
@@ -89,6 +97,7 @@ class Desk:
             "cache": timing.cache,
             "page": self._page.path,
             "slot": self.slot,
+            "tag": self._page.tag(self.slot),
             "seconds": round(self.hosted.remaining_seconds(), 3),
         }
 
@@ -129,21 +138,24 @@ class Desk:
         once the lease is granted."""
         owner = sys.intern(f"{user.owner}:{question.owner[:64]}")
         question = question._replace(owner=owner, client=user.facts)
-        held = Held(question, "" if key.startswith(NAMELESS) else key, paths)
+        held = Held(question, key, paths)
+        at = (self.volume, key)
         with user.lock:
-            if user.gone or key in user.asking:
-                raise LeaseViolation(GONE if user.gone else f"the key {key!r} is in use")
-            user.asking[key] = question
+            if user.gone or at in user.given_back:
+                raise LeaseViolation(GONE)
+            if at in user.asking:
+                raise LeaseViolation(f"the key {key!r} is in use")
+            user.asking[at] = question
         try:
             answer = self.hosted.ask(question)
         except BaseException:
             with user.lock:
-                del user.asking[key]
+                del user.asking[at]
             self.hosted.give_up(question)
             held.refuse(self.hosted.tally)
             raise
         with user.lock:
-            wanted = user.asking.pop(key) is not None and not user.gone
+            wanted = user.asking.pop(at) is not None and not user.gone
             if isinstance(answer, Granted | Waiting) and wanted:
                 if isinstance(answer, Granted):
                     held.grant(self.hosted.tally)
@@ -159,15 +171,18 @@ class Desk:
 
     def give_back(self, user: User, key: str) -> Answer:
         """Undo what the request of that key got or may yet get."""
+        at = (self.volume, key)
         with user.lock:
-            asking = user.asking.get(key)
-            if key in user.asking:
-                user.asking[key] = None
+            asking = user.asking.get(at)
+            if at in user.asking:
+                user.asking[at] = None
             tokens = [
                 token
                 for (volume, token), held in user.held.items()
                 if volume == self.volume and held.key == key
             ]
+            if not tokens and at not in user.asking:
+                user.never(*at)
         if asking is not None:
             self.hosted.give_up(asking)
         for token in tokens:
@@ -191,11 +206,13 @@ class Desk:
             held.grant(self.hosted.tally)
 
     def _let_go(self, user: User, token: int) -> Held | None:
-        self.hosted.room.leave(token)
-        self._tokens.pop(token, None)
+        """None, and nothing happens, if that is not the user's: whoever has it must go on
+        hearing of its loss."""
         with user.lock:
             held = user.held.pop((self.volume, token), None)
         if held is not None:
+            self.hosted.room.leave(token)
+            self._tokens.pop(token, None)
             held.end(self.hosted.tally, self.hosted.loss_of(token))
         return held
 
@@ -209,6 +226,9 @@ class Desk:
                 gone = user.gone
                 if not gone:
                     user.drafts[answer.draft.unique] = made
+                    held = user.held.get((self.volume, question.token))
+                    if held is not None:
+                        held.drafts.add(answer.draft.unique)
             if gone:
                 self.hosted.ask(Discard(answer.draft, question.source))
                 return Lost(GONE)
@@ -219,10 +239,10 @@ class Desk:
         return made if made is not None and made.draft == draft else None
 
     def _publish(self, user: User, draft: Draft) -> Answer:
-        made = self._own(user, draft)
-        if made is None or (self.volume, draft.token) not in user.held:
-            return Lost(self.hosted.loss_of(draft.token) or NOT_YOURS)
-        with user.lock:
+        loss = self.hosted.loss_of(draft.token) or NOT_YOURS
+        with user.lock:  # who buries the client must see that it is published, or this its end
+            if not self._own(user, draft) or (self.volume, draft.token) not in user.held:
+                return Lost(loss)
             if draft.unique in user.publishing:
                 raise LeaseViolation("that draft is being published already", path=draft.path)
             user.publishing.add(draft.unique)
@@ -256,7 +276,7 @@ class Desk:
 
     def _watch(self, user: User, token: int) -> None:
         """Hear of that request from now on, and of what happened since it was answered."""
-        watch = _Watch(self, user, token)
+        watch = Watch(self, user, token)
         self.hosted.room.enter(token, watch)
         held = user.held.get((self.volume, token))
         if held is None:
@@ -268,15 +288,15 @@ class Desk:
             watch.set()
 
     def news(self, user: User, token: int) -> None:
-        """Something about that request changed: see what, and tell its client."""
+        """Something about that request changed: see what, and tell its client. Errors: those of
+        ``ask``, and then it is told nothing yet."""
         held = user.held.get((self.volume, token))
         if held is None or held.lost:
             return
         loss = self.hosted.loss_of(token)
         if not held.granted and not loss:
-            with suppress(LeaseError):  # who waits asks again
-                answer = self._settled_after_wait(user, held, token)
-                loss = answer.reason if isinstance(answer, Lost) else ""
+            answer = self._settled_after_wait(user, held, token)
+            loss = answer.reason if isinstance(answer, Lost) else ""
         if loss:
             held.lost = loss
             self._page.alarm(self.slot)  # first: whoever does not read events looks there
@@ -301,6 +321,7 @@ class Desk:
         """A request that an earlier daemon made for that client."""
         held = Held(acquire, "", ())
         held.granted = granted
+        held.adopted = True
         self._tokens[token] = user
         with user.lock:
             user.held[(self.volume, token)] = held
@@ -311,6 +332,10 @@ class Desk:
     ) -> dict[str, list[dict[str, Any]] | list[str]]:
         """That client came back and says what it has; it gets what really is its own, and what it
         does not name is given back. Errors: those of ``ask``."""
+        with user.lock:
+            for token in user.tokens(self.volume):
+                if token in tokens:
+                    user.held[(self.volume, token)].adopted = False
         for token in user.tokens(self.volume):
             if token not in tokens and self._let_go(user, token) is not None:
                 self.hosted.ask(Cancel(token))
@@ -327,6 +352,17 @@ class Desk:
             "drafts": [encode_draft(made.draft) for made in user.drafts.values()],
         }
 
+    def forsake(self, user: User) -> None:
+        """Give back what an earlier daemon made for that client and it has not claimed: by its
+        page it has lost that long enough ago."""
+        for token in user.tokens(self.volume):
+            with user.lock:
+                held = user.held.get((self.volume, token))
+                if held is None or not held.adopted or self._let_go(user, token) is None:
+                    continue
+            with suppress(LeaseError):  # a beat gives back the rest
+                self.hosted.ask(Cancel(token))
+
     @property
     def grace_seconds(self) -> float:
         """As long as passes between a holder's deadline and another one's first moment."""
@@ -338,55 +374,24 @@ class Desk:
         page asks again."""
         self._page.alarm(self.slot)
 
-    def bury(self, user: User) -> None:
-        """Give back everything of a client that has gone. Errors: those of ``ask``; what is left
-        is given back by a beat."""
-        trouble: LeaseError | None = None
-        live: set[int] = set()
-        for token in user.tokens(self.volume):
-            if self._let_go(user, token) is not None:
-                try:
-                    self.hosted.ask(Cancel(token))
-                except LeaseError as error:
-                    trouble = error
-                    live.add(token)
-        for made in list(user.drafts.values()):
-            kept = made.resumable or made.inherited or made.draft.unique in user.publishing
-            # Of a lease that may still be live, a publish under way could be decided yet.
-            if made.volume == self.volume and made.draft.token not in live and not kept:
-                with suppress(LeaseError):
-                    self.hosted.ask(Discard(made.draft))
-        if trouble is not None:
-            raise trouble
+    def cancel(self, user: User, token: int) -> None:
+        """Give back what is that client's. Errors: those of ``ask``; a beat gives it back then."""
+        if self._let_go(user, token) is not None:
+            self.hosted.ask(Cancel(token))
+
+    def users(self) -> set[User]:
+        return set(self._tokens.values())
 
     def in_use(self) -> bool:
         """Whether a client has, or waits for, anything in it."""
         return bool(self._tokens)
 
     def close(self) -> None:
-        """The session is over; clients have been told."""
+        """The session is over: whoever still has something of it is told so."""
         self._stop()
-        self._page.show(self.slot, 0.0)
+        self._page.lose(self.slot)
+        self.alarm()
         for token, user in list(self._tokens.items()):
-            self._let_go(user, token)
-
-
-class _Watch:
-    """Set by the session's threads whenever something about one request changed."""
-
-    __slots__ = ("_desk", "_token", "_user", "_waits")
-
-    def __init__(self, desk: Desk, user: User, token: int) -> None:
-        self._desk = desk
-        self._user = user
-        self._token = token
-        self._waits = False
-
-    def set(self) -> None:
-        if not self._waits:
-            self._waits = True
-            self._desk.crew.do(Job(self._look), urgent=True)
-
-    def _look(self) -> None:
-        self._waits = False
-        self._desk.news(self._user, self._token)
+            reason = self.hosted.loss_of(token) or "the session was closed"
+            if self._let_go(user, token) is not None:
+                user.tell("lost", self._event(token, reason=reason))

@@ -87,3 +87,10 @@ class Doorway:
             if (found.st_dev, found.st_ino) == self._ours:
                 os.unlink(self.path)
         self._lock.release()
+
+
+def fresh_file(path: str, flags: int) -> int:
+    """Opens a new file of ours: never what somebody laid there, nor what a link there leads to."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from volumelease.drivers.crew import Crew
+from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import LeaseError, VolumeNotFound
 from volumelease.leases.hosting import HostedSession, Hosting
+from volumelease.leases.succeeding import resume
 from volumelease.leases.volumes import VERSION, Volumes
-from volumelease.model import Acquire, Claim, Client, Discard, Prepare, Publish
+from volumelease.model import Acquire, Claim, Client, Discard, Lost, Prepare, Publish
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.wire.dialogue import ProtocolError
 from volumelease.wire.entries import decode_claims
@@ -26,6 +28,7 @@ from volumelease.wire.questions import (
 
 from . import bequest
 from .bequest import Bequest, Left
+from .burial import is_left_alone
 from .clients import User, find
 from .connection import Request
 from .desk import NAMELESS, Desk
@@ -38,6 +41,8 @@ Opened = Callable[[VolumeRoot, Hosting[Any]], None]
 
 ANSWER_SECONDS: Final = 30.0
 MOST_PATHS: Final = 256
+_OTHERS_SECONDS: Final = 1.0
+"""Since the last session was gone on with: its clients can't come back before all are."""
 
 
 def nobody_asked(root: VolumeRoot, hosted: Hosting[Any]) -> None:
@@ -65,8 +70,12 @@ class Reception:
         self._will = will
         self._desks: dict[str, Desk] = {}
         self._lock = threading.Lock()
-        self._inherited: list[tuple[User, float]] = []
+        self._serves = False
+        """Whether clients may have come, so that nothing is gone on with any more."""
+        self._inherited: list[tuple[User, Desk, float]] = []
         self._old_users: dict[Client, User] = {}
+        self._meeting = threading.Lock()
+        self._undoing: dict[str, Crew] = {}
 
     def all_desks(self) -> list[Desk]:
         return list(self._desks.values())
@@ -133,21 +142,60 @@ class Reception:
     # ---- a predecessor's sessions
 
     def resume(self, left: Bequest, report: Callable[[str], None]) -> None:
-        """Go on with the sessions of a daemon that is provably gone, where there is time."""
-        for one in left.sessions:
-            until = self._page.deadline(one.slot)
+        """Go on with the sessions of a daemon that is provably gone, where there is time. Each in
+        a thread: once one is gone on with, a volume that hangs is not waited for much longer. What
+        comes after this has returned is too late, for its clients are served by then."""
+        # From here on this process can have something under way for them: who comes next must
+        # have proof of its end, too.
+        bequest.write(self._will, Bequest(self._volumes.surroundings.process, left.sessions))
+        ended = threading.Semaphore(0)
+
+        def go_on(one: Left) -> None:
             try:
-                root = locate(one.root, explicit=one.root)
-                hosted = self._volumes.resume(root, one.volume, one.session, left.process, until)
-            except (LeaseError, OSError) as error:
-                report(f"the session {one.session} of {one.root} ends: {error}")
-                continue
-            if hosted is None:
-                continue
-            desk = self._open(hosted, root, one.slot)
+                self._go_on(one, left, report)
+            except Exception as error:  # noqa: BLE001 - of one volume; the others must not wait
+                report(f"the session {one.session} of {one.root} ends: {error!r}")
+            finally:
+                ended.release()
+
+        for one in left.sessions:
+            threading.Thread(
+                target=go_on, args=(one,), name="volumelease-resume", daemon=True
+            ).start()
+        longest = max((self.left_seconds(one) for one in left.sessions), default=0.0)
+        until = time.monotonic() + max(0.0, longest) + 1.0
+        for _ in left.sessions:
+            if not ended.acquire(timeout=max(0.0, until - time.monotonic())):
+                break
+            if self._desks:
+                until = min(until, time.monotonic() + _OTHERS_SECONDS)
+        with self._lock:
+            self._serves = True
+            self._write_will()
+
+    def _go_on(self, one: Left, left: Bequest, report: Callable[[str], None]) -> None:
+        until = self._page.deadline(one.slot)
+        root = locate(one.root, explicit=one.root)
+        hosted = resume(self._volumes, root, one.volume, one.session, left.process, until)
+        if hosted is None:
+            return
+        desk: Desk | None = None
+        try:
+            # Its clients go on believing in the old slot, which stands still, until they claim
+            # what they have here; only that leads them to the new one.
+            with self._lock:
+                if self._serves:
+                    raise LeaseError("the volume answered too late")
+                desk = self._open(hosted, root, self._page.free_slot())
             self._take_over(desk, hosted, until)
-            report(f"went on with session {one.session} of {one.root}")
-        self._write_will()
+        except BaseException:  # nobody would ever let go of what it holds
+            if desk is not None:
+                with self._lock:
+                    self._desks.pop(desk.volume, None)
+                desk.close()
+            hosted.close()
+            raise
+        report(f"went on with session {one.session} of {one.root}")
 
     def left_seconds(self, one: Left) -> float:
         """For how long the clients of that session still believe in it."""
@@ -156,42 +204,51 @@ class Reception:
     def close(self, seconds: float, *, everything: bool = False) -> None:
         """End the sessions that nobody uses. A session in use is left to a successor, with its
         deadline: a process can go on with what it holds until then, and nobody else can have
-        it before."""
+        it before. ``everything``: also one whose users are all dead."""
         for desk in self.all_desks():
-            if everything or not desk.in_use():
+            if not desk.in_use() or (everything and is_left_alone(desk)):
                 desk.close()
                 desk.hosted.close(seconds)
 
     def _take_over(self, desk: Desk, hosted: HostedSession, until: float) -> None:
         users = self._old_users
+        heirs: dict[Client, User] = {}
         timing = hosted.session.timing
         for token, acquire, granted in hosted.requests_of_old():
             client = acquire.client or Client(0, 0)
-            user = users.get(client)
-            if user is None:
-                user = users[client] = find(client) or User(client, -1, "")
-                self._inherited.append((user, until + timing.margin + timing.cache))
+            with self._meeting:
+                user = users.get(client)
+                if user is None:
+                    user = users[client] = find(client) or User(client, -1, "")
             desk.adopt(user, token, acquire, granted)
+            heirs[client] = user
+        lapse = until + timing.margin + timing.cache
+        self._inherited.extend((user, desk, lapse) for user in heirs.values())
 
-    def inherited(self) -> Iterator[tuple[User, float]]:
-        """The clients of a predecessor, and until when they may come back (boottime)."""
+    def inherited(self) -> Iterator[tuple[User, Desk, float]]:
+        """The clients of a predecessor, what they have something of, and until when they may come
+        back for it (boottime)."""
         while self._inherited:
             yield self._inherited.pop()
 
     # ---- requests
 
     def work_for(self, user: User, request: Request) -> tuple[Crew | None, Work]:
-        """Where that request is done (None: where volumes are looked for), and how. What is wrong
-        with it comes out when it is done."""
+        """Where that request is done (None: where volumes are looked for, or in any thread if it is
+        ``at_once``), and how. What is wrong with it comes out when it is done."""
         do, fields = request.asked.do, request.asked.fields
         try:
             request.seconds = self._seconds(fields)
-            if do in _AT_THE_DOOR or (do == "acquire" and "claims" not in fields):
-                return None, lambda: self._at_the_door(user, request)
+            if do in ("ping", "status"):
+                request.at_once = True
+                return None, lambda: self._about_here(do)
+            if do == "attach" or (do == "acquire" and "claims" not in fields):
+                return self._crew_for(fields), lambda: self._at_the_door(user, request)
             desk = self._desk(fields)
             return desk.crew, self._at_the_desk(user, request, desk)
         except (Malformed, LeaseError) as error:
             trouble = _told(do, error)
+            request.at_once = True
 
             def refuse() -> dict[str, Any]:
                 raise trouble
@@ -209,19 +266,29 @@ class Reception:
     def _at_the_door(self, user: User, request: Request) -> dict[str, Any]:
         do, fields = request.asked.do, request.asked.fields
         try:
-            match do:
-                case "ping":
-                    return {"is": "pong"}
-                case "attach":
-                    return {"is": "attached"} | self._desk_at(take(fields, "path", str)).about()
-                case "acquire":
-                    return self._acquire_by_name(user, request)
-                case _:
-                    return self._status()
+            if do == "attach":
+                return {"is": "attached"} | self._desk_at(take(fields, "path", str)).about()
+            return self._acquire_by_name(user, request)
         except Malformed as error:
             raise _told(do, error) from None
 
-    def _status(self) -> dict[str, Any]:
+    def _crew_for(self, fields: dict[str, Any]) -> Crew | None:
+        """That of the volume the path seems to be on, if one in use is: where volumes are looked
+        for, those that hang may take all threads."""
+        paths = fields.get("paths")
+        path = paths[0] if isinstance(paths, list) and paths else fields.get("path")
+        if not isinstance(path, str) or not path.startswith("/"):
+            return None
+        return self._volumes.crew_in_use(path)
+
+    def _undo(self, desk: Desk, user: User, key: str) -> None:
+        """Soon, and never in the threads of those who may hang."""
+        crew = self._undoing.setdefault(desk.volume, Crew())
+        crew.do(Job(lambda: desk.give_back(user, key)), urgent=True)
+
+    def _about_here(self, do: str) -> dict[str, Any]:
+        if do == "ping":
+            return {"is": "pong"}
         desks = [desk.about() for desk in self._desks.values()]
         return {"is": "status", "version": self.version, "volumes": desks}
 
@@ -242,18 +309,21 @@ class Reception:
         question = decode_question("acquire", {**fields, "claims": [[*claim] for claim in claims]})
         assert isinstance(question, Acquire)
         key = _key(request)
-        request.abandon = lambda: desk.give_back(user, key)
+        request.abandon = lambda: self._undo(desk, user, key)
         answer = desk.acquire(user, question, key, named)
         return encode_answer(answer) | {"volume": desk.volume}
 
     def _at_the_desk(self, user: User, request: Request, desk: Desk) -> Work:
         do, fields = request.asked.do, request.asked.fields
+        session = take(fields, "session", str, "")
+        if session not in ("", desk.session):
+            return lambda: encode_answer(Lost("the session is over, and this is another one"))
         question = decode_question(do, fields)
         if question is not None:
             key = ""
             if isinstance(question, Acquire):
                 key = _key(request)
-                request.abandon = lambda: desk.give_back(user, key)
+                request.abandon = lambda: self._undo(desk, user, key)
             elif isinstance(question, Publish | Prepare | Discard):
                 request.seconds = None  # as long as there is data; ``working`` says it goes on
             return lambda: (
@@ -272,19 +342,14 @@ class Reception:
                 raise ProtocolError(f"nothing is called {do[:40]!r}", advice="See PROTOCOL.md")
 
     def _reclaim(self, user: User, fields: dict[str, Any], desk: Desk) -> Work:
-        session = take(fields, "session", str)
+        take(fields, "session", str)
         tokens = {take_token({"token": token}) for token in take(fields, "tokens", list)}
         drafts = [decode_draft(one) for one in take_objects(fields, "drafts")]
 
-        def reclaim() -> dict[str, Any]:
-            if session != desk.session:
-                return {"is": "lost", "reason": "the daemon was restarted, too late to go on"}
-            return {"is": "reclaimed"} | desk.reclaim(user, tokens, drafts)
-
-        return reclaim
+        return lambda: {"is": "reclaimed"} | desk.reclaim(user, tokens, drafts)
 
 
-_AT_THE_DOOR: Final = frozenset({"ping", "attach", "status"})
+_NUMBERS: Final = itertools.count()
 
 
 def _look_at(do: str, desk: Desk, claim: Claim) -> Work:
@@ -302,7 +367,7 @@ def _look_at(do: str, desk: Desk, claim: Claim) -> Work:
 
 def _key(request: Request) -> str:
     key = take(request.asked.fields, "key", str, "")[:64].lstrip(NAMELESS)
-    return key or f"{NAMELESS}{id(request):x}"
+    return key or f"{NAMELESS}{next(_NUMBERS)}"
 
 
 def _told(do: str, error: Malformed | LeaseError) -> LeaseError:

@@ -12,7 +12,7 @@ from typing import Final
 
 from volumelease.leases.volumes import Surroundings, Volumes
 
-from . import bequest
+from . import admission, bequest
 from .doorway import Doorway
 from .page import Page
 from .reception import Opened, Reception, nobody_asked
@@ -51,23 +51,9 @@ class Daemon:
         )
         left = _wait_for(will, surroundings)
         if left is not None:
-            self._resume(left)
+            self._reception.resume(left, report)
         self.server = Server(self._reception, report)
         self._stop: asyncio.Event | None = None
-
-    def _resume(self, left: bequest.Bequest) -> None:
-        """In a thread: a volume that hangs must not keep the daemon from serving others."""
-        done = threading.Event()
-
-        def resume() -> None:
-            try:
-                self._reception.resume(left, self._report)
-            finally:
-                done.set()
-
-        threading.Thread(target=resume, name="volumelease-resume", daemon=True).start()
-        longest = max((self._reception.left_seconds(one) for one in left.sessions), default=0.0)
-        done.wait(max(0.0, longest) + 1.0)
 
     def run(self, started: Callable[[], None] = lambda: None, *, signals: bool = True) -> None:
         """Serve until SIGTERM or SIGINT (in the main thread, with ``signals``), or ``stop``.
@@ -96,7 +82,8 @@ class Daemon:
         self._reception.close(_CLOSE_SECONDS)
 
     def end_all(self, seconds: float) -> None:
-        """After ``run``, when no client lives any more: all leases are free at once."""
+        """After ``run``: what dead clients had is free at once, too. Sessions of clients that live
+        (who came into the container from outside, say) end at their deadline."""
         self._reception.close(seconds, everything=True)
 
 
@@ -121,6 +108,7 @@ def serve(
 ) -> None:
     """Be the daemon. Ends the process, whatever hangs on a volume. Errors: ``SocketTaken``,
     ``LeaseError``, ``OSError`` before it serves."""
+    admission.widen()
     daemon = Daemon(path, surroundings, report, ends_writers=ends_writers, opened=opened)
     daemon.run(started)
     daemon.end()

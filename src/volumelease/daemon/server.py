@@ -19,15 +19,15 @@ from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Client
 from volumelease.wire.dialogue import MOST_BYTES
 
+from .admission import Admission
 from .burial import Burials
 from .clients import User, meet
 from .connection import Connection, Request
+from .desk import Desk
 from .reception import Reception
 
 WORKING_SECONDS: Final = 2.0
 """How often a client is told that its request is still under way."""
-
-_LATE_SECONDS: Final = 5.0
 
 
 class Server:
@@ -38,6 +38,7 @@ class Server:
         self.report = report
         self.instance = os.urandom(8).hex()
         self.connections: set[Connection] = set()
+        self.admission = Admission()
         self.users: dict[Client, User] = {}
         self.wrong_messages = 0
         self.buffer = memoryview(bytearray(MOST_BYTES))
@@ -48,7 +49,7 @@ class Server:
         self.burials = Burials(
             reception.all_desks,
             lambda: {user.facts.pid for user in list(self.users.values()) if not user.gone},
-            self._later,
+            self.later,
             report,
             ends_writers=reception.ends_writers,
         )
@@ -57,7 +58,6 @@ class Server:
         """Serve until ``until`` is set."""
         loop = self._loop = asyncio.get_running_loop()
         self._inherit_all()
-        self._later(_LATE_SECONDS, self._inherit_all)  # of a volume that answered late
         server = await loop.create_unix_server(lambda: Connection(self), sock=listening)
         async with server:
             await until.wait()
@@ -71,7 +71,7 @@ class Server:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(work)
 
-    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
             self.on_loop(lambda: loop.call_later(seconds, work))
@@ -102,19 +102,26 @@ class Server:
         self._loop.add_reader(user.descriptor, lambda: self._gone(user))
 
     def _inherit_all(self) -> None:
-        for user, until in self.reception.inherited():
-            self._inherit(user, until)
+        for user, desk, until in self.reception.inherited():
+            self._inherit(user, desk, until)
 
-    def _inherit(self, user: User, until: float) -> None:
+    def _inherit(self, user: User, desk: Desk, until: float) -> None:
         """A client of an earlier daemon: it comes back in time, or has lost what it had."""
-        if user.descriptor < 0:
+        if user.gone or user.descriptor < 0:
             user.gone = True
             self.burials.begin(user)
             return
-        user.claimed = False
+        user.claimed = any(one.user is user for one in self.connections)
         self._watch(user)
         left = until - time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._later(max(0.0, left), lambda: None if user.claimed else self._let_lapse(user))
+        forsake = Job(partial(self._forsake, user, desk))
+        self.later(max(0.0, left), lambda: desk.crew.do(forsake))
+
+    def _forsake(self, user: User, desk: Desk) -> None:
+        """To be connected claims nothing: who does not reclaim goes by the old page."""
+        desk.forsake(user)
+        if not user.claimed and not any(held.adopted for held in list(user.held.values())):
+            self.on_loop(lambda: None if user.claimed else self._let_lapse(user))
 
     def _let_lapse(self, user: User) -> None:
         """A process that lives and is not connected (any more) loses what it has. It may be one
@@ -122,7 +129,7 @@ class Server:
         it may end itself, and only then somebody else."""
         user.claimed = False
         grace = self._alarm(user)
-        self._later(grace, lambda: None if user.claimed else self._gone(user))
+        self.later(grace, lambda: None if user.claimed else self._gone(user))
 
     def _alarm(self, user: User) -> float:
         """On the pages of the sessions in which it has something. Returns for how long a client
@@ -144,7 +151,7 @@ class Server:
         self.connections.discard(connection)
         for request in list(connection.under_way.values()):  # nobody hears the answer
             if request.abandon is not None:
-                self._doors.do(Job(request.abandon), urgent=True)
+                request.abandon()
         user = connection.user
         if user is None or user.gone or self._stopping:
             return
@@ -184,6 +191,10 @@ class Server:
         user = connection.user
         assert user is not None
         crew, work = self.reception.work_for(user, request)
+        if request.at_once:  # whatever hangs
+            _answer(request, work)
+            request.read_again()
+            return
         crew = crew or self._doors
         job = Job(partial(self._answer, connection, request, work, crew))
         crew.do(job, urgent=request.asked.do in _LETS_GO)
@@ -207,7 +218,7 @@ class Server:
         assert user is not None
         its_crew, work = self.reception.work_for(user, request)
         self._see_to_ticking()
-        if its_crew is crew:
+        if its_crew is crew or request.at_once:
             _answer(request, work)
             return True
         self.on_loop(partial(self.asked, connection, request))
@@ -216,7 +227,7 @@ class Server:
     def _see_to_ticking(self) -> None:
         if not self._ticking:
             self._ticking = True
-            self._later(WORKING_SECONDS, self._tick)
+            self.later(WORKING_SECONDS, self._tick)
 
     def _tick(self) -> None:
         """Tell those whose requests take long, and give up on those that took too long."""
@@ -232,7 +243,7 @@ class Server:
                 elif waited > WORKING_SECONDS / 2:
                     request.say_working()
         if self._ticking:
-            self._later(WORKING_SECONDS, self._tick)
+            self.later(WORKING_SECONDS, self._tick)
 
     def _give_up(self, request: Request, waited: float) -> None:
         request.refuse(
@@ -241,13 +252,15 @@ class Server:
             )
         )
         if request.abandon is not None:
-            self._doors.do(Job(request.abandon), urgent=True)
+            request.abandon()
 
 
 _LETS_GO: Final = frozenset({"release", "cancel", "give_back", "discard", "publish", "inspect"})
 
 
 def _answer(request: Request, work: Callable[[], dict[str, Any]]) -> None:
+    if request.done:  # given up before its turn came
+        return
     try:
         answer = work()
     except BaseException as error:  # noqa: BLE001 - the client is told

@@ -1,22 +1,21 @@
 """Who could still write what a dead client had leased.
 
 A process that died may have left children that write on, and after its death nothing says whose
-children they are: their parent is whoever adopted them. So everybody counts who may be one of
-them: whoever began no earlier than the client, and is neither this daemon nor a client that lives
-nor beneath one. And of those only who has a file open for writing, or mapped, beneath a path that
-the client had leased exclusively, or among the drafts: a stranger counts only where it had no
-business to write.
+children they are: their parent is whoever adopted them, which may be PID 1, or a client that lives
+and is a subreaper. So parents acquit nobody: whoever began no earlier than the client counts, if it
+has a file open for writing, or mapped, beneath a path that the client held exclusively, or in one
+of its drafts. As long as that lease is live nobody else has any business to write there.
 
 Everything is read from /proc, nothing asked of the volume: it may hang. Limits: a process of
 another user, or in another pid namespace above ours, can't be looked at; a descriptor that is on
 its way through a socket is nobody's; a child that will open its file a moment later is not
-writing yet.
+writing yet; a program that writes there without a lease is waited for like a child.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from volumelease.core.conflicts import covers
@@ -31,9 +30,12 @@ _DELETED: Final = " (deleted)"
 
 
 class Writer(NamedTuple):
+    """``beneath``: it descends from this process, which so may end it."""
+
     pid: int
     start_time: int
     path: str
+    beneath: bool
 
 
 class _Process(NamedTuple):
@@ -42,42 +44,35 @@ class _Process(NamedTuple):
     start_time: int
 
 
-def writers_of(
-    client: Client, root: VolumeRoot, keys: Collection[str], live: Collection[int]
-) -> list[Writer]:
-    """Who may be a child of that dead client and has a file beneath ``keys`` open for writing.
-    ``live`` are the pids of the clients that live."""
+def writers_of(client: Client, root: VolumeRoot, keys: Collection[str]) -> list[Writer]:
+    """Who may be a child of that client which died or left, or is the client itself, and has a
+    file beneath ``keys`` open for writing.
+    Those beneath our control directory are compared letter by letter: a draft's place, or what
+    its name begins with, up to a dash."""
     if not keys:
         return []
+    processes = {process.pid: process for process in _everybody()}
     found = []
-    for process in _strangers(client, live):
+    for process in processes.values():
+        if process.start_time < client.start_time or process.pid == os.getpid():
+            continue
         path = next(iter(_written_by(process.pid, root, keys)), None)
         if path is not None:
-            found.append(Writer(process.pid, process.start_time, path))
+            beneath = _descends(process, processes)
+            found.append(Writer(process.pid, process.start_time, path, beneath))
     return found
 
 
-def _strangers(client: Client, live: Collection[int]) -> list[_Process]:
-    processes = {process.pid: process for process in _everybody()}
-    known = {os.getpid(), *live}
-
-    def is_of_a_live_one(process: _Process) -> bool:
-        seen: set[int] = set()
-        at: _Process | None = process
-        while at is not None and at.pid not in seen:
-            if at.pid in known:
-                return at.pid != os.getpid() or process.pid == at.pid
-            seen.add(at.pid)
-            at = processes.get(at.parent)
-        return False
-
-    return [
-        process
-        for process in processes.values()
-        if process.start_time >= client.start_time
-        and process.pid != client.pid
-        and not is_of_a_live_one(process)
-    ]
+def _descends(process: _Process, processes: Mapping[int, _Process]) -> bool:
+    """Whether its parents lead to this process."""
+    seen: set[int] = set()
+    at: _Process | None = process
+    while at is not None and at.pid not in seen:
+        if at.parent == os.getpid():
+            return True
+        seen.add(at.pid)
+        at = processes.get(at.parent)
+    return False
 
 
 def _everybody() -> Iterable[_Process]:
@@ -115,9 +110,9 @@ def _written_by(pid: int, root: VolumeRoot, keys: Collection[str]) -> Iterable[s
 
 
 def _matters(rest: str, keys: Collection[str]) -> bool:
-    names = rest.split("/")
-    if CONTROL in names:
-        return "stage" in names or "versions" in names
+    if CONTROL in rest.split("/"):  # a lease on the whole volume is none on what others prepare
+        ours = [key for key in keys if key.startswith(CONTROL)]
+        return any(covers(key, rest) or rest.startswith(f"{key}-") for key in ours)
     import unicodedata
 
     key = VolumePath(rest, unicodedata.normalize("NFC", rest)).key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -34,6 +35,8 @@ class Belongings:
         self._keys: dict[int, tuple[Acquire, str]] = {}
         self._tokens: dict[int, int] = {}
         """Which question (its id) got which token, for as long as the token is there."""
+        self._begins = f"{os.urandom(8).hex()}-"
+        """Of every key: a process can have several of these, one after the other or at once."""
         self._numbers = 0
         self._lock = threading.RLock()
 
@@ -45,8 +48,9 @@ class Belongings:
             if not isinstance(question, Acquire):
                 return ""
             self._numbers += 1
-            self._keys[id(question)] = (question, str(self._numbers))
-            return str(self._numbers)
+            key = f"{self._begins}{self._numbers}"
+            self._keys[id(question)] = (question, key)
+            return key
 
     def is_unsure(self, draft: Draft) -> bool:
         """Whether nobody knows if that draft was published: then it is left alone."""

@@ -165,7 +165,9 @@ def handoff(settings: Settings, host: str) -> Handoff | None:
     return Handoff(settings.roots, host)
 
 
-def by_daemon(root: VolumeRoot, surroundings: Surroundings, tally: Tally) -> Hosting[Any] | None:
+def by_daemon(
+    root: VolumeRoot, identity: Identity, surroundings: Surroundings, tally: Tally
+) -> Hosting[Any] | None:
     """A session that a daemon hosts, not open yet; None where none is asked, or none is there."""
     if not surroundings.daemon:
         return None
@@ -177,7 +179,13 @@ def by_daemon(root: VolumeRoot, surroundings: Surroundings, tally: Tally) -> Hos
     from .daemon_hosting import HostedByDaemon
 
     return HostedByDaemon(
-        path, root.root, surroundings.clock, surroundings.performer, surroundings.report, tally
+        path,
+        root.root,
+        identity.id,
+        surroundings.clock,
+        surroundings.performer,
+        surroundings.report,
+        tally,
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from volumelease.client.connecting import HungUp, Line, Lines, connect
-from volumelease.client.deadlines import Deadlines
+from volumelease.client.deadlines import Belief
 from volumelease.clock import Clock
 from volumelease.drivers.threads import Performer
 from volumelease.effects import Contents
@@ -27,11 +27,13 @@ from volumelease.model import (
     Discard,
     Ended,
     GiveBack,
+    Granted,
     Holder,
     Inspect,
     Lost,
     Publish,
     Question,
+    Waiting,
 )
 from volumelease.tallies import Tally
 from volumelease.wire.dialogue import Told
@@ -48,16 +50,17 @@ from .belongings import Belongings
 from .hosting import GIVE_BACK_SECONDS, Hosting
 
 _WATCH_SECONDS: Final = 0.5
-_LOST: Final = "no beat of the daemon was answered in time"
 
 
 class HostedByDaemon(Hosting[Any]):
-    """One session of the daemon at ``path``, for the volume at ``root``. Thread-safe."""
+    """One session of the daemon at ``path``, for the volume at ``root`` that this process sees to
+    have the id ``volume``. Thread-safe."""
 
     def __init__(
         self,
         path: str,
         root: str,
+        volume: str,
         clock: Clock,
         performer: Performer,
         report: Callable[[str], None],
@@ -66,16 +69,18 @@ class HostedByDaemon(Hosting[Any]):
         super().__init__(clock, performer, report, None, tally)
         self._path = path
         self._root = root
+        self.volume = volume
         self._lines = Lines(path)
         self._events: Line | None = None
         self._lost = ""
         self._mine = Belongings()
         self._tail = -1
-        self._alarms = 0
+        self._returns = 0
+        """How often what this process has was claimed from a daemon."""
         self._connected = threading.Condition(threading.Lock())
         self._instance = ""
         self._about: dict[str, Any] = {}
-        self._page: Deadlines | None = None
+        self._belief: Belief | None = None
         self._closed = False
 
     # ---- life
@@ -84,9 +89,8 @@ class HostedByDaemon(Hosting[Any]):
         """Attach to the daemon. Errors: ``DaemonUnavailable``; those of the daemon's session."""
         line = connect(self._path, events=True)
         try:
-            about = line.ask("attach", {"path": self._root})
-            self._page = Deadlines(take(about, "page", str), take(about, "slot", int))
-            self._alarms = self._page.alarms()
+            about = line.attach(self._root, self.volume)
+            self._belief = Belief(about, self.clock)
         except BaseException as error:
             line.close()
             if isinstance(error, HungUp | Malformed):
@@ -102,10 +106,6 @@ class HostedByDaemon(Hosting[Any]):
             self._events = line
             self._instance = line.welcome.get("daemon", "")
             self._connected.notify_all()
-
-    @property
-    def volume(self) -> str:
-        return str(self._about["volume"])
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         """Give back everything: the daemon sees that the last connection is closed."""
@@ -142,9 +142,11 @@ class HostedByDaemon(Hosting[Any]):
         return bool(self._lost) or self.pid != os.getpid()
 
     def _loss(self) -> str:
-        page = self._page
-        if not self._lost and (page is None or self.clock.boottime() >= page.deadline()):
-            self._lose(_LOST)
+        if not self._lost:
+            belief = self._belief
+            loss = "it was never open" if belief is None else belief.loss()
+            if loss:
+                self._lose(loss)
         return self._lost
 
     def loss_of(self, token: int) -> str:
@@ -153,15 +155,15 @@ class HostedByDaemon(Hosting[Any]):
         loss = self._loss()
         if loss:
             return loss
-        assert self._page is not None
-        if self._page.alarms() != self._alarms:
-            self._look_at_all()
+        belief = self._belief
+        assert belief is not None
+        if belief.alarms() != belief.seen_alarms:
+            self._look_at_all(belief)
         return self._mine.losses.get(token, "")
 
-    def _look_at_all(self) -> None:
+    def _look_at_all(self, belief: Belief) -> None:
         """A lease of the session was lost, perhaps one of ours."""
-        assert self._page is not None
-        alarms = self._page.alarms()
+        alarms = belief.alarms()
         for token in list(self._mine.held):
             try:
                 answer = self.ask(Inspect(token))
@@ -172,13 +174,13 @@ class HostedByDaemon(Hosting[Any]):
                 continue
             if isinstance(answer, Lost):
                 self._mine.losses.setdefault(token, answer.reason)
-        self._alarms = alarms
+        belief.seen_alarms = alarms
 
     def remaining_seconds(self) -> float:
         if self._loss():
             return 0.0
-        assert self._page is not None
-        return max(0.0, self._page.deadline() - self.clock.boottime())
+        assert self._belief is not None
+        return self._belief.remaining_seconds()
 
     def last_seconds(self) -> float:
         margin, cache = self._about["margin"], self._about["cache"]
@@ -243,15 +245,19 @@ class HostedByDaemon(Hosting[Any]):
 
     def _reclaim(self, line: Line) -> None:
         """Errors: those of ``Line``."""
+        self._returns += 1  # first: what is noted after the next line is claimed by nobody
         mine = self._mine.as_fields()
         session = self._about["session"]
-        about = line.ask("attach", {"path": self._root})
+        about = line.attach(self._root, self.volume)
         if take(about, "session", str) != session:
             self._lose("the daemon ended, and a new one could not go on with its session")
             line.close()
             return
+        belief = Belief(about, self.clock)
         answer = line.ask("reclaim", {"volume": self.volume, "session": session, **mine})
         self._mine.keep({take_token({"token": token}) for token in take(answer, "tokens", list)})
+        if not self._loss():  # the old page decides until here: what is lost stays lost
+            self._belief = belief
         self._arrived(line)
         self._wake(None)
 
@@ -267,6 +273,7 @@ class HostedByDaemon(Hosting[Any]):
         if isinstance(question, Discard) and self._mine.is_unsure(question.draft):
             return Ended()
         key = self._mine.asking(question)
+        returns = self._returns
         try:
             answer = self._asked(question, key)
         except LeaseError as error:
@@ -276,11 +283,23 @@ class HostedByDaemon(Hosting[Any]):
         finally:
             self._mine.left(question)
         self._mine.answered(question, answer)
+        if self._returns != returns and isinstance(answer, Granted | Waiting):
+            return self._confirmed(answer)
         return answer
+
+    def _confirmed(self, answer: Granted | Waiting) -> Answer:
+        """Of an answer of before a reclaim, that may not have named it."""
+        try:
+            now = self.ask(Inspect(answer.token))
+        except AuthorityUnreachable as error:
+            now = Lost(f"nobody says whether it is still held: {error}")
+        if isinstance(now, Lost):
+            self._mine.losses.setdefault(answer.token, now.reason)
+        return now
 
     def _asked(self, question: Question, key: str) -> Answer:
         do, fields = encode_question(question)
-        fields["volume"] = self.volume
+        fields |= {"volume": self.volume, "session": self._about["session"]}
         if key:
             fields["key"] = key
         while True:
@@ -292,6 +311,8 @@ class HostedByDaemon(Hosting[Any]):
                 self._tail = take(source, "tail", int, self._tail)
                 return decode_answer(source)
             except HungUp:
+                if isinstance(question, Acquire):  # what that one gets is given back
+                    fields["key"] = self._mine.asking(question)
                 if isinstance(question, Publish):
                     raise self._away(
                         "it ended while it published; whether that is visible, only the path says"
@@ -301,20 +322,7 @@ class HostedByDaemon(Hosting[Any]):
 
     def _round_trip(self, do: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Errors: ``HungUp`` once a daemon is back, or the session lost; what it answers."""
-        line = self._take_line()
-        try:
-            answer = line.ask(do, fields)
-        except LeaseError as error:
-            if isinstance(error, DaemonUnavailable):
-                line.close()  # its reply may come after all
-            else:
-                self._lines.give(line)
-            raise
-        except BaseException:
-            line.close()
-            raise
-        self._lines.give(line)
-        return answer
+        return self._lines.ask(self._take_line(), do, fields)
 
     def _take_line(self) -> Line:
         """A connection to the daemon that has the session, once there is one."""

@@ -331,6 +331,8 @@ class HostedSession(Hosting[Session]):
         Errors: those of ``Session.resume``."""
         self._monitor.run(self.session.resume(predecessor, until))
         self._go()
+        if self.session.waits:  # nobody asked here, so nobody reads the log for them yet
+            self._attend()
 
     def requests_of_old(self) -> list[tuple[int, Acquire, bool]]:
         """What a resumed session has from before: token, question, and whether it is granted."""

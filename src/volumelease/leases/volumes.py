@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from volumelease.authorities.volume import founding
@@ -33,7 +34,7 @@ from volumelease.wire.identity import Identity
 from . import choosing, entering
 from .blocks import Block
 from .guarding import Guarding
-from .hosting import HostedSession, Hosting
+from .hosting import Hosting
 from .order import Order
 from .owners import Held, Owner, Owners
 from .ringing import ALL_BELLS
@@ -111,7 +112,7 @@ class Volumes:
         self._identities: dict[str, Identity] = {}
         self._sessions: dict[str, Hosting[Any]] = {}
         self._tallies: dict[str, Tally] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._closed = False
 
     def find(self, path: str | bytes | os.PathLike[Any]) -> tuple[VolumeRoot, VolumePath]:
@@ -135,7 +136,7 @@ class Volumes:
         above it. A volume inside a volume is refused when it is made, so no nearer one can have
         come since."""
         best: VolumeRoot | None = None
-        for name, root in self._spelled.items():
+        for name, root in list(self._spelled.items()):
             inside = spelled.startswith(name) and spelled[len(name) : len(name) + 1] in ("", "/")
             if inside and (best is None or len(root.real_root) > len(best.real_root)):
                 best = root
@@ -209,30 +210,43 @@ class Volumes:
         return identity
 
     def session(self, root: VolumeRoot) -> Hosting[Any]:
-        """The live session of this process on that volume; a new one if the last was lost."""
-        with self._lock:
+        """The live session of this process on that volume; a new one if the last was lost. One
+        that hangs while it is opened keeps nobody from another volume."""
+        known = self.hosted(root)
+        if known is not None:
+            return known
+        with self._lock_of(root.real_root):
             known = self.hosted(root)
             if known is not None:
                 return known
             self._refuse_when_closed()
             identity = self.identity(root)
-            hosted = choosing.by_daemon(
-                root, self.surroundings, self._tally_of(identity)
-            ) or self._host(root, identity)
-            self._identities[root.real_root] = identity
-            known = self.hosted(root)
-            if known is not None:
-                self._guard(root, known)
-                return known  # the same volume through another mount point
-            hosted = self._opened(root, hosted)
-            for name in (root.root, root.real_root):
-                self._spelled[name.rstrip("/")] = root
-            self._sessions[self._identities[root.real_root].id] = hosted
+            with self._lock_of(identity.id):
+                hosted = self._session_on(root, identity)
             self._guard(root, hosted)
             if self._closed:
                 self.close()
                 self._refuse_when_closed()
             return hosted
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        """By the root's path, and within that by the identity: there may be several ways to one
+        volume, and nobody knows before that they lead there."""
+        return self._locks.setdefault(name, threading.Lock())
+
+    def _session_on(self, root: VolumeRoot, identity: Identity) -> Hosting[Any]:
+        hosted = choosing.by_daemon(
+            root, identity, self.surroundings, self.tally_of(identity)
+        ) or self._host(root, identity)
+        self._identities[root.real_root] = identity
+        known = self.hosted(root)
+        if known is not None:
+            return known  # the same volume through another mount point
+        hosted = self._opened(root, hosted)
+        for name in (root.root, root.real_root):
+            self._spelled[name.rstrip("/")] = root
+        self._sessions[self._identities[root.real_root].id] = hosted
+        return hosted
 
     def _guard(self, root: VolumeRoot, hosted: Hosting[Any]) -> None:
         if self.guarding is not None:
@@ -244,31 +258,18 @@ class Volumes:
             self._told.add(text)
             self.surroundings.report(text)
 
-    def resume(
-        self,
-        root: VolumeRoot,
-        volume: str,
-        session: str,
-        predecessor: ProcessFacts,
-        until: float,
-    ) -> HostedSession | None:
-        """Go on with a session of that name, whose process is provably gone; None where that
-        can't be done. Errors: those of ``Session.resume``."""
-        identity = choosing.existing(root, self.surroundings)
-        if identity is None or identity.id != volume or identity.authority != "volume":
-            return None
-        facts, tally = self._facts(), self._tally_of(identity)
-        hosted = choosing.host_in_log(root, identity, facts, self.surroundings, tally, session)
-        hosted.resume(predecessor, until)
-        with self._lock:
+    def adopt(self, root: VolumeRoot, identity: Identity, hosted: Hosting[Any]) -> bool:
+        """Use an open session from here on, unless there is one already."""
+        with self._lock_of(identity.id):
             self._identities[root.real_root] = identity
-            self._spelled[root.real_root.rstrip("/")] = root
-            self._sessions[identity.id] = hosted
-        return hosted
+            if self.hosted(root) is None:
+                self._spelled[root.real_root.rstrip("/")] = root
+                self._sessions[identity.id] = hosted
+            return self._sessions.get(identity.id) is hosted
 
     def _host(self, root: VolumeRoot, identity: Identity) -> Hosting[Any]:
-        tally = self._tally_of(identity)
-        return choosing.host(root, identity, self._facts(), self.surroundings, tally)
+        tally = self.tally_of(identity)
+        return choosing.host(root, identity, self.facts(), self.surroundings, tally)
 
     def _opened(self, root: VolumeRoot, hosted: Hosting[Any]) -> Hosting[Any]:
         """That session, open; or one of the authority that the leases are just moving to. Errors:
@@ -308,14 +309,13 @@ class Volumes:
         known = self._sessions.get(identity.id) if identity else None
         return known if known is not None and not known.over else None
 
-    def _tally_of(self, identity: Identity) -> Tally:
+    def tally_of(self, identity: Identity) -> Tally:
         """One for all sessions of that volume in this process."""
         roots = keys_of(self.surroundings.settings.roots)
         return self._tallies.setdefault(identity.id, Tally(roots))
 
-    def _facts(self) -> SessionFacts:
-        settings = self.surroundings.settings
-        process = self.surroundings.process
+    def facts(self) -> SessionFacts:
+        settings, process = self.surroundings.settings, self.surroundings.process
         return SessionFacts(
             process=process if self.surroundings.provable else process.without_proof(),
             endpoint=settings.endpoint,
@@ -381,6 +381,11 @@ class Volumes:
         ``PathInvalid``."""
         return self.crew_on(self._known_root(os.path.abspath(text_of(path))))
 
+    def crew_in_use(self, path: str) -> Crew | None:
+        """The same; None where no volume in use seems to be."""
+        root = self._known_root(os.path.abspath(path))
+        return None if root is None else self.crew_on(root)
+
     def crew_on(self, root: VolumeRoot | None) -> Crew:
         """The same for a volume that was found already."""
         name = "" if root is None else root.real_root
@@ -390,8 +395,6 @@ class Volumes:
         """End all sessions, for good: what they hold is free at once."""
         self._closed = True
         for hosted in list(self._sessions.values()):
-            try:
+            with suppress(AuthorityUnreachable):
                 hosted.close()
-            except AuthorityUnreachable:
-                continue
         self._sessions.clear()

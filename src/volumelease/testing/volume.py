@@ -169,7 +169,7 @@ class _InMemory(real.Volumes):
         with self._memory.lock:
             if self._hosted is None or self._hosted.over:
                 self._refuse_when_closed()
-                self._hosted = HostedInMemory(self._memory, self._facts())
+                self._hosted = HostedInMemory(self._memory, self.facts())
             return self._hosted
 
     def undisturbed(self, *anything: Any) -> bool:

@@ -14,8 +14,17 @@ Patches = list[tuple[Any, str, Any]]
 
 
 def resumed_without_proof() -> Patches:
-    """Who asks for a session that others may go on with gets no proof; an heir gets one always."""
-    return [(Process, "_proves_death", lambda self, asked: bool(asked.start_time))]
+    """Who asks for a session that others may go on with gets no proof; an heir gets one always.
+    Numbers and counters that are far apart would hide most of what comes of it."""
+
+    def go_on_after(self: Any, number: int) -> None:
+        self._number = max(self._number, number)
+
+    return [
+        (Process, "_proves_death", lambda self, asked: bool(asked.start_time)),
+        (Committer, "go_on_after", go_on_after),
+        (Succession, "last_counter", lambda self: self.counter),
+    ]
 
 
 def death_is_proof() -> Patches:

@@ -48,6 +48,8 @@ HERD_MISSES: Final = 2
 """Two committers that meet sort themselves out sooner than a lock could."""
 
 _CONFLICT: Final = ("log_conflicts_total",)
+_NUMBERS_APART: Final = 1 << 20
+"""More records than a predecessor could have had under way."""
 
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
@@ -107,8 +109,9 @@ class Committer:
             self._awaited[entry.number] = Committed(index, outcome, void)
 
     def go_on_after(self, number: int) -> None:
-        """A predecessor used the numbers up to this one; a record with a used one is void."""
-        self._number = max(self._number, number)
+        """A predecessor used the numbers up to this one, and perhaps more that nobody has read
+        yet; a record with a used one is void."""
+        self._number = max(self._number, number + _NUMBERS_APART)
 
     def loaded(self) -> None:
         """The table came from a snapshot, which remembers each session's last records."""

@@ -1,0 +1,106 @@
+"""A daemon that goes on with what another one left, on volumes that hang or with what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.volume.fleet import ROOT
+from volumelease.client.connecting import Line, connect
+from volumelease.daemon import bequest
+from volumelease.daemon.reception import Reception
+from volumelease.host import this_process
+from volumelease.leases.hosting import HostedSession
+from volumelease.leases.volumes import Volumes
+from volumelease.paths.locate import locate
+
+from .inside import Inside, surroundings
+from .test_burials import free
+
+
+def killed(folder: Path, names: str) -> list[Path]:
+    """What a daemon left that was killed while this process had a lease on each of its volumes."""
+    roots = [folder / name for name in names]
+    for root in roots:
+        root.mkdir()
+        around = surroundings(root)
+        Volumes(around).found(locate(root, explicit=str(root)), ready=True)
+    told = {k: v for k, v in os.environ.items() if not k.startswith("VOLUMELEASE_")}
+    told |= {"VOLUMELEASE_SOCKET": str(socket_in(folder)), "PYTHONPATH": str(ROOT / "src")}
+    daemon = subprocess.Popen([sys.executable, "-m", "volumelease", "daemon"], env=told)
+    while not socket_in(folder).exists():
+        time.sleep(0.01)
+    line: Line = connect(str(socket_in(folder)), events=False)
+    for root in roots:
+        assert line.ask("acquire", {"paths": [str(root / "a")]})["is"] == "granted"
+    daemon.kill()
+    daemon.wait()
+    line.close()
+    return roots
+
+
+def socket_in(folder: Path) -> Path:
+    return folder / "run" / "daemon.sock"
+
+
+def successor(folder: Path) -> Inside:
+    around = surroundings(folder)
+    settings = around.settings._replace(volume=None)
+    return Inside(socket_in(folder), around._replace(settings=settings))
+
+
+def test_a_volume_that_hangs_does_not_keep_a_successor_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung, well = killed(tmp_path, "xy")
+    real = HostedSession.resume
+    answers = threading.Event()
+
+    def resume(hosted: HostedSession, predecessor: Any, until: float) -> None:
+        real(hosted, predecessor, until)
+        if hosted.session.layout.root == str(hung):
+            answers.wait(60)
+
+    monkeypatch.setattr(HostedSession, "resume", resume)
+    began = time.monotonic()
+    inside = successor(tmp_path)
+    assert time.monotonic() - began < 8.0
+    desks = inside.daemon.server.reception.all_desks()
+    assert [desk.root.root for desk in desks] == [str(well)]
+    assert not free(hung, 0.0)
+    answers.set()  # too late: nobody can come back to it
+    assert free(hung)
+    assert not free(well, 0.0)
+    assert any("too late" in line for line in inside.said)
+    inside.end()
+
+
+def test_a_session_that_is_taken_over_by_half_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_over(reception: Reception, *about: Any) -> None:
+        raise ValueError("a client that makes no sense")
+
+    (root,) = killed(tmp_path, "x")
+    monkeypatch.setattr(Reception, "_take_over", take_over)
+    inside = successor(tmp_path)
+    assert free(root)
+    assert not inside.daemon.server.reception.all_desks()
+    assert any("makes no sense" in line for line in inside.said)
+    inside.end()
+
+
+def test_a_bequest_with_a_slot_that_no_page_has_is_none(tmp_path: Path) -> None:
+    path = str(tmp_path / "sessions")
+    left = bequest.Left(str(tmp_path), "v", "s", 7)
+    bequest.write(path, bequest.Bequest(this_process(), (left,)))
+    assert bequest.read(path) is not None
+    bequest.write(path, bequest.Bequest(this_process(), (left._replace(slot=100_000),)))
+    assert bequest.read(path) is None
