@@ -12,7 +12,8 @@ import pytest
 from volumelease import DaemonUnavailable
 from volumelease.cli.daemon import listening_place
 from volumelease.client import connecting
-from volumelease.client.connecting import Line, own_socket, socket_of
+from volumelease.client.connecting import Line
+from volumelease.client.finding import own_socket, socket_of
 from volumelease.daemon.server import Server
 from volumelease.settings import Settings
 

@@ -45,7 +45,7 @@ def command(socket: str | None) -> int:
 def listening_place(wanted: str) -> str:
     """``wanted`` where its directory can be written, or made, or somebody asked for it; else the
     user's own place."""
-    from volumelease.client.connecting import own_socket
+    from volumelease.client.finding import own_socket
     from volumelease.settings import Settings
 
     if wanted != Settings().socket:

@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 from volumelease.errors import DaemonUnavailable, LeaseError
-from volumelease.settings import Settings
 from volumelease.wire.dialogue import (
     Answered,
     ClientSide,
@@ -271,18 +270,3 @@ class Lines:
         with self._lock:
             idle, self._idle = self._idle, []
         yield from idle
-
-
-def socket_of(path: str) -> str | None:
-    """The socket to use: ``path`` if it is there; else, if that is only the usual place, the one in
-    the user's own runtime directory; None where there is none."""
-    if os.path.exists(path):
-        return path
-    own = own_socket()
-    return own if path == Settings().socket and os.path.exists(own) else None
-
-
-def own_socket() -> str:
-    """Where a daemon listens that can't write /run."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/volumelease-{os.geteuid()}"
-    return f"{runtime}/volumelease/daemon.sock"

@@ -171,7 +171,7 @@ def by_daemon(
     """A session that a daemon hosts, not open yet; None where none is asked, or none is there."""
     if not surroundings.daemon:
         return None
-    from volumelease.client.connecting import socket_of
+    from volumelease.client.finding import socket_of
 
     path = socket_of(surroundings.settings.socket)
     if path is None:
