@@ -119,7 +119,7 @@ REDIS_MUTANTS: Final = (
         redis_scripts.smaller_token_wins,
         "freeze",
         "flush",
-        budget=600,
+        budget=1500,
         rare=True,
     ),
     _mutant(
