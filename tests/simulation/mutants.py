@@ -260,6 +260,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a draft has a name of its own, not its lease's",
         publishing.draft_named_by_its_token,
         ("resend", "late", "interrupt"),
+        150,
         busy=True,
     ),
     Mutant(
@@ -318,8 +319,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "draft-mark-left",
         "what became public is no draft any more before its publish counts as done",
         publishing.draft_mark_left,
-        ("error", "slow"),
-        300,
+        ("error", "kill"),
+        120,
     ),
     Mutant(
         "moved-before-marked",
