@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from volumelease.daemon import bequest
+from volumelease.daemon import bequest, reception
 from volumelease.daemon.bequest import Bequest, Left
 from volumelease.daemon.page import Page
 from volumelease.host import ProcessFacts, this_process
-from volumelease.leases.volumes import Volumes
 
 from .inside import Inside, surroundings
 
@@ -36,7 +35,7 @@ def test_a_successor_says_that_it_is_the_one_before_it_goes_on(
         del args
         found.append(bequest.read(will))
 
-    monkeypatch.setattr(Volumes, "resume", resume)
+    monkeypatch.setattr(reception, "resume", resume)
     inside = Inside(tmp_path / "s", surroundings(tmp_path))
     here = this_process()
     assert [one and one.process.pid for one in found] == [here.pid]

@@ -30,7 +30,7 @@ def memory_by_its_number() -> Mutated:
 def forgetting_is_another_server() -> Mutated:
     """Whoever sees on the volume that a newer memory was used is lost at once."""
     hasty = SimpleNamespace(inf=-math.inf)
-    return [*_rejoined_without_a_look(), (redis_session, "math", hasty)]
+    return [*_rejoined_without_a_look(), (still, "math", hasty)]
 
 
 def _rejoined_without_a_look() -> Mutated:
