@@ -99,6 +99,15 @@ def open_segment(layout: Layout, name: str) -> Steps[Directory | None]:
     return None
 
 
+def open_retired(layout: Layout, name: str) -> Steps[Directory | None]:
+    """The directory of a segment that was retired. Errors: none; what can't be opened is None."""
+    try:
+        directory: Directory = yield OpenDirectory(layout.retired(name))
+    except OSError:
+        return None
+    return directory
+
+
 def read_place(layout: Layout, name: str, directory: Directory) -> Steps[tuple[bool, str | None]]:
     """(whether there is something, its target or None for what is no symlink).
 

@@ -222,17 +222,24 @@ class Replica:
             return
         if tries <= 1:
             return  # whoever moved it may have been faster than our own look-up
-        yield from self._replay_retired(name)
+        retired = yield from ground.open_retired(self.layout, name)
+        if retired is not None and self.mark is not None:
+            yield from self._replay_retired(name, retired)
         if self.name != name:
             return
         names = yield from ground.segments_in(self.layout, "log")
-        newer = yield from ground.newest_settled(self.layout, names, number_of(name), surely=True)
+        begins = retired if self.mark is None else None
+        newer = yield from ground.newest_settled(
+            self.layout, names, number_of(name), surely=begins is None
+        )
         if newer is not None:
             yield from self._load_segment(newer)
-            return
-        yield from self.must_stand()
-        if self.name == name:
-            yield from self._make_anew(name)
+        elif begins is not None:
+            yield from self._begin_segment(name, begins)
+        else:
+            yield from self.must_stand()
+            if self.name == name:
+                yield from self._make_anew(name)
 
     def _make_anew(self, name: str) -> Steps[None]:
         """The entry that elected a segment is there, and its draft was forgotten: everybody who
@@ -245,15 +252,9 @@ class Replica:
             if error.errno != errno.EEXIST:
                 raise self._trouble("make the elected segment", error) from error
 
-    def _replay_retired(self, name: str) -> Steps[None]:
+    def _replay_retired(self, name: str, directory: Directory) -> Steps[None]:
         """Read a retired segment to its end. Nothing is ever committed there: its free places
         are free only because it is being deleted."""
-        try:
-            directory: Directory = yield OpenDirectory(self.layout.retired(name))
-        except OSError:
-            return
-        if self.name == name and self.mark is None:
-            yield from self._begin_segment(name, directory)
         while self.name == name and self.mark is not None:
             index, asked_at = self.next_index, self._clock.boottime()
             found, target = yield from self._read(str(self.place), directory)
