@@ -14,7 +14,9 @@ from volumelease.cli.daemon import listening_place
 from volumelease.client import connecting
 from volumelease.client.connecting import Line
 from volumelease.client.finding import own_socket, socket_of
+from volumelease.daemon.doorway import Doorway
 from volumelease.daemon.server import Server
+from volumelease.errors import LeaseError
 from volumelease.settings import Settings
 
 from .inside import Daemons
@@ -83,3 +85,12 @@ def test_a_daemon_with_another_boottime_is_refused(
     monkeypatch.setattr(Server, "about", about)
     with Daemons(tmp_path) as daemons, pytest.raises(DaemonUnavailable, match="time namespace"):
         daemons.one_more()
+
+
+def test_a_usual_place_that_others_may_write_is_refused(own: Path) -> None:
+    for place in (own.parent, own.parent.parent):
+        place.chmod(0o777)
+        with pytest.raises(LeaseError, match=r"mode 0777"):
+            Doorway(str(own))
+        place.chmod(0o700)
+    Doorway(str(own)).close()

@@ -10,6 +10,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from volumelease.client.finding import own_socket
 from volumelease.errors import LeaseError
 
 MODE: Final = 0o600
@@ -39,6 +40,8 @@ class Doorway:
             )
         folder = os.path.dirname(path)
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        if path == own_socket():
+            _must_be_ours(folder)
         self._lock = FileLock(path + ".lock", mode=0o600)
         try:
             self._lock.acquire(timeout=0)
@@ -87,6 +90,19 @@ class Doorway:
             if (found.st_dev, found.st_ino) == self._ours:
                 os.unlink(self.path)
         self._lock.release()
+
+
+def _must_be_ours(folder: str) -> None:
+    """Nobody chose this place, and in /tmp anybody can make it first: who owns it could lay another
+    page of deadlines there, which clients would believe. Errors: ``LeaseError``."""
+    for place in (os.path.dirname(folder), folder):
+        found = os.lstat(place)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode):
+            raise LeaseError(
+                f"{place} is not a directory that only user {os.geteuid()} may write: it is of "
+                f"user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}",
+                advice="Remove it, or set VOLUMELEASE_SOCKET to a path in a directory of your own",
+            )
 
 
 def fresh_file(path: str, flags: int) -> int:
