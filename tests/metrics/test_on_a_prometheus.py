@@ -7,7 +7,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
 
 import pytest
 
@@ -23,8 +22,7 @@ from tests.bed.prometheus import (
     missing_prometheus,
 )
 from tests.cli.conftest import make_volume, picture_of
-from tests.cli.shell import Running, children_of, eventually
-from tests.daemon.outside import Scene
+from tests.cli.shell import children_of, eventually
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.reports import Reports
 from volumelease.clock import SystemClock
@@ -35,55 +33,15 @@ from volumelease.host import this_process
 from volumelease.leases.hosting import HostedSession
 from volumelease.model import Acquire, Claim
 
+from .operations import DAEMON, EXPORTER, Operations, exporting, operating
+
 pytestmark = pytest.mark.skipif(missing_prometheus() is not None, reason=missing_prometheus() or "")
-
-TTL: Final = 3.0
-
-
-def healthy(port: int) -> bool:
-    try:
-        return fetch(port, "/healthz") == "ok\n"
-    except OSError:
-        return False
-
-
-class Operations(NamedTuple):
-    """What runs: a volume with a daemon, an exporter, and a Prometheus that scrapes both."""
-
-    scene: Scene
-    daemon: int
-    """Its port."""
-    exporter: int
-    exporting: Running
-    prometheus: Prometheus
-
-    def acquired(self, job: str) -> float | None:
-        return self.prometheus.value(
-            f'sum(volume_lease_acquire_duration_seconds_count{{job="{job}",outcome="acquired"}})'
-        )
-
-    def worker(self, path: str, *command: str) -> Running:
-        """A worker without a daemon, on another host for all that the daemon knows."""
-        nowhere = {"VOLUMELEASE_SOCKET": str(self.scene.root.parent / "none")}
-        return Running("hold", self.scene.root / path, "--", *command, env=nowhere)
 
 
 @pytest.fixture
 def operations(tmp_path: Path) -> Iterator[Operations]:
-    daemon, exporter = free_port(), free_port()
-    with Scene(tmp_path, ttl=TTL) as scene:
-        scene.environment["VOLUMELEASE_HTTP"] = f"127.0.0.1:{daemon}"
-        scene.start()
-        with exporting(scene.root, exporter) as running:
-            eventually(lambda: healthy(daemon), 30)
-            with Prometheus({"daemon": daemon, "exporter": exporter}) as prometheus:
-                yield Operations(scene, daemon, exporter, running, prometheus)
-
-
-def exporting(root: Path, port: int) -> Running:
-    running = Running("exporter", root, "--listen", f"127.0.0.1:{port}")
-    eventually(lambda: healthy(port), 30)
-    return running
+    with operating(tmp_path) as found:
+        yield found
 
 
 def kill_all(pid: int) -> None:
@@ -103,8 +61,8 @@ def test_counters_survive_the_death_of_the_workers_that_made_them(operations: Op
     client.wait_for("token")
     with operations.worker("models/b", "sleep", "60") as worker:
         eventually(lambda: len(picture_of(scene.root).holders()) == 2, 30)
-        eventually(lambda: operations.acquired("exporter") == 2, 30)
-        eventually(lambda: operations.acquired("daemon") == 1, 30)
+        eventually(lambda: operations.acquired(EXPORTER) == 2, 30)
+        eventually(lambda: operations.acquired(DAEMON) == 1, 30)
         for port in (operations.daemon, operations.exporter):
             assert check_metrics(fetch(port, "/metrics")) == ""
         client.process.kill()
@@ -112,16 +70,18 @@ def test_counters_survive_the_death_of_the_workers_that_made_them(operations: Op
     for path in ("models/a", "models/b"):
         with operations.worker(path, "true") as heir:
             assert heir.finish(30)[0] == 0
-    eventually(lambda: operations.acquired("exporter") == 4, 30)
-    eventually(lambda: prometheus.value('sum(volume_lease_held{job="exporter"})') == 0, 30)
-    takeovers = 'sum(volume_lease_takeovers_total{job="exporter"})'
+    eventually(lambda: operations.acquired(EXPORTER) == 4, 30)
+    eventually(
+        lambda: prometheus.value('sum(volume_lease_held{job="volumelease-exporter"})') == 0, 30
+    )
+    takeovers = 'sum(volume_lease_takeovers_total{job="volumelease-exporter"})'
     assert eventually(lambda: prometheus.value(takeovers), 30) == 1
-    assert operations.acquired("daemon") == 1
+    assert operations.acquired(DAEMON) == 1
     scene.daemons[0].kill()
-    eventually(lambda: prometheus.value('up{job="daemon"}') == 0, 30)
-    assert operations.acquired("exporter") == 4
+    eventually(lambda: prometheus.value('up{job="volumelease-daemon"}') == 0, 30)
+    assert operations.acquired(EXPORTER) == 4
     assert not fallen(prometheus)
-    rose = 'sum(increase(volume_lease_takeovers_total{job="exporter"}[10m]))'
+    rose = 'sum(increase(volume_lease_takeovers_total{job="volumelease-exporter"}[10m]))'
     assert (prometheus.value(rose) or 0) > 0
 
 
@@ -129,26 +89,31 @@ def test_an_exporter_that_starts_again_tells_the_same_counts(operations: Operati
     prometheus, scene = operations.prometheus, operations.scene
     with operations.worker("models/a", "true") as worker:
         assert worker.finish(30)[0] == 0
-    eventually(lambda: operations.acquired("exporter") == 1, 30)
+    eventually(lambda: operations.acquired(EXPORTER) == 1, 30)
     operations.exporting.signal(signal.SIGKILL)
-    eventually(lambda: prometheus.value('up{job="exporter"}') == 0, 30)
+    eventually(lambda: prometheus.value('up{job="volumelease-exporter"}') == 0, 30)
     with exporting(scene.root, operations.exporter):  # folds what is over
         eventually(lambda: not reports_of(scene.root), 30)
-        eventually(lambda: prometheus.value('up{job="exporter"}') == 1, 30)
-        assert operations.acquired("exporter") == 1
+        eventually(lambda: prometheus.value('up{job="volumelease-exporter"}') == 1, 30)
+        assert operations.acquired(EXPORTER) == 1
         assert not fallen(prometheus)
 
 
 def fallen(prometheus: Prometheus) -> list[str]:
-    """The counters of the exporter that ever showed less than before."""
+    """The counters of workers that ever showed less than before at the exporter. Scans are its own
+    work, which begins anew with it."""
     names = prometheus.api("label/__name__/values")
     counters = [name for name in names if name.endswith(("_total", "_count", "_bucket", "_sum"))]
-    ours = [name for name in counters if name.startswith("volume_lease_")]
+    ours = [
+        name
+        for name in counters
+        if name.startswith("volume_lease_") and "_scan_duration_" not in name
+    ]
     assert len(ours) > 20
     return [
         name
         for name in ours
-        if prometheus.value(f'max(resets({name}{{job="exporter"}}[10m]))') != 0
+        if prometheus.value(f'max(resets({name}{{job="volumelease-exporter"}}[10m]))') != 0
     ]
 
 
@@ -191,7 +156,7 @@ def scraped(tmp_path: Path, number: int, scrapes: int) -> float:
     make_workers(root, number)
     with (
         exporting(root, port),
-        Prometheus({"exporter": port}, timeout_seconds=4) as prometheus,
+        Prometheus({EXPORTER: port}, timeout_seconds=4) as prometheus,
     ):
         eventually(lambda: prometheus.value("sum(volume_lease_held)") == number, 60)
         counted = 'sum(volume_lease_acquire_duration_seconds_count{outcome="acquired"})'

@@ -59,6 +59,7 @@ class FleetViews:
         self._records: Records | None = None
         self._last = Counts()
         self._volume = ""
+        self._ttl = 0.0
         self._slow = Gauges()
         self._trouble = ""
         self._tally = Tally(self._roots)
@@ -100,6 +101,9 @@ class FleetViews:
         gauges = Gauges(self._slow)
         with suppress(LeaseError, OSError):  # and TimeoutError
             gauges.update(Patience().call(lambda _: self._look(), SCRAPE_SECONDS))
+        gauges["ttl_seconds",] = (
+            self._ttl
+        )  # 0: no volume yet; else there is one, if it answers or not
         if self._detector is not None:
             gauges.update(self._detector.gauges())
         scopes = (*self._roots, OTHER)
@@ -108,19 +112,18 @@ class FleetViews:
     def _look(self) -> Gauges:
         found = Gauges()
         picture = self._picture()
+        self._volume, self._ttl = picture.identity.id, picture.identity.ttl
         self._last = self._reported(picture).counts.add(self._tally.counts())
         self._add_picture(found, picture)
         return found
 
     def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
         identity, now = picture.identity, time.time()
-        self._volume = identity.id
         for holding in list(picture.table.holdings.values()):
             scope = scope_of(self._roots, holding.claims[0].key)
             since = holding.granted_wall if holding.granted else holding.requested_wall
             gauges.lease(scope, holding.granted, now - since)
         gauges["authority_up", identity.authority] = 1.0
-        gauges["ttl_seconds",] = identity.ttl
         if identity.authority == "volume":
             gauges["log_entries",] = float(picture.next_index)
 
