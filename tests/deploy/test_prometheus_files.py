@@ -48,7 +48,8 @@ def cases() -> list[dict[str, Any]]:
 
 
 def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
-    fires, silent = set(), set()
+    fires: set[str] = set()
+    silent: set[str] = set()
     for case in cases():
         for one in case.get("alert_rule_test", []):
             (fires if one["exp_alerts"] else silent).add(one["alertname"])
