@@ -17,7 +17,6 @@ from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
 from volumelease.drivers.threads import Patience
 from volumelease.errors import LeaseError
-from volumelease.host import this_process
 from volumelease.leases.gauges import Gauges
 from volumelease.metrics.exposition import Metrics, Shown
 from volumelease.serving.fresh import Fresh
@@ -29,6 +28,7 @@ from volumelease.watch.violations import Records
 
 from . import history, space, status, violating
 from .bells import bell_in_force
+from .detecting import detector_of
 from .places import Place
 from .reading import Picture, Reader, patiently
 
@@ -78,19 +78,10 @@ class FleetViews:
             self._detector.close()
 
     def _detect(self) -> None:
-        """Where there is a log, and roots are configured, look for writes without a lease. From
-        here nearly all of them are other hosts'."""
+        """Look for writes without a lease. From here nearly all of them are other hosts'."""
+        root = self._place.volume.real_root
         identity = self._picture().identity
-        if identity.authority != "volume":
-            self._report("writes without a lease are detected only where the volume has the log")
-            return
-        self._detector = Detector(
-            Layout.of(self._place.volume.real_root, identity),
-            self._settings.roots,
-            SystemClock(),
-            this_process(),
-            self._tally,
-        )
+        self._detector = detector_of(root, identity, self._settings, self._tally)
         self._detector.start()
 
     # ---- for Prometheus
