@@ -82,7 +82,7 @@ def test_a_session_and_a_detector_are_shown_where_they_are(
     (line,) = [r.getMessage() for r in caplog.records if r.name == "volumelease.violations"]
     told = json.loads(line)
     assert (told["kind"], told["path"], told["origin"]) == ("violation", "models/stray", "local")
-    status = views.views().status()
+    status = views.views().status("")
     json.dumps(status)
     assert status["violations_24h"] == 1
     assert status["violations"][0]["path"] == str(models / "stray")

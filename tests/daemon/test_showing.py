@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ pytest.importorskip("watchdog")
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.shell import eventually
+from volumelease.leases.volumes import Volumes
+from volumelease.paths.locate import locate
 
+from .inside import surroundings
 from .outside import Scene
 
 
@@ -109,6 +113,55 @@ def test_a_daemon_shows_the_leases_of_its_clients_and_the_writes_of_others(
         promtool_likes(address)
         assert get(address, "/readyz") == (200, "ready\n")
         assert "<html" in get(address, "/")[1]
+
+
+def detects(address: str, volume: str) -> bool:
+    found = json.loads(get(address, f"/api/v1/status?volume={volume}")[1])
+    return bool(found["detection"]["running"])
+
+
+def test_all_volumes_that_a_daemon_serves_are_shown_and_watched(
+    tmp_path: Path, address: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with Scene(tmp_path) as scene:
+        mine = Volumes(surroundings(other, 15.0, []))
+        second = mine.found(locate(other, explicit=str(other)), ready=True).id
+        mine.close()
+        del scene.environment["VOLUMELEASE_VOLUME"]
+        roots = [scene.root, other]
+        for root in roots:
+            (root / "models").mkdir()
+        served(scene, address, VOLUMELEASE_ROOTS="models")
+        for root in roots:
+            scene.client("hold", str(root / "models" / root.name)).wait_for("token")
+        eventually(lambda: value(address, "held", scope="models") == 2, 20)
+        acquired = {"scope": "models", "outcome": "acquired"}
+        assert value(address, "acquire_duration_seconds_count", **acquired) == 2
+        for volume in (scene.volume, second):
+            eventually(partial(value, address, "log_commits_total", volume=volume), 20)
+            assert value(address, "log_entries", volume=volume) > 0
+        promtool_likes(address)
+        found = status_of(address)
+        assert found["volumes"] == [
+            {"id": scene.volume, "root": str(scene.root)},
+            {"id": second, "root": str(other)},
+        ]
+        for volume, root in ((scene.volume, scene.root), (second, other)):
+            answer = json.loads(get(address, f"/api/v1/status?volume={volume}")[1])
+            assert answer["volume"]["id"] == volume
+            assert [lease["paths"] for lease in answer["leases"]] == [
+                [str(root / "models" / root.name)]
+            ]
+            past = json.loads(get(address, f"/api/v1/history?path={root / 'models'}")[1])
+            assert len(past["leases"]) == 1
+            eventually(partial(detects, address, volume), 20)
+            (root / "models" / "stray").write_bytes(b"x")
+        assert get(address, "/api/v1/status?volume=none")[0] == 503
+        assert get(address, "/readyz") == (200, "ready\n")
+        violations = {"scope": "models", "origin": "local"}
+        eventually(lambda: value(address, "violations_total", **violations) == 2, 30)
 
 
 def test_an_address_that_is_taken_costs_no_lease(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from volumelease.metrics.exposition import Metrics, Shown
 from volumelease.metrics.reference import page
-from volumelease.tallies import METRICS, Counts, Tally, ending_of, reason_of
+from volumelease.tallies import METRICS, Counts, Key, Tally, ending_of, reason_of
 from volumelease.wire.counts import decode_counts, encode_counts
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +72,27 @@ def test_a_scope_that_is_not_configured_here_is_shown_as_other() -> None:
     found = samples(text_of(shown(counts)))
     assert found["volume_lease_publishes_total", (("scope", "other"),)] == 3
     assert not any("elsewhere" in str(key) for key in found)
+
+
+def test_several_volumes_are_one_sum_or_the_worst_of_them_and_told_apart_where_it_says_so() -> None:
+    up: Key = ("authority_up", "volume")
+    level: Key = ("enforcement_level", "python")
+    counts = Counts({("publishes_total", "other"): [2.0], ("log_commits_total",): [5.0]})
+    oldest: Key = ("oldest_hold_seconds", "other")
+    gauges: dict[Key, float] = {("held", "other"): 1.0, oldest: 9.0, up: 1.0, level: 1.0}
+    first = Shown(counts, gauges, ("other",), "aa", "0.1.0")
+    worse = {**gauges, oldest: 7.0, up: 0.0}
+    second = Shown(counts.copy(), worse, ("other",), "bb", "0.1.0")
+    found = samples(text_of(first._replace(others=(second,))))
+    scope = (("scope", "other"),)
+    assert found["volume_lease_publishes_total", scope] == 4
+    assert found["volume_lease_held", scope] == 2
+    assert found["volume_lease_oldest_hold_seconds", scope] == 9
+    assert found["volume_lease_authority_up", (("authority", "volume"),)] == 0
+    assert found["volume_lease_enforcement_level", (("level", "python"),)] == 1
+    for volume in ("aa", "bb"):
+        assert found["volume_lease_log_commits_total", (("volume", volume),)] == 5
+    assert counts.values["publishes_total", "other"] == [2.0], "what is shown changes nothing"
 
 
 def test_counts_survive_being_written_down() -> None:

@@ -23,13 +23,13 @@ from volumelease.serving.server import Server
 from volumelease.serving.site import Views
 
 
-def silent() -> dict[str, Any]:
+def silent(_: str) -> dict[str, Any]:
     raise AuthorityUnreachable("/v did not answer in 10 s", root="/v", seconds=10.0)
 
 
 VIEWS = Views(
     metrics=lambda accept: ("text/plain; version=0.0.4", f"# {accept}\n".encode()),
-    status=lambda: {"schema": 1, "leases": []},
+    status=lambda volume: {"schema": 1, "leases": [], "volume": volume},
     history=lambda path: {"schema": 1, "path": path},
     ready=lambda: "",
 )
@@ -62,7 +62,10 @@ def test_everything_is_at_its_place(server: Server) -> None:
     assert ask(server, "/metrics", Accept="text/plain")[1] == b"# text/plain\n"
     assert ask(server, "/healthz")[1] == b"ok\n"
     assert ask(server, "/readyz")[1] == b"ready\n"
-    assert json.loads(ask(server, "/api/v1/status")[1]) == {"schema": 1, "leases": []}
+    status = {"schema": 1, "leases": [], "volume": ""}
+    assert json.loads(ask(server, "/api/v1/status")[1]) == status
+    asked = ask(server, "/api/v1/status?volume=0a%2F")[1]
+    assert json.loads(asked) == {**status, "volume": "0a/"}
     found = json.loads(ask(server, "/api/v1/history?path=/v/a%20b")[1])
     assert found == {"schema": 1, "path": "/v/a b"}
     for asset in ("/", "/page.css", "/page.js"):

@@ -52,7 +52,7 @@ class FleetViews:
         self._report = report
         self._roots = keys_of(settings.roots)
         self._reader = Reader(place.root)
-        self._metrics = Metrics(CollectorRegistry(), self._shown)
+        self._metrics = Metrics(CollectorRegistry(), self.shown)
         self._picture = Fresh(self._reader.look, FRESH_SECONDS)
         self._status = Fresh(self._look_at_status, FRESH_SECONDS)
         self._rarely = Fresh(self._look_closer, ROUND_SECONDS)
@@ -60,13 +60,14 @@ class FleetViews:
         self._last = Counts()
         self._volume = ""
         self._ttl = 0.0
+        self._authority = ""
         self._slow = Gauges()
         self._trouble = ""
         self._tally = Tally(self._roots)
         self._detector: Detector | None = None
 
     def views(self) -> Views:
-        return Views(self._metrics.page, self._status, self._history, self._ready)
+        return Views(self._metrics.page, lambda _: self._status(), self._history, self._ready)
 
     def start(self) -> None:
         if self._roots:
@@ -86,10 +87,12 @@ class FleetViews:
 
     # ---- for Prometheus
 
-    def _shown(self) -> Shown:
+    def shown(self) -> Shown:
         """A volume that does not answer is shown too: as one that does not answer, with the
         counts that were known last."""
         gauges = Gauges(self._slow)
+        if self._authority:
+            gauges["authority_up", self._authority] = 0.0  # unless it answers now
         with suppress(LeaseError, OSError):  # and TimeoutError
             gauges.update(Patience().call(lambda _: self._look(), SCRAPE_SECONDS))
         gauges["ttl_seconds",] = (
@@ -103,7 +106,8 @@ class FleetViews:
     def _look(self) -> Gauges:
         found = Gauges()
         picture = self._picture()
-        self._volume, self._ttl = picture.identity.id, picture.identity.ttl
+        identity = picture.identity
+        self._volume, self._ttl, self._authority = identity.id, identity.ttl, identity.authority
         self._last = self._reported(picture).counts.add(self._tally.counts())
         self._add_picture(found, picture)
         return found

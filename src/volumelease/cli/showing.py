@@ -24,17 +24,17 @@ class Showing:
     """Metrics, health and the status page of one daemon, and the detector beside it.
 
     ``start`` returns at once; all else happens in threads of its own, and whatever goes wrong
-    there is told and costs no lease. Limit: of several volumes in use, the one that was used first
-    is shown.
+    there is told and costs no lease. All volumes that the daemon serves are shown and watched:
+    metrics put them together, the status is of the one that is asked for.
     """
 
     def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
         self._settings = settings
         self._report = report
         self._lock = threading.Lock()
-        self._volume = ""
-        self._hosted: Hosting[Any] | None = None
-        self._shown: WorkerViews | None = None
+        self._hosted: dict[str, Hosting[Any]] = {}
+        """The session of each volume, by identity."""
+        self._shown: dict[str, tuple[VolumeRoot, WorkerViews]] = {}
 
     def start(self) -> None:
         if self._settings.http != HTTP_OFF:
@@ -44,14 +44,12 @@ class Showing:
         """The daemon has that session from now on."""
         if self._settings.http == HTTP_OFF:
             return
+        volume = hosted.session.identity.id
         with self._lock:
-            first, volume = not self._volume, hosted.session.identity.id
-            if first:
-                self._volume = volume
-            if volume == self._volume:
-                self._hosted = hosted
+            first = volume not in self._hosted
+            self._hosted[volume] = hosted
         if first:
-            work = lambda: self._look_at(root, hosted)  # noqa: E731
+            work = lambda: self._look_at(root, volume, hosted)  # noqa: E731
             threading.Thread(target=work, name="volumelease-look", daemon=True).start()
 
     # ---- in threads of its own
@@ -78,7 +76,7 @@ class Showing:
         except SettingsInvalid as error:
             self._report(f"nothing is served over HTTP: {error}")
 
-    def _look_at(self, root: VolumeRoot, hosted: Hosting[Any]) -> None:
+    def _look_at(self, root: VolumeRoot, volume: str, hosted: Hosting[Any]) -> None:
         try:
             from .worker_views import WorkerViews
         except ImportError:
@@ -86,7 +84,10 @@ class Showing:
         from .places import Place
 
         detector = self._detector(root, hosted)
-        self._shown = WorkerViews(Place(root), self._settings, self._report, self._live, detector)
+        live = lambda: self._live(volume)  # noqa: E731
+        views = WorkerViews(Place(root), self._settings, self._report, live, detector)
+        with self._lock:
+            self._shown = {**self._shown, volume: (root, views)}
 
     def _detector(self, root: VolumeRoot, hosted: Hosting[Any]) -> Any:
         """Running; None without roots."""
@@ -99,9 +100,9 @@ class Showing:
         detector.start()
         return detector
 
-    def _live(self) -> Hosting[Any] | None:
-        hosted = self._hosted
-        return hosted if hosted is not None and hosted.alive() else None
+    def _live(self, volume: str) -> Hosting[Any] | None:
+        hosted = self._hosted[volume]
+        return hosted if hosted.alive() else None
 
     # ---- what is shown
 
@@ -111,27 +112,49 @@ class Showing:
         return Views(self._metrics, self._status, self._history, self._ready)
 
     def _metrics(self, accept: str) -> tuple[str, bytes]:
-        return self._now.metrics(accept) if self._shown else self._nothing(accept)
+        shown = self._shown
+        if not shown:
+            return self._nothing(accept)
+        from concurrent.futures import ThreadPoolExecutor
 
-    def _status(self) -> dict[str, Any]:
-        return self._now.status()
+        from prometheus_client import CollectorRegistry
+
+        from volumelease.metrics.exposition import Metrics
+
+        # Side by side: each that does not answer takes seconds, and a scrape has ten.
+        with ThreadPoolExecutor(max_workers=len(shown)) as pool:
+            first, *others = pool.map(lambda one: one[1].shown(), shown.values())
+        together = first._replace(others=tuple(others))
+        return Metrics(CollectorRegistry(), lambda: together).page(accept)
+
+    def _status(self, volume: str) -> dict[str, Any]:
+        found = self._of(volume).status("")
+        known = [{"id": name, "root": root.root} for name, (root, _) in self._shown.items()]
+        return {**found, "volumes": known}
 
     def _history(self, path: str) -> dict[str, Any]:
-        return self._now.history(path)
+        """Of the volume that the path lies on."""
+        for name, (root, _) in self._shown.items():
+            if f"{path}/".startswith(f"{root.root.rstrip('/')}/"):
+                return self._of(name).history(path)
+        return self._of("").history(path)
 
     def _ready(self) -> str:
-        return self._now.ready() if self._shown else ""
+        said = [views.views().ready() for _, views in self._shown.values()]
+        return next(filter(None, said), "")
 
-    @property
-    def _now(self) -> Views:
-        """Errors: ``VolumeNotFound`` before a volume is in use."""
-        if self._shown is None:
-            raise VolumeNotFound(
-                "no process of this container has used a volume yet",
-                advice="Take a lease; or see the whole fleet: volumelease exporter",
-                path="",
-            )
-        return self._shown.views()
+    def _of(self, volume: str) -> Views:
+        """Errors: ``VolumeNotFound`` before a volume is in use, and for another one."""
+        shown = self._shown
+        found = shown.get(volume or next(iter(shown), ""))
+        if found is not None:
+            return found[1].views()
+        which = f"the volume {volume}" if volume else "a volume"
+        raise VolumeNotFound(
+            f"no process of this container has used {which} yet",
+            advice="Take a lease; or see the whole fleet: volumelease exporter",
+            path="",
+        )
 
     def _nothing(self, accept: str) -> tuple[str, bytes]:
         """Every series at 0, so that ``increase()`` sees the first step of each."""

@@ -8,8 +8,8 @@ counter that is born at 1, ``increase()`` never sees the step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, assert_never
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, assert_never
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -25,13 +25,39 @@ from volumelease.tallies import METRICS, OTHER, PREFIX, Counts, Key, Metric
 
 class Shown(NamedTuple):
     """What there is to show at one moment. ``scopes``: the configured roots and ``other``; what
-    was counted under another name (by a worker with other settings) is shown as ``other``."""
+    was counted under another name (by a worker with other settings) is shown as ``other``.
+    ``others``: of the further volumes that this process uses."""
 
     counts: Counts
     gauges: Mapping[Key, float]
     scopes: tuple[str, ...]
     volume: str
     version: str
+    others: tuple[Shown, ...] = ()
+
+
+_WORST: Final[Mapping[str, Callable[[float, float], float]]] = {
+    "oldest_hold_seconds": max,
+    "oldest_wait_seconds": max,
+    "ttl_seconds": max,
+    "enforcement_level": max,
+    "bell_up": min,
+    "authority_up": min,
+    "last_scan_timestamp_seconds": min,
+    "clock_skew_seconds": lambda one, other: max(one, other, key=abs),
+}
+"""Of several volumes the worst is shown, where a sum says nothing."""
+
+
+def together(all_: Sequence[Shown]) -> Shown:
+    """What several volumes show where a metric does not tell them apart."""
+    counts, gauges = Counts(), dict[Key, float]()
+    for one in all_:
+        counts.add(one.counts)
+        for key, value in one.gauges.items():
+            choose = _WORST.get(key[0], float.__add__)
+            gauges[key] = choose(gauges[key], float(value)) if key in gauges else float(value)
+    return all_[0]._replace(counts=counts, gauges=gauges, others=())
 
 
 class Metrics(Collector):
@@ -48,12 +74,13 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Family]:
         shown = self._look()
-        counts = within(shown.counts, shown.scopes)
+        apart = [one._replace(counts=within(one.counts, shown.scopes)) for one in _flat(shown)]
+        merged = [together(apart)]
         build = GaugeMetricFamily(f"{PREFIX}build_info", "The version", labels=["version"])
         build.add_metric([shown.version], 1)
         yield build
         for metric in METRICS:
-            yield _family(metric, shown, counts)
+            yield _family(metric, apart if metric.volume else merged)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """The content type and the text of one scrape."""
@@ -81,25 +108,34 @@ def labels_of(metric: Metric) -> list[str]:
     return names + [name for name, _ in metric.labels]
 
 
-def _family(metric: Metric, shown: Shown, counts: Counts) -> Family:
+def _flat(shown: Shown) -> list[Shown]:
+    return [shown, *shown.others]
+
+
+def _family(metric: Metric, sources: Sequence[Shown]) -> Family:
+    """``sources``: each with its own volume as a label where the metric has that."""
     name, labels = PREFIX + metric.name, labels_of(metric)
-    before = [shown.volume] if metric.volume else []
+    found: list[tuple[Shown, list[str], Key]] = [
+        (one, [one.volume, *key[1:]] if metric.volume else list(key[1:]), key)
+        for one in sources
+        for key in metric.keys(one.scopes)
+    ]
     match metric.kind:
         case "counter":
             counter = CounterMetricFamily(name.removesuffix("_total"), metric.help, labels=labels)
-            for key in metric.keys(shown.scopes):
-                counter.add_metric([*before, *key[1:]], counts.values.get(key, [0.0])[0])
+            for one, values, key in found:
+                counter.add_metric(values, one.counts.values.get(key, [0.0])[0])
             return counter
         case "gauge":
             gauge = GaugeMetricFamily(name, metric.help, labels=labels)
-            for key in metric.keys(shown.scopes):
-                gauge.add_metric([*before, *key[1:]], shown.gauges.get(key, 0.0))
+            for one, values, key in found:
+                gauge.add_metric(values, one.gauges.get(key, 0.0))
             return gauge
         case "histogram":
             histogram = HistogramMetricFamily(name, metric.help, labels=labels)
-            for key in metric.keys(shown.scopes):
-                buckets, total = _buckets(metric, counts.values.get(key))
-                histogram.add_metric([*before, *key[1:]], buckets=buckets, sum_value=total)
+            for one, values, key in found:
+                buckets, total = _buckets(metric, one.counts.values.get(key))
+                histogram.add_metric(values, buckets=buckets, sum_value=total)
             return histogram
         case other:
             assert_never(other)

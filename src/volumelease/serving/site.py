@@ -48,7 +48,8 @@ class Views(NamedTuple):
 
     metrics: Callable[[str], tuple[str, bytes]]
     """From the Accept header to content type and text."""
-    status: Callable[[], dict[str, Any]]
+    status: Callable[[str], dict[str, Any]]
+    """Of the volume of that identity, "" for the one that was used first."""
     history: Callable[[str], dict[str, Any]]
     """Of one path."""
     ready: Callable[[], str]
@@ -115,9 +116,9 @@ class Site:
                     return Answer("503 Service Unavailable", _TEXT, f"{why_not}\n".encode())
                 return Answer("200 OK", _TEXT, b"ready\n")
             case "/api/v1/status":
-                return _document(views.status())
+                return _document(views.status(_asked(environ, "volume")))
             case "/api/v1/history":
-                asked = parse_qs(environ.get("QUERY_STRING", "")).get("path", [""])[0]
+                asked = _asked(environ, "path")
                 if not asked:
                     return _problem("400 Bad Request", "no path was named", "?path=/volume/models")
                 return _document(views.history(asked))
@@ -126,6 +127,11 @@ class Site:
                 return Answer("200 OK", kind, _asset(name))
             case _:
                 return _problem("404 Not Found", f"there is nothing at {path[:200]!r}", "/")
+
+
+def _asked(environ: Environ, name: str) -> str:
+    said: str = parse_qs(environ.get("QUERY_STRING", "")).get(name, [""])[0]
+    return said
 
 
 def _host(environ: Environ) -> str:

@@ -8,6 +8,7 @@ let shown = null;   // the last status, and when it came
 let shownAt = 0;
 let paused = false;
 let pathShown = "";
+let volume = "";    // "": the first one
 
 function element(tag, className, ...content) {
   const made = document.createElement(tag);
@@ -175,7 +176,22 @@ function show() {
   fill("waiting", waits.map(waitingRow), "Nobody waits.");
   fill("violations", bad.map(violationRow), "None on record.");
   detectionFacts();
+  volumes();
   document.title = `${shown.leases.length} held, ${shown.waiting.length} waiting · volumelease`;
+}
+
+// Which volume, where a daemon serves several.
+function volumes() {
+  const list = byId("volume"), known = shown.volumes || [];
+  byId("volumes").hidden = known.length < 2;
+  if (list.children.length !== known.length) {
+    list.replaceChildren(...known.map((one) => {
+      const option = element("option", "", one.root);
+      option.value = one.id;
+      return option;
+    }));
+  }
+  if (document.activeElement !== list) list.value = shown.volume.id;
 }
 
 function state(words, kind) {
@@ -187,7 +203,10 @@ function state(words, kind) {
 async function refresh() {
   if (!paused && !document.hidden) {
     try {
-      shown = await ask("api/v1/status");
+      const asked = volume;
+      const found = await ask(`api/v1/status?volume=${encodeURIComponent(asked)}`);
+      if (asked !== volume) return void setTimeout(refresh, 0);
+      shown = found;
       shownAt = performance.now();
       state("live", "good");
       show();
@@ -232,6 +251,11 @@ byId("pause").addEventListener("click", () => {
 });
 byId("past-close").addEventListener("click", () => { byId("past").hidden = true; byId("held").focus(); });
 byId("filter").addEventListener("input", show);
+byId("volume").addEventListener("change", () => {
+  volume = byId("volume").value;
+  byId("past").hidden = true;
+  state("looking", "");
+});
 byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", byId("token").value);
