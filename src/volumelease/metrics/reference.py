@@ -17,14 +17,16 @@ path, a host, a process, a token or a session. `scope` is one of `VOLUMELEASE_RO
 `volume` is the identity of the volume. Every label set is there from the first scrape, at 0.
 
 Counters and histograms of a fleet are sums over all sessions there ever were; gauges of leases are
-of the whole volume at the exporter, and of its own container at a daemon.
+of the whole volume at the exporter, and of its own container at a daemon. A daemon that serves
+several volumes adds them up, or tells the worst of them (`authority_up`, the oldest lease).
 
 | metric | type | labels | meaning |
 |---|---|---|---|
 """
 
 _TAIL = """
-`deploy/prometheus/volumelease.rules.yml` has alerts on them, with tests for `promtool test rules`.
+`deploy/prometheus/volumelease.rules.yml` has alerts on them, with tests for `promtool test rules`;
+`deploy/grafana` has a dashboard of them all.
 """
 
 
