@@ -31,7 +31,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = Path(sys.argv[1])
     for step in itertools.count(1):
-        print(count(folder), flush=True)
+        sys.stdout.write(f"{count(folder)}\n")
+        sys.stdout.flush()
         if sys.argv[2:] and step == int(sys.argv[2]):
             break
         time.sleep(random.uniform(0.5, 1.5))
