@@ -22,9 +22,12 @@ pytest.importorskip("selenium")
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from tests.cli.conftest import make_volume, picture_of
 from tests.cli.shell import Running, eventually
+from volumelease.serving.server import Server
+from volumelease.serving.site import Views
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -109,6 +112,48 @@ def test_a_contest_is_seen_on_the_page(tmp_path: Path, browser: Any) -> None:
     said = [line["message"] for line in browser.get_log("browser")]
     assert not [line for line in said if refused not in line]
     assert browser.title != "broken"
+
+
+VOLUMES = ({"id": "aa", "root": "/first"}, {"id": "bb", "root": "/second"})
+
+
+def status_of(volume: str) -> dict[str, Any]:
+    """What a daemon that serves two volumes says of one of them."""
+    one = VOLUMES[volume == "bb"]
+    return {
+        "schema": 1,
+        "volume": {**one, "fstype": "fuse.mfs", "source": "mfs#master:9421"},
+        "volumes": list(VOLUMES),
+        "authority": "volume",
+        "bell": "fcntl",
+        "leases": [],
+        "waiting": [],
+        "violations": [],
+        "violations_24h": 0,
+        "enforcement": "python",
+        "limit": "as told",
+        "detection": {"running": False, "roots": [], "trouble": ""},
+    }
+
+
+def test_of_several_volumes_one_is_chosen(browser: Any) -> None:
+    views = Views(lambda _: ("", b""), status_of, lambda _: {}, lambda: "")
+    server = Server("127.0.0.1:0", views)
+    server.start()
+    try:
+        browser.get(server.url)
+        eventually(shows(browser, "root", "/first"), 20)
+        choice = Select(browser.find_element(By.ID, "volume"))
+        assert [option.text for option in choice.options] == ["/first", "/second"]
+        keep_a_picture(browser, "several-volumes", 1280)
+        keep_a_picture(browser, "several-volumes-narrow", 390)
+        choice.select_by_visible_text("/second")
+        eventually(shows(browser, "root", "/second"), 20)
+        time.sleep(2.5)
+        assert browser.find_element(By.ID, "root").text == "/second", "a refresh keeps the choice"
+        assert not browser.get_log("browser")
+    finally:
+        server.close()
 
 
 ROOTS = {"VOLUMELEASE_ROOTS": "models"}
