@@ -24,6 +24,7 @@ from volumelease.core.conflicts import covers
 from volumelease.leases import process
 from volumelease.leases.volumes import Surroundings, Volumes
 
+from .crew import sleep_otherwise
 from .notes import Notes, Signs, now
 
 PATHS: Final = ("a", "a", "a/b", "a/b", "b", "ab", "a/d")
@@ -42,13 +43,14 @@ TORN: Final = "torn"
 class Hand:
     """``mount``: the volume as this host sees it. ``folder``: where signs are given. ``notes``:
     where to write, or None. ``seed``, ``ttl``; ``pace``: by what the pauses are multiplied.
-    ``own``: a path that no other hand uses, asked for now and then."""
+    ``own``: a path that no other hand uses, asked for now and then. ``brief``: no long turns."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.mount: str = facts["mount"]
         self.ttl: float = facts["ttl"]
         self.pace: float = facts["pace"]
         self.own: str = facts["own"]
+        self.brief: bool = facts.get("brief", False)
         self.chance = Random(facts["seed"])
         self.signs = Signs(Path(facts["folder"]))
         path = facts.get("notes")
@@ -131,7 +133,7 @@ class Hand:
 
     def hold(self) -> float:
         """Some are there when a fault begins and when it is over."""
-        if self.calm:
+        if self.calm or self.brief:
             return 0.01
         drawn = self.chance.random()
         return self.ttl * (1.2 if drawn < 0.03 else 0.3 if drawn < 0.1 else 0.01)
@@ -147,7 +149,7 @@ class Hand:
         if lease.lost:
             if not self._lost:
                 self._lost = True
-                self.note("noticed")
+                self.note("noticed", alive=bool(lease._hosted.alive()))
             return False
         self._good = before
         if before > self._noted + NOTE_SECONDS:
@@ -256,6 +258,7 @@ def leak(what: str, mount: str) -> None:
 
 
 def main(facts: dict[str, Any]) -> None:
+    sleep_otherwise()
     if "watch" in facts:
         from .watching import install
 

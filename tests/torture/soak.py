@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -138,7 +139,7 @@ def mounts() -> Iterator[tuple[str, list[Path]]]:
 class Soak:
     """``with Soak(...) as soak:`` the fleet runs. ``leaks``: the first worker loses that."""
 
-    def __init__(self, workers: int, *, pace: float = 8.0, ttl: float = TTL, leaks: str = "") -> None:
+    def __init__(self, workers: int, *, pace: float = 5.0, ttl: float = TTL, leaks: str = "") -> None:
         self.figures = Figures()
         self.file_system = ""
         self._workers, self._pace, self._ttl, self._leaks = workers, pace, ttl, leaks
@@ -197,6 +198,7 @@ class Soak:
             "pace": self._pace,
             "own": f"own-{number}",
             "retention": 30.0,
+            "brief": True,
         }
         if number == 0 and self._leaks:
             facts["leak"] = self._leaks
@@ -279,6 +281,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if reason := missing_redis():
         print(f"error: no soak here\ntry: {reason}", file=sys.stderr)
         return 78
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(number, signal.default_int_handler)
     seconds = 60 * arguments.minutes
     with Soak(arguments.workers) as soak:
         print(f"{arguments.workers} workers on {soak.file_system} for {seconds:.0f} s", flush=True)
