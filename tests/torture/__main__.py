@@ -68,8 +68,14 @@ class Outcome:
 
 
 def torture(
-    authority: str, seed: int, seconds: float, *, ttl: float = TTL, keep: Path | None = None,
-    steps: Sequence[Step] | None = None, broken: str = "",
+    authority: str,
+    seed: int,
+    seconds: float,
+    *,
+    ttl: float = TTL,
+    keep: Path | None = None,
+    steps: Sequence[Step] | None = None,
+    broken: str = "",
 ) -> Outcome:
     """One fleet, from its beginning to the verdict. ``keep``: where the notes go."""
     if steps is None:

@@ -19,9 +19,9 @@ def ignores_its_deadline() -> None:
         del now
         return not pulse.lost
 
-    Pulse.alive = alive  # type: ignore[method-assign]  # this is what is broken
-    Pulse.answered = answered  # type: ignore[method-assign]
-    Pulse.lose = lambda pulse, reason: None  # type: ignore[method-assign]
+    Pulse.alive = alive  # type: ignore[method-assign, assignment]  # this is what is broken
+    Pulse.answered = answered  # type: ignore[method-assign, assignment]
+    Pulse.lose = lambda pulse, reason: None  # type: ignore[method-assign, assignment]
 
 
 BREAKS: Final[dict[str, Callable[[], None]]] = {"deadline": ignores_its_deadline}

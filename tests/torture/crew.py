@@ -141,4 +141,8 @@ def sleep_otherwise() -> None:
     """libfaketime answers EINVAL to the call by which Python sleeps since 3.11, clock_nanosleep
     until a time; it does let ``select`` be."""
     if "faketime" in os.environ.get("LD_PRELOAD", ""):
-        time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+
+        def sleep(seconds: Any) -> None:
+            select.select([], [], [], seconds)
+
+        time.sleep = sleep

@@ -149,7 +149,7 @@ class Hand:
         if lease.lost:
             if not self._lost:
                 self._lost = True
-                self.note("noticed", alive=bool(lease._hosted.alive()))
+                self.note("noticed", alive=is_alive(lease))
             return False
         self._good = before
         if before > self._noted + NOTE_SECONDS:
@@ -226,6 +226,12 @@ def session_of(lease: Lease) -> str:
     hosted: Any = lease._hosted
     about = getattr(hosted, "_about", None)
     return str(hosted.session.name if about is None else about["session"])
+
+
+def is_alive(lease: Lease) -> bool:
+    """Whether the session that has it is."""
+    hosted: Any = lease._hosted
+    return bool(hosted.alive())
 
 
 # ---- leaks, to see that the soak finds them

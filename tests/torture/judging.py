@@ -186,7 +186,7 @@ class ToldPublishes(Publishes):
 
 
 class ToldRedisPublishes(RedisPublishes):
-    fleet: ToldFleet  # type: ignore[assignment]  # it asks its fleet for nothing that is of a Redis
+    fleet: ToldFleet
 
     def _see(self, place: str) -> int:
         return super()._see(place) if place in self.fleet.seen else UNSEEN
@@ -277,7 +277,9 @@ class Teller:
         self._calm: float | None = None
         self._first_after: dict[str, float] = {}
         self._refusals: Counter[str] = Counter()
-        lines = [(line["at"], number, name, line) for number, (name, line) in enumerate(_all(notes))]
+        lines = [
+            (line["at"], number, name, line) for number, (name, line) in enumerate(_all(notes))
+        ]
         self._lines = sorted(lines, key=lambda line: line[:2])
         self._settled_at = next(
             (at for at, _, _, line in self._lines if line["kind"] == "settled"), None
@@ -416,7 +418,7 @@ class Teller:
             exclusive=line["exclusive"],
             owner=name,
             since=line["at"],
-            until=self._ends[name].get(line["at"], line["at"]),
+            until=self._ends[name].get(line["at"]) or line["at"],
             world=self.fleet.world,
         )
         worker.lease = lease

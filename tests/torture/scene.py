@@ -109,7 +109,7 @@ class Scene:
             around |= {
                 "LD_PRELOAD": library,
                 "FAKETIME_TIMESTAMP_FILE": str(self.folder / "wall"),
-                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "NO_FAKE_STAT": "1",
             }

@@ -139,7 +139,9 @@ def mounts() -> Iterator[tuple[str, list[Path]]]:
 class Soak:
     """``with Soak(...) as soak:`` the fleet runs. ``leaks``: the first worker loses that."""
 
-    def __init__(self, workers: int, *, pace: float = 5.0, ttl: float = TTL, leaks: str = "") -> None:
+    def __init__(
+        self, workers: int, *, pace: float = 5.0, ttl: float = TTL, leaks: str = ""
+    ) -> None:
         self.figures = Figures()
         self.file_system = ""
         self._workers, self._pace, self._ttl, self._leaks = workers, pace, ttl, leaks
@@ -264,7 +266,8 @@ def document(soak: Soak, workers: int, seconds: float) -> dict[str, Any]:
         "samples": max(len(series.values) for series in soak.figures.series.values()),
         "leases": soak.leases,
         "file_system": soak.file_system,
-        "machine": f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}",
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
         "version": __version__,
         "flat": not grown,
         "figures": figures,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -68,8 +67,8 @@ class History:
 
     def believe(self, who: str, token: int, path: str = "a") -> None:
         self.note(who, "asked", paths=[path], exclusive=True)
-        facts = {"session": f"s-{who}", "token": str(token), "paths": [path], "exclusive": True}
-        self.note(who, "granted", **facts)
+        facts: Note = {"session": f"s-{who}", "token": str(token), "paths": [path]}
+        self.note(who, "granted", **facts, exclusive=True)
         self.note(who, "good")
 
     def leave(self, who: str, token: int) -> None:
@@ -109,8 +108,8 @@ class History:
 
 
 @pytest.fixture
-def history() -> Iterator[History]:
-    yield History()
+def history() -> History:
+    return History()
 
 
 def test_an_honest_history_passes(history: History) -> None:

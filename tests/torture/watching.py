@@ -6,7 +6,6 @@ what there a checker hears is written down here, for the judge.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,7 +95,7 @@ def install(notes: Notes, folder: Path, authority: str) -> None:
             fleet = recorder
             worker: Any = SimpleNamespace(page=Page())
 
-        hosting.Session = Told  # type: ignore[misc]  # a subclass in the place of its class
+        setattr(hosting, "Session", Told)  # noqa: B010 - a subclass in the place of its class
         return
     from tests.simulation.on_redis.held import WatchedRedisSession
     from volumelease.leases import redis_hosting
@@ -108,27 +107,26 @@ def install(notes: Notes, folder: Path, authority: str) -> None:
         def _watched(self, steps: Steps[Answer], draft: Draft) -> Steps[Answer]:
             return super()._watched(_hearing_checks(self, recorder, steps), draft)
 
-    redis_hosting.RedisSession = ToldOnRedis  # type: ignore[misc]  # as above
+    setattr(redis_hosting, "RedisSession", ToldOnRedis)  # noqa: B010 - as above
 
 
 def _hearing_checks(session: Any, recorder: Recorder, steps: Steps[Answer]) -> Steps[Answer]:
     """The steps of one publish, with what the server said about the lease written down."""
-    inner: Generator[Any, Any, Answer] = steps
-    effect = next(inner)
+    answer: Any = None
+    trouble: BaseException | None = None
     while True:
         try:
-            answer: Any = yield effect
-        except BaseException as error:  # noqa: BLE001 - thrown into what is watched
-            going_on = lambda error=error: inner.throw(error)  # noqa: E731
-        else:
-            if isinstance(effect, CallScript) and effect.script == "look":
-                recorder.checked(session, _granted_in(answer))
-            going_on = lambda answer=answer: inner.send(answer)  # noqa: E731
-        try:
-            effect = going_on()
+            effect = steps.send(answer) if trouble is None else steps.throw(trouble)
         except StopIteration as finished:
             ended: Answer = finished.value
             return ended
+        answer = trouble = None
+        try:
+            answer = yield effect
+        except BaseException as error:  # noqa: BLE001 - thrown into what is watched
+            trouble = error
+        if isinstance(effect, CallScript) and effect.script == "look" and trouble is None:
+            recorder.checked(session, _granted_in(answer))
 
 
 def _granted_in(reply: Any) -> list[int]:
