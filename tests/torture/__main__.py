@@ -92,6 +92,7 @@ def torture(
         scene.notes.note("settled")
         scene.signs.give("calm")
         _tend(scene, WITHIN_TTL * ttl)
+        scene.ask_where_they_stand()
         scene.notes.note("progressed")
         scene.signs.give("enough")
         idle = _until_idle(scene)

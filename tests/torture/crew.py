@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import select
@@ -135,6 +136,11 @@ def wait_for_socket(path: Path, daemon: Started) -> None:
         if not daemon.running or time.monotonic() > until:
             raise AssertionError(f"the daemon did not start: {daemon.said}")
         time.sleep(0.05)
+
+
+def tell_where_it_stands() -> None:
+    """From here on SIGUSR1 makes the process say, in its log, where its threads are."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 def sleep_otherwise() -> None:

@@ -24,7 +24,7 @@ from volumelease.core.conflicts import covers
 from volumelease.leases import process
 from volumelease.leases.volumes import Surroundings, Volumes
 
-from .crew import sleep_otherwise
+from .crew import sleep_otherwise, tell_where_it_stands
 from .notes import Notes, Signs, now
 
 PATHS: Final = ("a", "a", "a/b", "a/b", "b", "ab", "a/d")
@@ -264,6 +264,7 @@ def leak(what: str, mount: str) -> None:
 
 
 def main(facts: dict[str, Any]) -> None:
+    tell_where_it_stands()
     sleep_otherwise()
     if "watch" in facts:
         from .watching import install

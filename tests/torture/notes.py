@@ -25,13 +25,16 @@ class Notes:
     def __init__(self, path: Path | None) -> None:
         """``path`` None: nothing is written down."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self.last = 0.0
+        """When it last wrote something."""
         self._file = -1 if path is None else os.open(path, flags, 0o644)
 
     def note(self, kind: str, /, at: float | None = None, **facts: Any) -> None:
         """``at``: when it was so, if that is not this moment."""
         if self._file < 0:
             return
-        line = {"at": now() if at is None else at, "kind": kind, **facts}
+        self.last = now()
+        line = {"at": self.last if at is None else at, "kind": kind, **facts}
         os.write(self._file, json.dumps(line).encode() + b"\n")
 
 

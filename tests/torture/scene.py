@@ -21,7 +21,7 @@ from tests.redis.ground import Ground
 from . import crew, plan
 from .crew import Started
 from .founding import make_volume
-from .notes import Notes, Signs
+from .notes import Notes, Signs, read
 
 FAKETIME: Final = "libfaketime.so.1"
 SKEWED_HOST: Final = 2
@@ -176,6 +176,16 @@ class Scene:
                     self.notes.note("killed", who=self.who(name), how="found")
                     self._gone.append(hand)
                     self._start_hand(name)
+
+    def ask_where_they_stand(self) -> None:
+        """Who had no lease since the faults were over says, in its log, where its threads are."""
+        for name, hand in self._hands.items():
+            notes = list(read(self.folder / f"{self.who(name)}.notes"))
+            calm = [line for line in notes if line["at"] > self.notes.last]
+            if not any(line["kind"] == "granted" for line in calm):
+                hand.send(signal.SIGUSR1)
+                if name.startswith("daemon"):
+                    self._daemons[name[-1]].send(signal.SIGUSR1)
 
     def broke(self) -> list[str]:
         """Hands that ended by an error of their own, and what they said last."""

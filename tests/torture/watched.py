@@ -9,11 +9,12 @@ from pathlib import Path
 
 from volumelease.cli import main
 
-from .crew import sleep_otherwise
+from .crew import sleep_otherwise, tell_where_it_stands
 from .notes import Notes
 from .watching import install
 
 if __name__ == "__main__":
+    tell_where_it_stands()
     sleep_otherwise()
     facts = json.loads(sys.argv[1])
     install(Notes(Path(facts["notes"])), Path(facts["folder"]), facts["authority"])
