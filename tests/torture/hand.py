@@ -237,7 +237,7 @@ def is_alive(lease: Lease) -> bool:
 # ---- leaks, to see that the soak finds them
 
 
-def leak(what: str, mount: str) -> None:
+def leak(what: str) -> None:
     """Lose a little of ``what``, ten times a second."""
     kept: list[Any] = []
 
@@ -245,20 +245,11 @@ def leak(what: str, mount: str) -> None:
         while True:
             time.sleep(0.1)
             if what == "memory":
-                kept.append(os.urandom(300_000))
+                kept.append(os.urandom(400_000))
             elif what == "descriptors":
                 kept.append(os.open("/dev/null", os.O_RDONLY))
             elif what == "threads":
                 threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
-            elif what == "files":
-                (control,) = Path(mount, ".volumelease").glob("*/stage")
-                (control / f"leaked-{os.urandom(4).hex()}").touch()
-            elif what == "keys":
-                import redis
-
-                client: Any = redis.Redis.from_url(os.environ["VOLUMELEASE_REDIS_URL"])
-                client.set(f"leaked-{os.urandom(4).hex()}", "")
-                client.close()
 
     threading.Thread(target=lose, daemon=True).start()
 
@@ -273,8 +264,8 @@ def main(facts: dict[str, Any]) -> None:
     if "retention" in facts:
         around = Surroundings.of_this_process()._replace(retention_seconds=facts["retention"])
         process.exchange(Volumes(around))
-    if "leak" in facts:
-        leak(facts["leak"], facts["mount"])
+    for what in facts.get("leaks", ()):
+        leak(what)
     if "broken" in facts:
         from .broken import BREAKS
 

@@ -126,9 +126,9 @@ def names_under(folder: Path) -> int:
 
 
 @contextmanager
-def mounts() -> Iterator[tuple[str, list[Path]]]:
+def mounts(*, local: bool) -> Iterator[tuple[str, list[Path]]]:
     """A directory as each of three hosts sees it, and what carries it."""
-    if missing() is None:
+    if missing() is None and not local:
         with MooseFsBed(HOSTS) as bed:
             yield "moosefs", [host.mount for host in bed.hosts]
     else:
@@ -137,14 +137,21 @@ def mounts() -> Iterator[tuple[str, list[Path]]]:
 
 
 class Soak:
-    """``with Soak(...) as soak:`` the fleet runs. ``leaks``: the first worker loses that."""
+    """``with Soak(...) as soak:`` the fleet runs. ``leaks``: what the first worker loses."""
 
     def __init__(
-        self, workers: int, *, pace: float = 5.0, ttl: float = TTL, leaks: str = ""
+        self,
+        workers: int,
+        *,
+        pace: float = 5.0,
+        ttl: float = TTL,
+        leaks: Sequence[str] = (),
+        local: bool = False,
     ) -> None:
         self.figures = Figures()
         self.file_system = ""
         self._workers, self._pace, self._ttl, self._leaks = workers, pace, ttl, leaks
+        self._local = local
         self._stack = ExitStack()
         self._started: dict[str, Started] = {}
 
@@ -152,7 +159,7 @@ class Soak:
         with self._stack as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
             self.redis = stack.enter_context(RedisServer(aof=False))
-            self.file_system, self._mounts = stack.enter_context(mounts())
+            self.file_system, self._mounts = stack.enter_context(mounts(local=self._local))
             for authority in AUTHORITIES:
                 make_volume(self._mounts[0] / authority, self._ttl, authority, self.redis.url)
             stack.callback(self._end_all)
@@ -203,7 +210,7 @@ class Soak:
             "brief": True,
         }
         if number == 0 and self._leaks:
-            facts["leak"] = self._leaks
+            facts["leaks"] = list(self._leaks)
         around = self._environment(number, authority, **more)
         self._started[f"hand-{number}"] = Started(
             hand(facts), around, self._folder / f"hand-{number}.log"
