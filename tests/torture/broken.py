@@ -7,21 +7,10 @@ from typing import Final
 
 
 def ignores_its_deadline() -> None:
-    """A session that believes in what it holds however long no beat was answered."""
-    from volumelease.clock import Reading
-    from volumelease.core.liveness import Pulse
+    """A lease that is believed in however long no beat was answered."""
+    from volumelease import Lease
 
-    def alive(pulse: Pulse, now: Reading) -> bool:
-        del now
-        return not pulse.lost
-
-    def answered(pulse: Pulse, now: Reading) -> bool:
-        del now
-        return not pulse.lost
-
-    Pulse.alive = alive  # type: ignore[method-assign, assignment]  # this is what is broken
-    Pulse.answered = answered  # type: ignore[method-assign, assignment]
-    Pulse.lose = lambda pulse, reason: None  # type: ignore[method-assign, assignment]
+    setattr(Lease, "lost", property(lambda lease: False))  # noqa: B010 - this is what is broken
 
 
 BREAKS: Final[dict[str, Callable[[], None]]] = {"deadline": ignores_its_deadline}

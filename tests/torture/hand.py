@@ -43,7 +43,8 @@ TORN: Final = "torn"
 class Hand:
     """``mount``: the volume as this host sees it. ``folder``: where signs are given. ``notes``:
     where to write, or None. ``seed``, ``ttl``; ``pace``: by what the pauses are multiplied.
-    ``own``: a path that no other hand uses, asked for now and then. ``brief``: no long turns."""
+    ``own``: a path that no other hand uses, asked for now and then. ``brief``: no long turns.
+    ``steady``: no chance: a path to hold exclusively, for so many seconds each time."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.mount: str = facts["mount"]
@@ -51,6 +52,7 @@ class Hand:
         self.pace: float = facts["pace"]
         self.own: str = facts["own"]
         self.brief: bool = facts.get("brief", False)
+        self.steady: tuple[str, float] | None = facts.get("steady")
         self.chance = Random(facts["seed"])
         self.signs = Signs(Path(facts["folder"]))
         path = facts.get("notes")
@@ -83,6 +85,8 @@ class Hand:
             paths = {self.own}
         exclusive = chance.random() < 0.65
         timeout = 5.0 if self.calm else chance.choice(TIMEOUTS)
+        if self.steady is not None:
+            paths, exclusive, timeout = {self.steady[0]}, True, None
         self.note("asked", paths=sorted(paths), exclusive=exclusive)
         self._lost = False
         try:
@@ -133,6 +137,8 @@ class Hand:
 
     def hold(self) -> float:
         """Some are there when a fault begins and when it is over."""
+        if self.steady is not None:
+            return self.steady[1]
         if self.calm or self.brief:
             return 0.01
         drawn = self.chance.random()

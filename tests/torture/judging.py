@@ -41,15 +41,13 @@ from volumelease.model import Claim, Draft
 from volumelease.wire.entries import decode_entry
 from volumelease.wire.snapshots import decode_header, decode_snapshot, digest_of
 
-from .notes import read
+from .notes import Note, read
 
 UNSEEN: Final = 1 << 62
 """What is public at a place where nobody looked: no publish is newer."""
 
 MOST: Final = 50
 """Violations that are told; the first is what counts."""
-
-Note = dict[str, Any]
 
 
 class Terms(NamedTuple):

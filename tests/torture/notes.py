@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+Note = dict[str, Any]
+"""One line: ``at``, ``kind``, and what belongs to it."""
+
 
 def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -62,7 +65,7 @@ class Signs:
             file.write(b"+")
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
+def read(path: Path) -> Iterator[Note]:
     """What was written down there; a line that a full disk cut off is left out."""
     with open(path) as file:
         for line in file:

@@ -17,7 +17,8 @@ from volumelease.model import Claim
 from volumelease.wire.entries import encode_entry
 from volumelease.wire.snapshots import digest_of, encode_snapshot
 
-from .judging import Note, Teller, Terms, Verdict, judge
+from .judging import Teller, Terms, Verdict, judge
+from .notes import Note
 
 TERMS: Final = Terms("volume", 8.0, ("kill", "stop"), 16.0)
 IDENTITY: Final = "id"
