@@ -60,6 +60,7 @@ class Hand:
         self._good = 0.0
         self._noted = 0.0
         self._lost = False
+        self._began = False
 
     def run(self) -> None:
         self.note("begins", pid=os.getpid())
@@ -101,6 +102,9 @@ class Hand:
                 self.note("ended", at=self._good, lost=self._lost)
             self.note("released")
             self.signs.add("leases")
+            if not self._began:
+                self._began = True
+                self.signs.give(f"began-{self.own}")
         except LeaseLost as error:
             self.note("lost", reason=str(error.facts.get("reason")))
         except LeaseDeadlock as error:

@@ -38,6 +38,7 @@ WARM_UP: Final = 0.3
 """Of the whole time: retired segments, versions and metrics of dead sessions are kept for a while
 before the first of them go."""
 
+START_SECONDS: Final = 180.0
 HOSTS: Final = 3
 TTL: Final = 15.0
 
@@ -167,8 +168,17 @@ class Soak:
                 self._start_daemon(number)
             for number in range(self._workers):
                 self._start_hand(number)
+            self._until_all_began()
             self._stack = stack.pop_all()
         return self
+
+    def _until_all_began(self) -> None:
+        """Who is still loading its modules grows."""
+        signs, until = Signs(self._folder), time.monotonic() + START_SECONDS
+        while not all(signs.given(f"began-own-{number}") for number in range(self._workers)):
+            if time.monotonic() > until:
+                raise AssertionError(f"not everybody had a first lease in {START_SECONDS:g} s")
+            time.sleep(0.2)
 
     def __exit__(self, *error: object) -> None:
         Signs(self._folder).give("enough")
