@@ -1,6 +1,6 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages servers demo test check bench simulate torture clean
+.PHONY: help venv packages servers demo test check bench simulate long torture soak clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -72,8 +72,16 @@ simulate: venv ## replay or search schedules; SEED= RUNS= AUTHORITY=volume or re
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	    $(if $(AUTHORITY),--authority $(AUTHORITY))
 
-torture: venv packages servers ## the long tests
+long: venv packages servers ## the long tests
 	@$(PYTEST) -m torture $(ARGS)
+
+torture: venv packages servers ## a fleet on a real volume under faults; MINUTES= SEED= AUTHORITY=
+	@$(RUN) -m tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(AUTHORITY),--authority $(AUTHORITY)) $(ARGS)
+
+soak: venv packages servers ## many workers for long: what they use is flat; MINUTES= WORKERS=
+	@$(RUN) -m tests.torture.soak $(if $(MINUTES),--minutes $(MINUTES)) \
+	    $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 clean: ## remove everything make made
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
