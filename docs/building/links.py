@@ -75,7 +75,7 @@ def shown_at(name: str) -> str:
     return f"files/{name}.txt"
 
 
-@event_priority(-100)
+@event_priority(-100)  # type: ignore[untyped-decorator] # where mkdocs is not installed
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """After other files were included, with their links turned."""
     return LINK.sub(replacement, markdown)

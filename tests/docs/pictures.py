@@ -25,7 +25,7 @@ from tests.cli.shell import ROOT, Running, Terminal, eventually
 PICTURES: Final = ROOT / "docs" / "pictures"
 WIDTH: Final = 110
 CURSOR_UP_OR_ERASE: Final = re.compile(r"\x1b\[(?:\d*A|2K)")
-CURSOR_SHOWN: Final = re.compile(r"\x1b\[\?25[hl]")
+CURSOR_HIDDEN, CURSOR_SHOWN = "\x1b[?25l", "\x1b[?25h"
 FONT_OF_ANOTHER_SERVER: Final = re.compile(r"@font-face \{[^}]*\}\s*")
 BED: Final = re.compile(r"/tmp/vlbed-[^/\s]*/")
 
@@ -41,10 +41,9 @@ def demo() -> None:
 
 def left_on(said: str) -> str:
     """What stays of a terminal's output: each new frame erased the lines of the one before."""
-    frames = CURSOR_UP_OR_ERASE.split(said)
-    first = frames[0].splitlines()[:2]  # what was said before the first frame
-    rest = CURSOR_SHOWN.sub("", frames[-1]).replace("\r", "")
-    return "\n".join(["$ make demo", *first, "", rest.strip("\n")])
+    before, _, live = said.partition(CURSOR_HIDDEN)
+    last = CURSOR_UP_OR_ERASE.split(live)[-1].replace(CURSOR_SHOWN, "")
+    return "\n".join(["$ make demo", *f"{before}\n{last}".replace("\r", "").splitlines()])
 
 
 def svg(said: str) -> str:
@@ -111,14 +110,13 @@ def holding(
     command = Running(
         "hold", volume / name, "--reason", reason, *options, "--", "sleep", "600", env=env
     )
-    eventually(
-        lambda: any(reason in str(one) for one in [*holders(volume), *picture_of(volume).waiters()])
-    )
+    eventually(lambda: reason in reasons(volume), 60)
     return command
 
 
-def holders(volume: Path) -> list[Any]:
-    return list(picture_of(volume).holders())
+def reasons(volume: Path) -> list[str]:
+    picture = picture_of(volume)
+    return [one.reason for one in [*picture.holders(), *(who for who, _ in picture.waiters())]]
 
 
 def seen(chromium: Any, where: str, part: str, words: str) -> bool:

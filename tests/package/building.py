@@ -73,7 +73,7 @@ def build(folder: Path) -> Built:
 
 
 def make_environment(folder: Path, python: Path | None = None) -> Environment:
-    command = [python or Path(sys.executable), "-m", "venv", folder]
+    command = [str(python or sys.executable), "-m", "venv", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     return Environment(folder)
 
