@@ -16,6 +16,8 @@ from mkdocs.structure.files import File
 ROOT: Final = Path(__file__).parents[2]
 PAPERS: Final = {
     "README.md": "index.md",
+    "BENCHMARK.md": "benchmark-results.md",
+    "deploy/README.md": "deploying.md",
     **{
         f"{name.upper()}.md": f"{name}.md"
         for name in (
@@ -28,7 +30,13 @@ PAPERS: Final = {
         )
     },
 }
-NOT_THERE_YET: Final = {"correctness.md", "errors.md"}
+NOT_THERE_YET: Final = {
+    "benchmark-results.md",
+    "correctness.md",
+    "deploying.md",
+    "ecosystem.md",
+    "errors.md",
+}
 """Pages of the navigation that may be missing."""
 LINK: Final = re.compile(r"(?P<text>!?\[[^]]*\])\((?P<path>\.\./[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
 FROM_THE_TOP: Final = re.compile(r"\]\((?P<path>(?!\w+:|#|/)[^)#\s]+)")
