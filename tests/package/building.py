@@ -45,13 +45,18 @@ class Environment:
     def program(self) -> Path:
         return self.folder / "bin" / "volumelease"
 
-    def install(self, *what: str) -> None:
-        result = subprocess.run(
-            [self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *what],
+    def pip(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """By the tests' pip: one in each environment costs seconds, and is nobody's question."""
+        python = ["--python", str(self.python), "--disable-pip-version-check"]
+        return subprocess.run(
+            [sys.executable, "-m", "pip", *python, *words],
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def install(self, *what: str) -> None:
+        result = self.pip("install", "-q", *what)
         said = result.stdout + result.stderr
         if result.returncode and any(sign in said for sign in NO_NETWORK):
             pytest.skip("no package index can be reached from here, and the package needs click")
@@ -73,7 +78,7 @@ def build(folder: Path) -> Built:
 
 
 def make_environment(folder: Path, python: Path | None = None) -> Environment:
-    command = [str(python or sys.executable), "-m", "venv", str(folder)]
+    command = [str(python or sys.executable), "-m", "venv", "--without-pip", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     return Environment(folder)
 
