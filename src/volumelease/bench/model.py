@@ -43,7 +43,7 @@ def lay_out(context: Context) -> int:
     order = _writing(context, path, size)
     seconds = min(LAYOUT_SECONDS[context.options.pace], context.seconds_left() / 3)
     run = context.engine.run(TRANSFER, [order], seconds=seconds, watch=context.progress.rate)
-    size = run.answers[0]["extent"] // DIRECT_BLOCK * DIRECT_BLOCK
+    size = int(run.answers[0]["extent"]) // DIRECT_BLOCK * DIRECT_BLOCK
     if size < LEAST:
         raise BenchProblem(
             f"in {seconds:.0f} s the volume took less than {LEAST / 1e6:.0f} MB of a model",
