@@ -31,9 +31,7 @@ PAPERS: Final = {
     },
 }
 NOT_THERE_YET: Final = {
-    "benchmark-results.md",
     "correctness.md",
-    "deploying.md",
     "ecosystem.md",
     "errors.md",
 }

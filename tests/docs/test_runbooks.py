@@ -12,15 +12,6 @@ from .blocks import ROOT
 PAGE: Final = ROOT / "docs" / "runbooks.md"
 RULES: Final = ROOT / "deploy" / "prometheus" / "volumelease.rules.yml"
 PARTS: Final = ("What it means.", "At risk.", "Look at.", "Do.")
-NO_ALERT_YET: Final = {
-    "VolumeLeaseBeatsStale",
-    "VolumeLeaseClockSkew",
-    "VolumeLeaseDetectionBlind",
-    "VolumeLeaseEnforcementDegraded",
-    "VolumeLeaseExporterDown",
-    "VolumeLeaseWaitingLong",
-}
-"""Runbooks that wait for their alert. It only shrinks."""
 
 
 def runbooks() -> dict[str, str]:
@@ -31,8 +22,7 @@ def runbooks() -> dict[str, str]:
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     alerts = set(re.findall(r"^\s*- alert: (\w+)", RULES.read_text(), re.MULTILINE))
     assert alerts, "no alerts were found"
-    assert set(runbooks()) == alerts | NO_ALERT_YET
-    assert not alerts & NO_ALERT_YET, "it has one: take it out of NO_ALERT_YET"
+    assert set(runbooks()) == alerts
 
 
 @pytest.mark.parametrize("alert", sorted(runbooks()))
