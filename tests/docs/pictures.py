@@ -1,7 +1,7 @@
 """The pictures of README: ``python -m tests.docs.pictures [demo] [page]``, a part of ``make
 pictures``.
 
-``demo.svg`` is what ``make demo`` leaves on a terminal. ``page.png`` is the status page in
+``demo.svg`` is what ``volumelease demo`` leaves on a terminal. ``page.png`` is the status page in
 Chromium, while one worker holds a path, another waits, and somebody wrote without a lease.
 """
 
@@ -27,23 +27,12 @@ WIDTH: Final = 110
 CURSOR_UP_OR_ERASE: Final = re.compile(r"\x1b\[(?:\d*A|2K)")
 CURSOR_HIDDEN, CURSOR_SHOWN = "\x1b[?25l", "\x1b[?25h"
 FONT_OF_ANOTHER_SERVER: Final = re.compile(r"@font-face \{[^}]*\}\s*")
-BED: Final = re.compile(r"/tmp/vlbed-[^/\s]*/")
-
-
-PATIENT: Final = """
-import sys
-from volumelease.cli import competition
-competition._PATIENCE_SECONDS = 120.0
-from tests.bed.demo import main
-sys.exit(main())
-"""
-"""The demo, which on a busy machine gives up less soon."""
 
 
 def demo() -> None:
     """Run it, and keep what it leaves on the terminal."""
-    with Terminal(words=[sys.executable, "-c", PATIENT]) as terminal:
-        code = terminal.finish(600)
+    with Terminal("demo") as terminal:
+        code = terminal.finish(180)
     if code != 0:
         raise SystemExit(terminal.said.decode(errors="replace"))
     (PICTURES / "demo.svg").write_text(svg(left_on(terminal.said.decode())))
@@ -53,16 +42,16 @@ def left_on(said: str) -> str:
     """What stays of a terminal's output: each new frame erased the lines of the one before."""
     before, _, live = said.partition(CURSOR_HIDDEN)
     last = CURSOR_UP_OR_ERASE.split(live)[-1].replace(CURSOR_SHOWN, "")
-    return "\n".join(["$ make demo", *f"{before}\n{last}".replace("\r", "").splitlines()])
+    return "\n".join(["$ volumelease demo", *f"{before}\n{last}".replace("\r", "").splitlines()])
 
 
 def svg(said: str) -> str:
     console = Console(
         record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
-    for line in BED.sub("/", said).splitlines():
+    for line in said.splitlines():
         console.print(Text.from_ansi(line.rstrip()))
-    drawn = console.export_svg(title="make demo", unique_id="demo")
+    drawn = console.export_svg(title="volumelease demo", unique_id="demo")
     return FONT_OF_ANOTHER_SERVER.sub("", drawn).rstrip() + "\n"
 
 
