@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -62,7 +63,9 @@ def main() -> None:
     for name, seconds in took.items():
         print(f"{seconds:6.1f} s  {name}")
     processors, load = os.cpu_count(), os.getloadavg()[0]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{sum(took.values()):6.1f} s  from clone to first lease")
+    print(f"{used.ru_utime + used.ru_stime:6.1f} s  of processor time")
     print(f"          ({processors} processors, load {load:.1f})")
 
 
