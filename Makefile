@@ -1,6 +1,6 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages servers demo test check bench simulate long torture soak clean
+.PHONY: help venv packages servers demo test check bench simulate long torture soak docs first pictures clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -57,7 +57,7 @@ test: venv packages servers ## all tests but the long ones; ARGS= goes to pytest
 check: venv ## format, lint, types, layers and the rules of the house
 	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m ruff check --quiet .
-	@$(RUN) -m mypy --no-error-summary src tests $(wildcard benchmarks)
+	@$(RUN) -m mypy --no-error-summary src tests $(wildcard benchmarks docs)
 	@.venv/bin/lint-imports
 	@$(PYTEST) tests/house
 
@@ -67,6 +67,21 @@ bench: .venv/bench ## this project against its peers; ARGS= goes to it
 .venv/bench: .venv/made-for
 	@$(PIP) install -e '.[bench]'
 	@touch $@
+
+docs: .venv/docs ## the site, in build/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+	@echo built build/site/index.html
+
+.venv/docs: .venv/made-for
+	@$(PIP) install -e '.[docs]'
+	@touch $@
+
+first: venv ## from a fresh clone to the first lease, as README says, timed
+	@$(RUN) -m tests.package.first_lease
+
+pictures: venv packages ## make again what README shows: the demo, the status page, the measured table
+	@$(RUN) -m tests.docs.pictures
+	@$(RUN) -m benchmarks.tables
 
 simulate: venv ## replay or search schedules; SEED= RUNS= AUTHORITY=volume or redis
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
