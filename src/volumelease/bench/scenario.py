@@ -96,6 +96,8 @@ class Measured:
 
 _PLACES: Final = {
     "sequential-write": "sequential:WRITE",
+    "lease-cost": "lease_cost:COST",
+    "locks": "lease_cost:LOCKS",
 }
 """Where each scenario stands, in the order in which they run: what writes comes before what reads
 it. A module is imported when its scenario runs."""
