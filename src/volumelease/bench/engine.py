@@ -36,6 +36,9 @@ class Run:
     samples: tuple[float, ...]
     answers: tuple[dict[str, Any], ...]
     cpu_share: float
+    """Of a core, the busiest job."""
+    cpu_total: float = 0.0
+    """In cores, all jobs together."""
 
 
 class Engine:
@@ -56,12 +59,14 @@ class Engine:
         *,
         seconds: float = float("inf"),
         until_steady: bool = False,
+        whole: bool = False,
         watch: Watch | None = None,
     ) -> Run:
         """Run a task once for each of ``parameters``, at the same time.
 
         Jobs are told to stop after ``seconds``, or when their samples are steady; those that end
-        by themselves may. Errors: ``OSError`` of a job with its errno, after all have ended;
+        by themselves may. ``whole``: the rate is that from beginning to end, for work that is one
+        piece. Errors: ``OSError`` of a job with its errno, after all have ended;
         ``BenchProblem`` when one died or does not answer.
         """
         if len(parameters) > SLOTS:
@@ -77,7 +82,7 @@ class Engine:
         self._sample(workers, sampler, seconds, until_steady, watch)
         self._page.order = STOP
         answers = self._collect(workers)
-        return sampler.result(answers)
+        return sampler.result(answers, whole)
 
     def _hire(self, count: int) -> list[Worker]:
         while len(self._workers) < count:
@@ -171,9 +176,9 @@ class _Sampler:
         self.steady = self.steady or steady_at(self.samples) is not None
         return True
 
-    def result(self, answers: list[dict[str, Any]]) -> Run:
-        if not self.samples:
-            self._looks.append(self._counts())
+    def result(self, answers: list[dict[str, Any]], whole: bool) -> Run:
+        if whole or not self.samples:
+            self._looks = [self._looks[0], self._counts()]
         back = STEADY_SAMPLES if self.steady else max(1, len(self.samples) // 2)
         first, last = self._looks[-1 - min(back, len(self._looks) - 1)], self._looks[-1]
         return Run(
@@ -183,6 +188,7 @@ class _Sampler:
             samples=tuple(self.samples),
             answers=tuple(answers),
             cpu_share=max(map(_cpu_share, first, last), default=0.0),
+            cpu_total=sum(map(_cpu_share, first, last)),
         )
 
     def _counts(self) -> list[Counts]:

@@ -6,22 +6,34 @@ nothing is left on the volume.
 
 from __future__ import annotations
 
+import errno
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Final
 
-from .document import SCHEMA, Document
+from . import fio
+from .calibration import calibrate
+from .checking import cross_check, differences
+from .document import SCHEMA, Document, Result
 from .engine import Engine
+from .judging import judge
+from .measuring import failed
 from .options import Options
-from .problems import BenchProblem
+from .problems import BenchProblem, explain
 from .scenario import Context, Progress, Silent, names, scenario_named
 from .scratch import Scratch
 from .surroundings import environment, mount_facts
 
+CALIBRATION_SECONDS: Final = {"quick": 0.3, "normal": 0.6, "full": 1.0}
+FREE_SHARE: Final = 0.8
+"""Of the free space, at most: other users of the volume go on."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 class Interrupted(BaseException):
-    """Somebody asked the run to end: SIGTERM. Not an ``Exception``, so that nothing keeps it."""
+    """Somebody asked the run to end. Not an ``Exception``, so that nothing keeps it back."""
 
 
 def run(
@@ -36,12 +48,11 @@ def run(
 
     Returns the document, partial after an interruption (``KeyboardInterrupt``, ``Interrupted``)
     or an error in the middle. Errors: ``BenchProblem`` and ``VolumeNotFound`` before anything was
-    measured.
+    measured; ``BenchProblem`` when the scratch can't be removed.
     """
-    shown = progress or Silent()
     began = time.monotonic()
     facts = mount_facts(directory, local=options.local)
-    seed = seed or secrets.token_hex(8)
+    options = within_free_space(options, facts["free_bytes"], directory)
     document: Document = {
         "schema": SCHEMA,
         "mount": facts,
@@ -49,26 +60,100 @@ def run(
         "partial": False,
         "results": [],
         "options": asdict(options),
-        "seed": seed,
+        "seed": seed or secrets.token_hex(8),
         "notes": [],
     }
-    scratch = Scratch.make(directory, options.budget_bytes)
+    if options.engine == "fio" or options.cross_check:
+        version = fio.version()
+        if options.engine == "fio":
+            document["environment"]["engine_version"] = version
+    scratch = Scratch.make(facts["directory"], options.budget_bytes)
     try:
         with Engine() as engine:
-            context = Context(scratch, options, shown, engine, facts, seed)
-            _measure(context, document)
+            context = Context(
+                scratch, options, progress or Silent(), engine, facts, document["seed"]
+            )
+            _measure(context, document, began)
     except (KeyboardInterrupt, Interrupted):
         document["partial"], document["reason"] = True, "interrupted"
     except BenchProblem as problem:
         document["partial"], document["reason"] = True, str(problem)
     finally:
-        scratch.remove()
+        _remove(scratch)
+    document["notes"] += [*judge(document["results"]), *differences(document)]
     document["environment"]["seconds"] = time.monotonic() - began
     return document
 
 
-def _measure(context: Context, document: Document) -> None:
-    for name in context.options.scenarios or names():
-        for result in scenario_named(name).run(context):
+def within_free_space(options: Options, free_bytes: int, directory: str) -> Options:
+    """The options with a budget that leaves a fifth of the free space to others.
+
+    Errors: ``BenchProblem`` when too little is left to measure anything.
+    """
+    budget = min(options.budget_bytes, int(free_bytes * FREE_SHARE))
+    if budget < options.least_bytes:
+        least = options.least_bytes
+        if options.budget_bytes < least:
+            raise BenchProblem(
+                f"a budget of {options.budget_bytes / 1e6:,.0f} MB is too little: "
+                f"{options.jobs} jobs need {least / 1e6:,.0f}",
+                advice="Give it more (--budget 1G), or fewer jobs (--jobs 2)",
+                path=directory,
+            )
+        raise BenchProblem(
+            f"the volume of {directory} is full: {free_bytes / 1e6:,.0f} MB are free, and a "
+            f"benchmark needs {least / FREE_SHARE / 1e6:,.0f}",
+            advice="Free some space; it is given back when the run ends",
+            path=directory,
+        )
+    return replace(options, budget_bytes=budget)
+
+
+def _measure(context: Context, document: Document, began: float) -> None:
+    context.progress.step("calibrating on memory")
+    options = context.options
+    document["environment"]["generator"] = calibrate(
+        context.engine, options.jobs, CALIBRATION_SECONDS[options.pace]
+    )
+    chosen = options.scenarios or names(options.pace)
+    weights = [scenario_named(name).weight for name in chosen]
+    for number, name in enumerate(chosen):
+        if options.total_seconds is not None:
+            left = began + options.total_seconds - time.monotonic()
+            share = left * weights[number] / sum(weights[number:])
+            context.until_monotonic = time.monotonic() + max(0.0, share)
+        for result in _results(context, name):
             document["results"].append(result)
+            context.rates.setdefault(name, result["median_mb_per_s"] or 0.0)
             context.progress.result(result)
+
+    if options.cross_check:
+        document["cross_check"] = []
+        for check in cross_check(context):
+            document["cross_check"].append(check)
+
+
+def _results(context: Context, name: str) -> Iterator[Result]:
+    """Those of one scenario. One that fails is a result that says so; a full volume ends the run:
+    nothing after it would be worth anything."""
+    try:
+        yield from scenario_named(name).run(context)
+    except OSError as error:
+        if error.errno in _FULL:
+            explain(error, context.mount["directory"])
+        yield failed(name, 1, 0, False, f"{errno.errorcode.get(error.errno or 0, '')}: {error}")
+    except BenchProblem as problem:
+        if context.options.scenarios == (name,) or "number" in problem.facts:
+            raise
+        yield failed(name, 1, 0, False, str(problem))
+
+
+def _remove(scratch: Scratch) -> None:
+    try:
+        scratch.remove()
+    except OSError as error:
+        raise BenchProblem(
+            f"{scratch.path} can't be removed: {error.strerror or error}",
+            advice=f"Later: volumelease bench clean {scratch.path.rpartition('/')[0] or '/'}",
+            path=scratch.path,
+        ) from error

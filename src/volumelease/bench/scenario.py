@@ -6,6 +6,7 @@ document, one by one, so that an interruption keeps those that are done.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -64,6 +65,27 @@ class Context:
     """Bytes written and verified so far of files in the scratch, by name: later scenarios read
     what earlier ones wrote."""
 
+    verified: set[str] = field(default_factory=set)
+    """Those whose contents were compared."""
+    parts: int = 1
+    """How many measurements a scenario has still to make, for ``share``."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """MB/s that earlier scenarios saw, by their names: how much work is a second."""
+
+    @property
+    def cores(self) -> int:
+        """Those that this process may use."""
+        return len(os.sched_getaffinity(0))
+
+    def free_memory(self) -> int:
+        """Bytes that processes may still take."""
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def share(self) -> float:
+        """Seconds for the next measurement of this scenario, of those that it has left."""
+        parts, self.parts = self.parts, max(1, self.parts - 1)
+        return self.seconds_left() / max(1, parts)
+
     def seconds_left(self) -> float:
         """Of this scenario's share of the time; infinite without one."""
         if self.until_monotonic is None:
@@ -96,6 +118,13 @@ class Measured:
 
 _PLACES: Final = {
     "sequential-write": "sequential:WRITE",
+    "sequential-read": "sequential:READ",
+    "random": "scattered:RANDOM",
+    "metadata": "metadata:METADATA",
+    "model-load": "model:LOAD",
+    "small-files": "small_files:FILES",
+    "checkpoint": "checkpoint:CHECKPOINT",
+    "block-sweep": "sequential:SWEEP_ALL",
     "lease-cost": "lease_cost:COST",
     "locks": "lease_cost:LOCKS",
 }
@@ -103,8 +132,16 @@ _PLACES: Final = {
 it. A module is imported when its scenario runs."""
 
 
-def names() -> tuple[str, ...]:
-    """All scenarios, in the order in which they run."""
+_NOT_IN_A_MINUTE: Final = frozenset({"small-files", "checkpoint", "block-sweep"})
+
+
+def names(pace: str = "normal") -> tuple[str, ...]:
+    """The scenarios of a pace, in the order in which they run."""
+    return tuple(name for name in _PLACES if pace != "quick" or name not in _NOT_IN_A_MINUTE)
+
+
+def all_names() -> tuple[str, ...]:
+    """Every scenario there is."""
     return tuple(_PLACES)
 
 

@@ -1,81 +1,66 @@
-"""Sequential writes and reads: one job and N, direct and buffered."""
+"""Sequential writes and reads: one job and N, direct and buffered, and blocks of all sizes."""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from .document import Result
-from .measuring import Measurement, repeated
+from .layout import NO_DIRECT, Work, lay_out, measure
+from .measuring import Measurement
 from .options import MEBIBYTE
 from .scenario import Context, Measured
 
-TRANSFER: Final = "volumelease.bench.transfer:run"
 BLOCK: Final = MEBIBYTE
+SWEEP: Final = tuple(4096 << shift for shift in range(0, 11, 2))
+"""4 KiB to 4 MiB."""
 
 
 def write(context: Context) -> Iterator[Result]:
-    """Writes of 1 MiB."""
-    for jobs in (1, context.options.jobs):
+    """Writes of 1 MiB; in a quick run not buffered by N jobs, which says little more."""
+    yield from _each(context, "sequential-write", "write", _ways(context))
+
+
+def read(context: Context) -> Iterator[Result]:
+    """Reads of 1 MiB."""
+    ways = _ways(context)
+    lay_out(context, max(jobs for jobs, _ in ways))
+    yield from _each(context, "sequential-read", "read", ways)
+
+
+def sweep(context: Context) -> Iterator[Result]:
+    """Blocks of 4 KiB to 4 MiB, by one job."""
+    context.parts = 4 * len(SWEEP)
+    lay_out(context, 1)
+    for mode in ("write", "read"):
         for direct in (True, False):
-            yield measure_write(context, "sequential-write", jobs, BLOCK, direct)
+            for block in SWEEP:
+                yield one(context, f"block-sweep-{mode}", Work(mode, 1, block, direct))
 
 
-def measure_write(
-    context: Context, scenario: str, jobs: int, block_bytes: int, direct: bool
-) -> Result:
-    """One result of writing, repeated."""
-    measurement = Measurement(scenario, jobs, block_bytes, direct)
-    context.progress.step(title(scenario, jobs, direct))
-
-    def once() -> None:
-        run = context.engine.run(
-            TRANSFER,
-            [order(context, "write", number, block_bytes, direct) for number in range(jobs)],
-            seconds=context.options.repeat_seconds,
-            until_steady=True,
-            watch=context.progress.rate,
-        )
-        measurement.add(run)
-        for number, answer in enumerate(run.answers):
-            name = file_name(number)
-            context.extents[name] = max(context.extents.get(name, 0), answer["extent"])
-
-    try:
-        repeated(context, once)
-    except OSError as error:
-        if error.errno == errno.EINVAL and direct:
-            measurement.flags.add("no-direct-io")
-        else:
-            raise
+def one(context: Context, scenario: str, work: Work, *, judged: bool = True) -> Result:
+    """The result of one way of working."""
+    context.progress.step(f"{scenario}, {work}")
+    measurement = Measurement(scenario, work.jobs, work.block_bytes, work.direct, judged=judged)
+    if measure(context, measurement, work) is None:
+        return measurement.failed(NO_DIRECT, "no-direct-io")
     return measurement.result(context)
 
 
-def order(
-    context: Context, mode: str, number: int, block_bytes: int, direct: bool
-) -> dict[str, Any]:
-    """The parameters of one job of ``transfer.run`` on its own file."""
-    size = context.options.file_bytes
-    return {
-        "path": context.scratch.file(file_name(number), size),
-        "mode": mode,
-        "block_bytes": block_bytes,
-        "direct": direct,
-        "random": False,
-        "file_bytes": size,
-        "limit_bytes": 0,
-        "seed": context.seed,
-        "file": file_name(number),
-    }
+def _ways(context: Context) -> list[tuple[int, bool]]:
+    many = context.options.jobs
+    ways = [(1, True), (1, False), (many, True)]
+    return ways if context.options.pace == "quick" else [*ways, (many, False)]
 
 
-def file_name(number: int) -> str:
-    return f"sequential-{number}"
+def _each(
+    context: Context, scenario: str, mode: str, ways: Sequence[tuple[int, bool]]
+) -> Iterator[Result]:
+    context.parts = len(ways)
+    for jobs, direct in ways:
+        yield one(context, scenario, Work(mode, jobs, BLOCK, direct))
 
 
-def title(scenario: str, jobs: int, direct: bool) -> str:
-    return f"{scenario}, {jobs} job{'s' * (jobs > 1)}, {'direct' if direct else 'buffered'}"
-
-
-WRITE: Final = Measured(write)
+WRITE: Final = Measured(write, weight=3.0)
+READ: Final = Measured(read, weight=3.0)
+SWEEP_ALL: Final = Measured(sweep, weight=6.0)
