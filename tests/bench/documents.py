@@ -216,7 +216,7 @@ def leases() -> list[Result]:
             for unit in units
         ],
     }
-    none = {"block": 0, "direct": False}
+    none: dict[str, Any] = {"block": 0, "direct": False}
     found.append(result("lease-cost", None, variant="acquire and release", lease=cost, **none))
     hand_off = {"hand_off_us": latency(2300.0)}
     found.append(result("lease-cost", None, jobs=2, variant="hand-off", lease=hand_off, **none))

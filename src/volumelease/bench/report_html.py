@@ -46,7 +46,7 @@ def report(document: Document) -> str:
     parts = [
         _head(document),
         _verdicts(document),
-        _stands_out(document["results"]),
+        _stands_out(document),
         _throughput(document["results"]),
         _over_time(document["results"]),
         _blocks(document["results"]),
@@ -134,9 +134,10 @@ def _load_card(results: Sequence[Result]) -> str:
     )
 
 
-def _stands_out(results: Sequence[Result]) -> str:
-    """Each flag once, with what it means and where it was seen."""
-    items = []
+def _stands_out(document: Document) -> str:
+    """What the run itself says, then each flag once, with what it means and where it was seen."""
+    results = document["results"]
+    items = [f"<li><b>{escape(note)}</b></li>" for note in document.get("notes", [])]
     for flag, means in FLAGS.items():
         where = [name(result) for result in results if flag in result["flags"]]
         if where:
@@ -366,8 +367,7 @@ def _conditions(document: Document) -> str:
     terms = "".join(
         f"<dt>{term}</dt><dd>{escape(text)}</dd>" for term, text in facts.items() if text.strip()
     )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in document.get("notes", []))
-    content = f'{_cross_check(document)}<dl class="facts">{terms}</dl>{notes}'
+    content = f'{_cross_check(document)}<dl class="facts">{terms}</dl>'
     return f"{_section('Conditions', content)}<footer>{_bands()}</footer></main>"
 
 
