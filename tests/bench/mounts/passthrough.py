@@ -172,6 +172,7 @@ def main(backing: str, mount: str, limits: dict[str, Any]) -> None:
         max_read=REQUEST_BYTES,
         fsname=limits["source"],
         subtype=limits["kind"],
+        kernel_cache=limits["keeps_pages"],
         allow_other=True,
         default_permissions=True,
     )

@@ -38,6 +38,9 @@ class Limits:
     credit_bytes: float = LITTLE_CREDIT
     stream_credit_bytes: float = LITTLE_CREDIT
     attribute_cache_seconds: float = 1.0
+    keeps_pages: bool = False
+    """Whether the kernel keeps what it knows of a file when it is opened again, as it does for a
+    file on a network volume that nobody else changed."""
     source: str = "throttled"
     kind: str = "throttled"
 
