@@ -46,6 +46,13 @@ needs_fio = pytest.mark.skipif(
     shutil.which("fio") is None, reason="no fio: apt-get install --no-install-recommends fio"
 )
 
+SHORT: Final[dict[str, Any]] = {
+    "pace": "quick",
+    "jobs": 2,
+    "budget_bytes": 256 * MIB,
+    "total_seconds": 18.0,
+}
+
 Run = Callable[[str], Document]
 
 
@@ -71,7 +78,7 @@ def test_a_mount_of_300_is_measured_as_300_and_typical() -> None:
     faster than that never."""
     if reason := missing_fuse():
         pytest.skip(reason)
-    with throttled(300, pace="quick", jobs=2, budget_bytes=512 * MIB, repeat_seconds=3.0) as run:
+    with throttled(300, **SHORT) as run:
         found = []
         for _ in range(3):
             result = one(run("sequential-read"), "sequential-read", direct=True, jobs=1)
@@ -146,11 +153,8 @@ def test_a_paced_memory_is_found_out_and_called_no_volume() -> None:
             memory.path,
             "sequential-read",
             env=memory.environment,
-            pace="quick",
-            jobs=2,
-            repeats=1,
-            budget_bytes=256 * MIB,
             local=True,
+            **SHORT | {"repeats": 1, "total_seconds": 6.0},
         )
     result = one(document, "sequential-read", direct=True, jobs=1)
     assert rate(result) == pytest.approx(400, rel=0.1)

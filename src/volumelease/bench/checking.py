@@ -45,10 +45,10 @@ def cross_check(context: Context) -> Iterator[CrossCheck]:
 def compare(context: Context, scenario: str, work: Work, pairs: int) -> CrossCheck:
     """One way of working, so many times in turn. ``ratio`` is the median of the pairs'."""
     seconds = SECONDS[context.options.pace]
-    own, theirs = [], []
+    own: list[float] = []
+    theirs: list[float] = []
     for number in range(pairs):
-        # Whoever comes second may find credit used up, or a cache filled: each does half the time.
-        for is_own in (True, False) if number % 2 else (False, True):
+        for is_own in turns(number):
             parameters = orders(context, work)
             (own if is_own else theirs).append(_once(context, parameters, seconds, is_own=is_own))
     ratio = median([first / second for first, second in zip(own, theirs, strict=True) if second])
@@ -62,6 +62,12 @@ def compare(context: Context, scenario: str, work: Work, pairs: int) -> CrossChe
         "ratio": ratio,
         "differs": abs(ratio - 1) > DIFFERENT,
     }
+
+
+def turns(pair: int) -> tuple[bool, bool]:
+    """Whose turn it is in that pair (True: ours). Whoever comes second may find credit used up or
+    a cache filled, so each does half of the time."""
+    return (True, False) if pair % 2 else (False, True)
 
 
 def _once(
@@ -86,7 +92,7 @@ def differences(document: Document) -> list[str]:
             f"{check['ratio']:.2f} of what fio does"
         )
         for result in document["results"]:
-            if all(result[name] == check[name] for name in _SAME):  # type: ignore[literal-required]
+            if all(result[name] == check[name] for name in _SAME):
                 flag(result, "fio-differs")
     return said
 

@@ -156,7 +156,7 @@ def ratio_interval(
     logs = [[math.log(value) for value in values] for values in (new, old)]
     parts = [max(statistics.variance(values), _LEAST_SPREAD**2) / len(values) for values in logs]
     error = math.sqrt(sum(parts))
-    freedom = sum(parts) ** 2 / sum(
+    freedom: float = sum(parts) ** 2 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, logs, strict=True)
     )
     middle = statistics.fmean(logs[0]) - statistics.fmean(logs[1])
@@ -179,7 +179,7 @@ def _student_cdf(t: float, freedom: float) -> float:
     end, steps = math.atan(t / math.sqrt(freedom)), 200
     step = end / steps
     weights = [1, *[4, 2] * (steps // 2 - 1), 4, 1]
-    area = (
+    area: float = (
         step
         / 3
         * sum(

@@ -73,10 +73,9 @@ def _caches(results: Sequence[Result]) -> str:
 
 
 def _streams(results: Sequence[Result], scenario: str) -> str:
-    (one,) = _of(results, scenario, direct=True, jobs=1)[:1] or [None]
-    many = max(
-        (r for r in _of(results, scenario, direct=True) if r["jobs"] > 1), key=_median, default=None
-    )
+    direct = _of(results, scenario, direct=True)
+    one = next((result for result in direct if result["jobs"] == 1), None)
+    many = max((r for r in direct if r["jobs"] > 1), key=_median, default=None)
     if one is None or many is None or not _median(one) or "generator-bound" in one["flags"]:
         return ""
     if _median(many) < MUCH_FASTER * _median(one):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from . import fio
 from .contents import PERIOD
 from .engine import Run
-from .measuring import Measurement, repeated
+from .measuring import Measurement, repeat_seconds, repeated
 from .problems import BenchProblem
 from .scenario import Context
 
@@ -74,14 +74,15 @@ def _order(context: Context, work: Work, number: int, once: bool) -> dict[str, A
     }
 
 
-def transfer(context: Context, work: Work) -> Run:
-    """One repeat of it, until it is steady or its time is over."""
+def transfer(context: Context, work: Work, seconds: float | None = None) -> Run:
+    """One repeat of it, until it is steady or its time (by default, a repeat's) is over."""
+    seconds = context.options.repeat_seconds if seconds is None else seconds
     if context.options.engine == "fio":
-        return fio.run(context.engine, orders(context, work), context.options.repeat_seconds)
+        return fio.run(context.engine, orders(context, work), seconds)
     run = context.engine.run(
         TRANSFER,
         orders(context, work),
-        seconds=context.options.repeat_seconds,
+        seconds=seconds,
         until_steady=True,
         watch=context.progress.rate,
     )
@@ -149,13 +150,14 @@ NO_DIRECT: Final = "this mount knows no direct I/O"
 
 def measure(context: Context, measurement: Measurement, work: Work) -> Measurement | None:
     """Repeat it until there is enough. None: this mount has no direct I/O."""
-    cores = context.cores
+    cores, share = context.cores, context.share()
+    seconds = repeat_seconds(context, share)
 
     def once() -> None:
-        measurement.add(transfer(context, work), cores)
+        measurement.add(transfer(context, work, seconds), cores)
 
     try:
-        repeated(context, once, context.share())
+        repeated(context, once, share)
     except OSError as error:
         if knows_no_direct(error, work):
             return None

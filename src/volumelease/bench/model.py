@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .document import Result
 from .layout import TRANSFER
-from .measuring import Measurement, repeated
+from .measuring import Measurement, repeat_seconds, repeated
 from .options import MEBIBYTE
 from .problems import BenchProblem
 from .scenario import Context, Measured
@@ -41,9 +41,9 @@ def lay_out(context: Context) -> int:
     size = largest(context)
     path = context.scratch.file(FILE, size)
     order = _writing(context, path, size)
-    seconds = min(LAYOUT_SECONDS[context.options.pace], context.seconds_left() / 3)
+    seconds = max(1.5, min(LAYOUT_SECONDS[context.options.pace], context.seconds_left() / 4))
     run = context.engine.run(TRANSFER, [order], seconds=seconds, watch=context.progress.rate)
-    size = run.answers[0]["extent"] // DIRECT_BLOCK * DIRECT_BLOCK
+    size = int(run.answers[0]["extent"]) // DIRECT_BLOCK * DIRECT_BLOCK
     if size < LEAST:
         raise BenchProblem(
             f"in {seconds:.0f} s the volume took less than {LEAST / 1e6:.0f} MB of a model",
@@ -86,18 +86,20 @@ def measure(context: Context, way: str, size: int) -> Result:
         "threads": threads,
     }
 
+    share = context.share()
+
     def once() -> None:
         run = context.engine.run(
             LOADER,
             [order],
-            seconds=context.options.repeat_seconds,
+            seconds=repeat_seconds(context, share),
             until_steady=True,
             watch=context.progress.rate,
         )
         measurement.direct = bool(run.answers[0]["direct"])
         measurement.add(run, context.cores)
 
-    repeated(context, once, context.share())
+    repeated(context, once, share)
     result = measurement.result(context)
     result["threads"] = threads
     rate = result["median_mb_per_s"]

@@ -66,19 +66,20 @@ class Shown:
         )
 
     def step(self, text: str) -> None:
-        self._show(description=text, rate="")
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, description=text)
+        self._show("")
 
     def rate(self, mb_per_s: float) -> None:
-        self._show(rate=f"{figure(mb_per_s)} MB/s")
+        self._show(f"{figure(mb_per_s)} MB/s")
 
     def result(self, result: Result) -> None:
         if self._live is None and not self._quiet:
             note(" ".join(filter(None, row(result))))
 
-    def _show(self, **fields: str) -> None:
+    def _show(self, rate: str) -> None:
         if self._live is not None and self._task is not None:
-            description = fields.pop("description", None)
-            self._live.update(self._task, description=description, **fields)
+            self._live.update(self._task, rate=rate)
             self._live.refresh()
 
     def __enter__(self) -> Self:
