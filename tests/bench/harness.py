@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tests.bench.mounts import precedence
 from volumelease.bench.document import Document, Result
 from volumelease.bench.options import Options
 
@@ -38,6 +39,7 @@ def bench(
         text=True,
         check=False,
         timeout=1200,
+        start_new_session=True,  # a group of its own for precedence
     )
     assert done.returncode == 0, done.stderr
     document: Document = json.loads(done.stdout)
@@ -71,4 +73,5 @@ def main(directory: str, options: str) -> None:
 
 
 if __name__ == "__main__":
+    precedence.ahead()
     main(*sys.argv[1:])

@@ -50,7 +50,7 @@ SHORT: Final[dict[str, Any]] = {
     "pace": "quick",
     "jobs": 2,
     "budget_bytes": 256 * MIB,
-    "total_seconds": 18.0,
+    "total_seconds": 13.0,
 }
 
 Run = Callable[[str], Document]
@@ -154,7 +154,7 @@ def test_a_paced_memory_is_found_out_and_called_no_volume() -> None:
             "sequential-read",
             env=memory.environment,
             local=True,
-            **SHORT | {"repeats": 1, "total_seconds": 6.0},
+            **SHORT | {"repeats": 1, "total_seconds": 4.0},
         )
     result = one(document, "sequential-read", direct=True, jobs=1)
     assert rate(result) == pytest.approx(400, rel=0.1)
