@@ -167,7 +167,7 @@ def ratio_interval(
 def student_quantile(share: float, freedom: float) -> float:
     """The quantile of Student's t distribution, for shares above one half."""
     low, high = 0.0, 1e4
-    for _ in range(80):
+    for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if _student_cdf(middle, freedom) < share else (low, middle)
     return (low + high) / 2
@@ -176,7 +176,7 @@ def student_quantile(share: float, freedom: float) -> float:
 def _student_cdf(t: float, freedom: float) -> float:
     """By Simpson's rule over the angle with t = sqrt(freedom) * tan(angle), where the density is a
     power of the cosine and has no tail."""
-    end, steps = math.atan(t / math.sqrt(freedom)), 200
+    end, steps = math.atan(t / math.sqrt(freedom)), 100
     step = end / steps
     weights = [1, *[4, 2] * (steps // 2 - 1), 4, 1]
     area: float = (

@@ -14,7 +14,7 @@ from typing import Any, Final
 from . import fio
 from .contents import PERIOD
 from .engine import Run
-from .measuring import Measurement, repeat_seconds, repeated
+from .measuring import Measurement, kept_when_interrupted, repeat_seconds, repeated
 from .problems import BenchProblem
 from .scenario import Context
 
@@ -157,7 +157,8 @@ def measure(context: Context, measurement: Measurement, work: Work) -> Measureme
         measurement.add(transfer(context, work, seconds), cores)
 
     try:
-        repeated(context, once, share)
+        with kept_when_interrupted(context, measurement):
+            repeated(context, once, share)
     except OSError as error:
         if knows_no_direct(error, work):
             return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 from .document import Flag, Repeat, Result
 from .engine import SAMPLE_SECONDS, Run
 from .histograms import Counts, latency, merge
+from .problems import Interrupted
 from .scenario import Context
 from .statistics import STEADY_SAMPLES, interval, median, variation
 from .surroundings import is_the_volume
@@ -200,6 +202,18 @@ def repeated(context: Context, once: Callable[[], None], seconds: float | None =
         context.scratch.beat()
         once()
         longest = max(longest, time.monotonic() - began)
+
+
+@contextmanager
+def kept_when_interrupted(context: Context, measurement: Measurement) -> Iterator[None]:
+    """Leave the repeats that are done to the document, when the run is asked to end."""
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted):
+        if measurement.repeats:
+            measurement.flags.add("interrupted")
+            context.unfinished.append(measurement.result(context))
+        raise
 
 
 def failed(scenario: str, jobs: int, block_bytes: int, direct: bool, why: str) -> Result:

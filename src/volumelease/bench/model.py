@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .document import Result
 from .layout import TRANSFER
-from .measuring import Measurement, repeat_seconds, repeated
+from .measuring import Measurement, kept_when_interrupted, repeat_seconds, repeated
 from .options import MEBIBYTE
 from .problems import BenchProblem
 from .scenario import Context, Measured
@@ -99,7 +99,8 @@ def measure(context: Context, way: str, size: int) -> Result:
         measurement.direct = bool(run.answers[0]["direct"])
         measurement.add(run, context.cores)
 
-    repeated(context, once, share)
+    with kept_when_interrupted(context, measurement):
+        repeated(context, once, share)
     result = measurement.result(context)
     result["threads"] = threads
     rate = result["median_mb_per_s"]

@@ -17,6 +17,10 @@ class BenchProblem(LeaseError):
     advice = "See volumelease bench --help"
 
 
+class Interrupted(BaseException):
+    """Somebody asked the run to end. Not an ``Exception``, so that nothing keeps it back."""
+
+
 def explain(error: OSError, path: str, wanted_bytes: int = 0) -> NoReturn:
     """Raise what this error of a benchmark means to people, as ``BenchProblem``."""
     facts: dict[str, Any] = {"path": path, "number": error.errno}

@@ -16,12 +16,12 @@ from typing import Final
 from . import fio
 from .calibration import calibrate
 from .checking import cross_check, differences
-from .document import SCHEMA, Document, Result
+from .document import SCHEMA, Document, MountFacts, Result
 from .engine import Engine
 from .judging import judge
 from .measuring import failed
 from .options import Options
-from .problems import BenchProblem, explain
+from .problems import BenchProblem, Interrupted, explain
 from .scenario import Context, Progress, Silent, names, scenario_named
 from .scratch import Scratch
 from .surroundings import environment, mount_facts
@@ -30,10 +30,6 @@ CALIBRATION_SECONDS: Final = {"quick": 0.3, "normal": 0.6, "full": 1.0}
 FREE_SHARE: Final = 0.8
 """Of the free space, at most: other users of the volume go on."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class Interrupted(BaseException):
-    """Somebody asked the run to end. Not an ``Exception``, so that nothing keeps it back."""
 
 
 def run(
@@ -53,27 +49,17 @@ def run(
     began = time.monotonic()
     facts = mount_facts(directory, local=options.local)
     options = within_free_space(options, facts["free_bytes"], directory)
-    document: Document = {
-        "schema": SCHEMA,
-        "mount": facts,
-        "environment": environment(options, list(command)),
-        "partial": False,
-        "results": [],
-        "options": asdict(options),
-        "seed": seed or secrets.token_hex(8),
-        "notes": [],
-    }
-    if options.engine == "fio" or options.cross_check:
-        version = fio.version()
-        if options.engine == "fio":
-            document["environment"]["engine_version"] = version
+    document = _begun(facts, options, command, seed or secrets.token_hex(8))
     scratch = Scratch.make(facts["directory"], options.budget_bytes)
     try:
         with Engine() as engine:
             context = Context(
-                scratch, options, progress or Silent(), engine, facts, document["seed"]
+                scratch, options, progress or Silent(), engine, facts, document.get("seed", "")
             )
-            _measure(context, document, began)
+            try:
+                _measure(context, document, began)
+            finally:
+                document["results"] += context.unfinished
     except (KeyboardInterrupt, Interrupted):
         document["partial"], document["reason"] = True, "interrupted"
     except BenchProblem as problem:
@@ -83,6 +69,23 @@ def run(
     document["notes"] += [*judge(document["results"]), *differences(document)]
     document["environment"]["seconds"] = time.monotonic() - began
     return document
+
+
+def _begun(facts: MountFacts, options: Options, command: Sequence[str], seed: str) -> Document:
+    here = environment(options, list(command))
+    if options.engine == "fio" or options.cross_check:
+        version = fio.version()
+        here["engine_version"] = version if options.engine == "fio" else here["engine_version"]
+    return {
+        "schema": SCHEMA,
+        "mount": facts,
+        "environment": here,
+        "partial": False,
+        "results": [],
+        "options": asdict(options),
+        "seed": seed,
+        "notes": [],
+    }
 
 
 def within_free_space(options: Options, free_bytes: int, directory: str) -> Options:

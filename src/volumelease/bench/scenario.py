@@ -67,6 +67,8 @@ class Context:
 
     verified: set[str] = field(default_factory=set)
     """Those whose contents were compared."""
+    unfinished: list[Result] = field(default_factory=list)
+    """What was being measured when the run was interrupted."""
     parts: int = 1
     """How many measurements a scenario has still to make, for ``share``."""
     rates: dict[str, float] = field(default_factory=dict)

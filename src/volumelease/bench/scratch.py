@@ -54,9 +54,11 @@ class Scratch:
             with open(os.path.join(path, _OWNER), "x", encoding="utf-8") as file:
                 json.dump(_owner(), file)
             return cls(path, budget_bytes)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(path, ignore_errors=True)
-            explain(error, directory)
+            if isinstance(error, OSError):
+                explain(error, directory)
+            raise
 
     def file(self, name: str, size_bytes: int) -> str:
         """The path of a file of that name, made if it isn't there, which may grow to that size.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from .document import Document, Result
+from .document import Document, Latency, Result
 from .layout import block_name, way
 
 _HELP: Final = {
@@ -34,7 +34,8 @@ def prometheus(document: Document) -> str:
         own = [line for metric, line in samples if metric == name]
         if own:
             full = f"volume_bench_{name}"
-            lines += [f"# HELP {full} {text}", f"# TYPE {full} gauge", *own]
+            kind = "summary" if name == "latency_seconds" else "gauge"
+            lines += [f"# HELP {full} {text}", f"# TYPE {full} {kind}", *own]
     for name, text, value in _of_the_run(document):
         full = f"volume_bench_{name}"
         lines += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f"{full} {value}"]
@@ -64,20 +65,27 @@ def _samples(result: Result) -> Iterator[tuple[str, str]]:
     if "median_ops_per_s" in result:
         yield _sample("operations_per_second", labels, result["median_ops_per_s"])
     if "latency_us" in result:
-        found = result["latency_us"]
-        for quantile, value in (
-            ("0.5", found["p50"]),
-            ("0.95", found["p95"]),
-            ("0.99", found["p99"]),
-            ("0.999", found["p999"]),
-            ("1", found["max"]),
-        ):
-            yield _sample("latency_seconds", {**labels, "quantile": quantile}, value / 1e6)
+        yield from _latency(result["latency_us"], labels)
     for model, seconds in result.get("cold_start_seconds", {}).items():
         yield _sample("cold_start_seconds", {**labels, "model": model}, seconds)
     yield _sample("steady", labels, int(result["steady"]))
     yield _sample("flagged", labels, int(bool(result["flags"])))
     yield _sample("errors", labels, sum(result.get("errors", {}).values()))
+
+
+def _latency(found: Latency, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """A summary. Its sum is that of a histogram, so it is exact to 3 %."""
+    for quantile, value in (
+        ("0.5", found["p50"]),
+        ("0.95", found["p95"]),
+        ("0.99", found["p99"]),
+        ("0.999", found["p999"]),
+        ("1", found["max"]),
+    ):
+        yield _sample("latency_seconds", {**labels, "quantile": quantile}, value / 1e6)
+    total = sum(edge * count for edge, count in found.get("histogram", [])) / 1e9
+    for suffix, value in (("sum", total), ("count", found["count"])):
+        yield "latency_seconds", _sample(f"latency_seconds_{suffix}", labels, value)[1]
 
 
 def _sample(name: str, labels: dict[str, str], value: float) -> tuple[str, str]:

@@ -131,12 +131,16 @@ class Transfer:
         contents, slot, block = self.contents, self.slot, self.block
         writeback = self._writeback(descriptor)
         views = [[contents.view[at : at + block]] for at in range(0, PERIOD, block)]
-        period, turn, before = -1, 0, began
+        # What is written again differs from what is there: no storage can leave it out.
+        period, turn, before = -1, int.from_bytes(os.urandom(2)), began
         cpu_at = began
         for offset in self._offsets():
             if slot.told_to_stop() or self.done >= self.limit:
                 break
-            if offset // PERIOD != period:
+            if self.at_random:
+                turn += 1
+                contents.turn_block_to(offset, turn, block)
+            elif offset // PERIOD != period:
                 turn += offset == 0
                 period = offset // PERIOD
                 contents.turn_to(period, turn)

@@ -17,20 +17,24 @@ if TYPE_CHECKING:
     from volumelease.bench.document import Document
     from volumelease.bench.options import Options
 
+_MEASURE: Final = "DIR"
 HINT: Final = "See volumelease bench --help"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class _Bench(click.Group):
-    """A group whose first word may be a directory: then it is ``run``, which nobody says."""
+    """A group whose first word may be a directory: then it is the command that measures, whose
+    own name nobody types."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in self.commands:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
+        named = bool(args) and args[0] in self.commands and args[0] != _MEASURE
+        return super().parse_args(ctx, args if named else [_MEASURE, *args])
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in super().list_commands(ctx) if name != "run"]
+
+class _Measure(click.Command):
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        above = ctx.parent.command_path if ctx.parent is not None else ""
+        formatter.write_usage(above, " ".join(self.collect_usage_pieces(ctx)))
 
 
 @click.group(cls=_Bench, short_help="Measure what a mount gives, and what leases cost on it.")
@@ -52,7 +56,9 @@ def _outputs(function: _F) -> _F:
 
 
 @command.command(
-    "run",
+    _MEASURE,
+    cls=_Measure,
+    hidden=True,
     epilog="volumelease bench compare A.json B.json says what changed; volumelease bench clean DIR "
     "removes what a killed run left.",
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
-from volumelease.bench.running import Interrupted
+from volumelease.bench.problems import Interrupted
 
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE: Final = 3
