@@ -98,7 +98,12 @@ class Trial:
     def _seconds_for(self, counts: int) -> float:
         """Of one run, so that all of them take half of the time that there is."""
         runs = self.context.options.repeats * len(WAYS) * counts
-        return min(MOST_SECONDS, max(LEAST_SECONDS, self.context.seconds_left() / 2 / runs))
+        return self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / runs)
+
+    @staticmethod
+    def _at_most(most: float, share: float) -> float:
+        """Seconds of one run. Below the least, hardly a unit would be written."""
+        return min(most, max(LEAST_SECONDS, share))
 
     def _rate(self, way: str, jobs: int, seconds: float) -> float:
         """MB/s of all writers together, up to the last byte of any."""
@@ -151,9 +156,11 @@ class Trial:
         every: dict[str, Counts] = {"acquire": {}, "release": {}, "both": {}}
         slowest = dict.fromkeys(every, 0)
         medians = []
-        for _ in range(self.context.options.repeats):
+        repeats = self.context.options.repeats
+        seconds = self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / repeats)
+        for _ in range(repeats):
             run = self.context.engine.run(
-                f"{_TASK}take", [{"root": self.root, "most": LEASES}], seconds=MOST_SECONDS
+                f"{_TASK}take", [{"root": self.root, "most": LEASES}], seconds=seconds
             )
             (answer,) = run.answers
             counts = {name: _counted(answer[name]) for name in every}
@@ -175,7 +182,8 @@ class Trial:
         """From the end of one holder to the beginning of the next, between two processes."""
         self.context.progress.step(f"{NAME}, hand-off")
         orders = [{"root": self.root, "most": TURNS}] * 2
-        run = self.context.engine.run(f"{_TASK}relay", orders, seconds=4 * MOST_SECONDS)
+        seconds = self._at_most(4 * MOST_SECONDS, self.context.seconds_left())
+        run = self.context.engine.run(f"{_TASK}relay", orders, seconds=seconds)
         found = hand_offs([answer["turns"] for answer in run.answers])
         result = self._result("hand-off", 2, {})
         result["notes"] = ["Between two processes of this host; between hosts it takes longer."]
