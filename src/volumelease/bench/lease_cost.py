@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -35,6 +36,7 @@ LEASES: Final = 300
 TURNS: Final = 40
 LEAST_SECONDS: Final = 0.3
 MOST_SECONDS: Final = 2.0
+SETTLE_SECONDS: Final = 10.0
 STEADY: Final = 0.1
 """Coefficient of variation of repeats up to which they count as steady."""
 
@@ -57,7 +59,20 @@ def cost(context: Context) -> Iterator[Result]:
     except LeaseError as error:
         yield failed(NAME, 1, 0, False, f"no leases here: {error.what}")
     finally:
-        context.scratch.drop(VOLUME)
+        _drop(context)
+
+
+def _drop(context: Context) -> None:
+    """Remove the volume. What a session's threads had begun when it was closed may still make a
+    name in a directory that was just emptied."""
+    until = time.monotonic() + SETTLE_SECONDS
+    while True:
+        try:
+            return context.scratch.drop(VOLUME)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 def _why_not(context: Context) -> str:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from .report_words import duration, rate, size
 
-WIDE_GAP: Final = 9.5
+WIDE_GAP: Final = 12.0
 NARROW_GAP: Final = 19.0
 """Percent of the axis between two names: on a desk, and on a telephone."""
 MOST_POINTS: Final = 400
@@ -80,7 +80,7 @@ def rates(values: Iterable[float]) -> Axis:
 
 
 def seconds(high: float) -> Axis:
-    high = max(high, 1.0)
+    high = float(max(math.ceil(high), 1))
     return Axis(
         0.0,
         high,
