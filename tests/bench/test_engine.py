@@ -63,6 +63,17 @@ def test_jobs_of_one_run_add_up_and_keep_their_own_end(engine: Engine) -> None:
     assert (repeat["first_done_seconds"], repeat["last_done_seconds"]) == (1.0, 4.0)
 
 
+@pytest.mark.parametrize(("fsync", "expected"), [(0.0, 150), (0.05, 150), (2.0, 75)])
+def test_what_a_client_held_back_until_the_fsync_counts_with_its_time(
+    engine: Engine, fsync: float, expected: float
+) -> None:
+    order = {"bytes": 300_000_000, "seconds": 2.0, "fsync_seconds": fsync}
+    measurement = Measurement("sequential-write", 1, 1 << 20, True)
+    measurement.add(engine.run(f"{TASKS}:fixed", [order]))
+    assert measurement.repeats[0]["mb_per_s"] == pytest.approx(expected)
+    assert ("written-behind" in measurement.flags) == (expected < 150)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EINVAL])
 def test_an_error_of_a_job_is_raised_here_and_the_engine_goes_on(
     engine: Engine, number: int

@@ -106,6 +106,7 @@ FLAGS: Final[dict[Flag, str]] = {
     "generator-bound": "The benchmark itself used more than 90 % of a core: the volume may be "
     "faster than shown.",
     "cache-suspected": "Data came out of memory, though it was asked from the volume.",
+    "written-behind": "The client held written data back until the last fsync: its time counts.",
     "not-the-volume": "The directory is not on a network volume.",
     "not-steady": "The speed did not become steady within the time limit: the value is of the "
     "second half of each run.",
