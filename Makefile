@@ -1,6 +1,6 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages servers demo test check bench simulate torture clean
+.PHONY: help venv packages servers demo test check bench simulate torture fuzz clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -74,6 +74,13 @@ simulate: venv ## replay or search schedules; SEED= RUNS= AUTHORITY=volume or re
 
 torture: venv packages servers ## the long tests
 	@$(PYTEST) -m torture $(ARGS)
+
+fuzz: .venv/fuzz ## fuzz each target; SECONDS= of CPU each, TARGET= only that one
+	@$(RUN) -m tests.fuzz $(TARGET) $(if $(SECONDS),--seconds $(SECONDS))
+
+.venv/fuzz: .venv/made-for
+	@$(PIP) install -e '.[fuzz]' || echo "no atheris here: the fuzzers go by chance alone"
+	@touch $@
 
 clean: ## remove everything make made
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

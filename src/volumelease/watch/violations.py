@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from volumelease.authorities.volume.layout import Layout
+from volumelease.wire.fields import Malformed, decode_object, nameable, take, take_number
 
 Origin = Literal["local", "remote", "unknown"]
+_ORIGINS: Final[tuple[Origin, ...]] = ("local", "remote", "unknown")
 
 PREFIX: Final = "violation-"
 MOST_RECORDS: Final = 10_000
@@ -60,6 +62,23 @@ class Violation:
         return text
 
 
+def decode(text: str) -> Violation:
+    """Errors: ``Malformed``."""
+    said = decode_object(text)
+    origin, path, after = (take(said, name, str) for name in ("origin", "path", "after"))
+    if not nameable(path) or (after and not nameable(after)):
+        raise Malformed("path")
+    return Violation(
+        path=path,
+        what=take(said, "what", str),
+        origin=origin if origin in _ORIGINS else "unknown",
+        scope=take(said, "scope", str),
+        seen_at=take_number(said, "seen_at"),
+        host=take(said, "host", str),
+        after=after,
+    )
+
+
 def record(layout: Layout, violation: Violation) -> bool:
     """Leave a record. Returns False if there is one of this write already. Errors: ``OSError``."""
     try:
@@ -90,9 +109,8 @@ class Records:
         wanted = {name for name in names if name.startswith(PREFIX)}
         self._read = {name: one for name, one in self._read.items() if name in wanted}
         for name in wanted - self._read.keys():
-            with suppress(OSError, ValueError, TypeError):
-                said = json.loads(os.readlink(self._layout.audit(name)))
-                self._read[name] = Violation(**said)
+            with suppress(OSError, Malformed):
+                self._read[name] = decode(os.readlink(self._layout.audit(name)))
         return sorted(self._read.values(), key=lambda one: one.seen_at)
 
 

@@ -80,7 +80,7 @@ def newest_memory(layout: Layout) -> Steps[Memory | None]:
     except OSError:
         return None
     incarnation, _, nonce = content.decode(errors="replace").strip().partition(" ")
-    if not (incarnation.isdecimal() and incarnation.isascii() and nonce):
+    if not (incarnation.isdecimal() and incarnation.isascii() and len(incarnation) < 11 and nonce):
         return None
     known = Memory(int(incarnation), nonce)
     return known if known.incarnation < LARGEST else None

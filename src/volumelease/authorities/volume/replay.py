@@ -9,6 +9,7 @@ replay asks of the volume can change it.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeVar
 
@@ -38,6 +39,7 @@ from .replica import Replica
 T = TypeVar("T")
 
 _SHOWN: Final = 80
+_PLACE: Final = re.compile(r"[0-9]{1,18}\Z")
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 _EXPECTED_REFUSALS: Final = (records.Publish, records.Published)
 """Records that the rules refuse in the ordinary course of things. Of every other one its author
@@ -284,7 +286,7 @@ class _View:
         """The places of that segment that are taken, in order."""
         path = self._paths.get(segment)
         names = [] if path is None else (yield from self._names(path))
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(name) for name in names if _PLACE.match(name))
 
     def still_there(self, segment: int) -> Steps[bool]:
         """Old segments are deleted while they are read: what they lacked then is no finding."""
