@@ -1,6 +1,6 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages servers demo test check bench simulate torture fuzz clean
+.PHONY: help venv packages servers demo test check bench simulate torture fuzz errors correctness clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -81,6 +81,12 @@ fuzz: .venv/fuzz ## fuzz each target; SECONDS= of CPU each, TARGET= only that on
 .venv/fuzz: .venv/made-for
 	@$(PIP) install -e '.[fuzz]' || echo "no atheris here: the fuzzers go by chance alone"
 	@touch $@
+
+errors: venv ## write docs/errors.md anew, from the errors themselves
+	@$(RUN) -m tests.errors
+
+correctness: venv ## make the made parts of docs/correctness.md anew
+	@$(RUN) -m tests.correctness
 
 clean: ## remove everything make made
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

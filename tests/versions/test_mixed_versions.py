@@ -12,7 +12,9 @@ import pytest
 
 from .builds import BOTH_PROTOCOLS, FORMAT, HOLD, MINOR, PROTOCOL, Build
 
-TTL = "3"
+TTL = "15"
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -150,8 +150,10 @@ class Scripts:
         reached = connection.read_response()
         if reached < self._replicas:
             raise AuthorityUnreachable(
-                f"only {reached} of {self._replicas} replicas of the Redis have it",
-                advice="Look at the replicas: volumelease doctor",
+                f"only {reached} of the {self._replicas} replicas that "
+                "VOLUMELEASE_REDIS_REPLICAS asks for have what the Redis decided",
+                advice="Look at the replicas (redis-cli info replication), or lower "
+                "VOLUMELEASE_REDIS_REPLICAS",
                 root=None,
                 seconds=self._wait_milliseconds / 1000,
             )

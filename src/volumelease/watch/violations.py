@@ -24,7 +24,10 @@ MOST_RECORDS: Final = 10_000
 KEPT_SECONDS: Final = 30 * 86_400.0
 DAY_SECONDS: Final = 86_400.0
 _MOST_PATH: Final = 600
+_MOST_RECORD: Final = 990
 """A record has to fit into a symlink of 999 bytes on every mount."""
+
+_SHORTENED: Final = ("path", "what", "host", "scope", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class Violation:
         said = asdict(self)
         said["path"] = self.path[-_MOST_PATH:]
         text = json.dumps(said, separators=(",", ":"))
-        while len(text) > 990:  # escapes made it longer
-            said["path"] = said["path"][-len(said["path"]) // 2 :]
+        while len(text) > _MOST_RECORD:  # escapes made it longer
+            longest = max(_SHORTENED, key=lambda name: len(said[name]))
+            said[longest] = said[longest][len(said[longest]) // 2 + 1 :]
             text = json.dumps(said, separators=(",", ":"))
         return text
 

@@ -22,6 +22,10 @@ def _text(value: Any) -> bool:
     return type(value) is bytes
 
 
+def _text_or_none(value: Any) -> bool:
+    return value is None or _text(value)
+
+
 def _number(value: Any) -> bool:
     """Not negative, as Redis keeps it or as it counted it."""
     if type(value) is bytes:
@@ -91,7 +95,7 @@ _STANDING: Final = _word(b"granted", b"waiting", b"breaking", b"gone")
 _ANY: Final[dict[bytes, tuple[tuple[_Check, ...], ...]]] = {
     b"incarnation": ((_number, _text, _text),),
     b"unknown": ((),),
-    b"ended": ((_text,), (_text, _text)),
+    b"ended": ((_text,), (_text, _text_or_none)),
 }
 """What every script may say, word by word: what follows, in one of these ways."""
 

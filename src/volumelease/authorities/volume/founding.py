@@ -88,7 +88,13 @@ def _read_era(root: str, era: int) -> Steps[Identity | None]:
     if identity is not None and identity.format != FORMAT_VERSION:
         raise _other_format(root, identity.format)
     if identity is None or identity.era != era:
-        raise LogDamaged(f"{path} holds no identity: {text[:80]!r}", where=path)
+        raise LogDamaged(
+            f"{path} holds no identity: {text[:80]!r}",
+            advice="Stop the workers, then bring it back from a backup; or, when nothing is lost "
+            f"with it, make the volume anew: mv {root}/{CONTROL} {root}/{CONTROL}.old, then "
+            f"volumelease init {root}",
+            where=path,
+        )
     return identity
 
 

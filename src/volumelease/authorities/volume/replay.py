@@ -33,6 +33,7 @@ from volumelease.effects import (
 from volumelease.errors import AuthorityUnreachable, LogDamaged
 from volumelease.wire import entries, marks
 
+from .ground import log_is_gone
 from .layout import SETTLED, Layout, number_of
 from .replica import Replica
 
@@ -91,7 +92,7 @@ class Replay:
         while len(numbers) > 1 and (yield from self._view.is_left_over(numbers[0])):
             numbers = numbers[1:]
         if not numbers:
-            raise LogDamaged("the volume's log is gone", where=self._layout.folder("log"))
+            raise log_is_gone(self._layout)
         self.first_index = numbers[0] * SEGMENT_ENTRIES
         start: int | None = numbers[0]
         begun: set[int] = set()
