@@ -25,6 +25,7 @@ from volumelease.tallies import Counts
 from volumelease.watch import handoff, violations
 from volumelease.wire import slots
 from volumelease.wire.counts import decode_counts, encode_counts
+from volumelease.wire.moments import decode_moment, encode_moment
 
 from .log import FACTS
 
@@ -154,6 +155,13 @@ def _slot(data: bytes) -> None:
     slots.decode_count(data[:8].ljust(8, b"\0"))
 
 
+def _moment(data: bytes) -> None:
+    found = decode_moment(text_of(data))
+    if found is not None:
+        assert 0 <= found < float("inf")
+        assert decode_moment(encode_moment(found)) == found
+
+
 def decoders() -> Iterator[Decoder]:
     counts = _counts_of()
     yield Decoder("counts", _counts, (written(encode_counts(counts)),))
@@ -175,6 +183,7 @@ def decoders() -> Iterator[Decoder]:
     told = json.dumps({name: getattr(party, name) for name in peers.Party.__slots__})
     yield Decoder("party", _party, (written(told),))
     yield Decoder("lock", _lock, (b"ab" * 8,))
+    yield Decoder("moment", _moment, (written(encode_moment(12345.678)),))
     yield Decoder("slot", _slot, (slots.encode_seconds(17.5), slots.encode_count(-3)))
 
 
