@@ -9,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from volumelease.drivers import scripts
+from volumelease.wire import marks
+
 from .__main__ import NAMES
 from .mutation import mutate
 from .target import CORPUS, Target
@@ -49,3 +52,18 @@ def test_a_text_that_something_happened_to_is_a_value_or_the_documented_error(
 
 def test_the_names_of_the_command_are_those_of_the_targets() -> None:
     assert list(NAMES) == list(TARGETS)
+
+
+def test_a_reader_that_believes_every_mark_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marks, "unseal", lambda mark, target: target[8:].rstrip(" "))
+    with pytest.raises(AssertionError, match="other leases than without the garbage"):
+        for seed in TARGETS["table"].seeds():
+            TARGETS["table"].run(seed)
+
+
+def test_a_session_that_takes_every_reply_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts, "is_reply", lambda script, reply: True)
+    target = TARGETS["redis"]
+    for finding in target.findings():
+        with pytest.raises((AssertionError, IndexError, ValueError, TypeError)):
+            target.replay(finding)

@@ -47,7 +47,7 @@ def _count(counts: Counts, said: Any) -> None:
             metric = BY_NAME.get(name)
             if metric is None:
                 return
-            if len(labels) != len(metric.labels):
+            if len(labels) != metric.scope + len(metric.labels):
                 raise Malformed(name)
             slots = counts.slots((name, *labels))
             for place in values:

@@ -22,8 +22,13 @@ def _text(value: Any) -> bool:
     return type(value) is bytes
 
 
-def _text_or_none(value: Any) -> bool:
-    return value is None or _text(value)
+def _plain(value: Any) -> bool:
+    """What we gave to Redis ourselves, and write into files again: a nonce, a name."""
+    return type(value) is bytes and value.isascii()
+
+
+def _plain_or_none(value: Any) -> bool:
+    return value is None or _plain(value)
 
 
 def _number(value: Any) -> bool:
@@ -93,9 +98,9 @@ _AHEAD: Final = _all(_in_order(_token, _text, _flag, _moment_or_none, _moment, _
 _STANDING: Final = _word(b"granted", b"waiting", b"breaking", b"gone")
 
 _ANY: Final[dict[bytes, tuple[tuple[_Check, ...], ...]]] = {
-    b"incarnation": ((_number, _text, _text),),
+    b"incarnation": ((_number, _text, _plain),),
     b"unknown": ((),),
-    b"ended": ((_text,), (_text, _text_or_none)),
+    b"ended": ((_plain,), (_plain, _plain_or_none)),
 }
 """What every script may say, word by word: what follows, in one of these ways."""
 
@@ -114,7 +119,7 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
         b"finished": ((),),
     },
     "beat": {
-        b"beat": ((_text, _number, _number, _TOKENS, _in_turn(_text, _text), _text),),
+        b"beat": ((_text, _number, _number, _TOKENS, _in_turn(_text, _text), _plain),),
     },
     "break": {b"marked": _LET_GO, b"broken": _LET_GO, b"void": _LET_GO},
     "close": {b"closed": ((),)},
@@ -141,9 +146,9 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
         ),
     },
     "move": {b"void": ((),)},
-    "moved": {b"memory": ((_number, _text, _text),)},
+    "moved": {b"memory": ((_number, _plain, _plain),)},
     "names": {b"names": ((_text, _TEXTS),)},
-    "open": {b"open": ((_number, _text, _text),), b"evicts": ((_text,),)},
+    "open": {b"open": ((_number, _text, _plain),), b"evicts": ((_text,),)},
     "picture": {
         b"picture": (
             (

@@ -164,11 +164,13 @@ def _moment(data: bytes) -> None:
 
 def decoders() -> Iterator[Decoder]:
     counts = _counts_of()
+    assert decode_counts(encode_counts(counts)) == counts
     yield Decoder("counts", _counts, (written(encode_counts(counts)),))
     inside = b'[["acquire_duration_seconds","other","acquired",{"0":0.25,"3":1}],["x",{"0":1}]]'
     yield Decoder("packed", _packed, (inside,))
     yield Decoder("sum", _sum, (fleet._encoded(fleet.Sum(3, counts, {"ab" * 8: 1.5})),))
     violation = violations.Violation("a/b", "created", "remote", "other", 1.5e9, "h", "7 3 1 1")
+    assert violations.decode(violation.encode()) == violation
     yield Decoder("violation", _violation, (written(violation.encode()),))
     manifest = handoff.Manifest(7, 1_800_000_000, "ab" * 16)
     yield Decoder("manifest", _manifest, (written(json.dumps(manifest._asdict())),))
@@ -181,6 +183,7 @@ def decoders() -> Iterator[Decoder]:
     yield Decoder("memory", _memory, (b"170000000 ab-1\n", b"0 \n"))
     party = peers.Party("ab12", "host", "boot", 4026531836, "0:40", "fuse.x")
     told = json.dumps({name: getattr(party, name) for name in peers.Party.__slots__})
+    assert peers.decode_party(told) == party
     yield Decoder("party", _party, (written(told),))
     yield Decoder("lock", _lock, (b"ab" * 8,))
     yield Decoder("moment", _moment, (written(encode_moment(12345.678)),))
