@@ -217,7 +217,7 @@ class Committer:
         try:
             yield Symlink(target, str(index % SEGMENT_ENTRIES), directory)
         except OSError as error:
-            trouble = error
+            trouble = error.with_traceback(None)  # which leads to this frame, and that to it
         ended = self._clock.boottime()
         slow = ended - started > SLOW_SECONDS
         attempt.began = attempt.began or started
