@@ -68,7 +68,11 @@ def kinds() -> list[type[LeaseError]]:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") or "-"
+    """As a cell shows it: no bar ends it, and no bracket is taken for a link."""
+    plain = " ".join(text.split())
+    for sign, shown in (("|", "\\|"), ("<", "&lt;"), ("[", "\\["), ("]", "\\]"), ("*", "\\*")):
+        plain = plain.replace(sign, shown)
+    return plain or "-"
 
 
 def _kind_row(kind: type[LeaseError]) -> str:
