@@ -31,6 +31,24 @@ ELSEWHERE: Final[dict[tuple[str, str], str]] = {
         "tests/volume/test_forgetting.py"
         "::test_who_finds_its_segment_nowhere_is_lost_if_its_election_is_gone"
     ),
+    ("bench/engine.py", "BenchProblem"): (
+        "tests/bench/test_engine.py::test_a_job_that_hangs_is_ended_too"
+    ),
+    ("bench/layout.py", "BenchProblem"): (
+        "tests/bench/test_contents.py::test_a_file_with_a_hole_is_not_measured"
+    ),
+    ("bench/running.py", "BenchProblem"): (
+        "tests/bench/test_scratch.py::test_a_volume_that_is_full_is_told_before_anything_is_written"
+    ),
+    ("bench/scratch.py", "BenchProblem"): (
+        "tests/bench/test_scratch.py::test_more_than_the_budget_is_refused"
+    ),
+    ("bench/surroundings.py", "BenchProblem"): (
+        "tests/bench/test_mounts_refused.py::test_the_disk_of_the_machine_is_refused"
+    ),
+    ("bench/workers.py", "BenchProblem"): (
+        "tests/bench/test_engine.py::test_a_job_that_dies_is_told"
+    ),
     ("cli/demo.py", "Problem"): "tests/cli/test_demo.py::test_mounts_of_two_volumes_are_refused",
     ("cli/holding.py", "CommandRefused"): (
         "tests/cli/test_hold.py::test_a_command_that_is_not_executable_ends_with_126"
@@ -136,6 +154,15 @@ RARE: Final[dict[tuple[str, str], str]] = {
     ),
     ("authorities/volume/segments.py", "AuthorityUnreachable"): "a volume that fails at a turnover",
     ("authorities/volume/segments.py", "VolumeFull"): "a volume that fills up right at a turnover",
+    ("bench/fio.py", "BenchProblem"): "fio is asked for and not installed",
+    ("bench/model.py", "BenchProblem"): "a volume so slow that it takes no model in its time",
+    ("bench/problems.py", "BenchProblem"): "a volume that fills up, or fails, during a benchmark",
+    (
+        "bench/surroundings.py",
+        "VolumeNotFound",
+    ): "a benchmark where the platform attached no volume",
+    ("cli/bench.py", "Problem"): "a file to compare with that is none of a benchmark",
+    ("cli/bench_files.py", "Problem"): "results go to a directory that can't be written",
     ("cli/adopt.py", "LeaseLost"): "the lease is lost during an adoption",
     ("cli/breaking.py", "AuthorityUnreachable"): "the command loses its own session while it waits",
     ("cli/building.py", "LeaseLost"): "the lease is lost between the command's end and its publish",
