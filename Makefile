@@ -1,6 +1,7 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages servers demo test check bench simulate long torture soak docs first pictures clean
+.PHONY: help venv packages servers demo test check bench simulate long torture soak docs first \
+    pictures fuzz errors correctness clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -89,6 +90,19 @@ simulate: venv ## replay or search schedules; SEED= RUNS= AUTHORITY=volume or re
 
 long: venv packages servers ## the long tests
 	@$(PYTEST) -m torture $(ARGS)
+
+fuzz: .venv/fuzz ## fuzz each target; SECONDS= of CPU each, TARGET= only that one
+	@$(RUN) -m tests.fuzz $(TARGET) $(if $(SECONDS),--seconds $(SECONDS))
+
+.venv/fuzz: .venv/made-for
+	@$(PIP) install -e '.[fuzz]' || echo "no atheris here: the fuzzers go by chance alone"
+	@touch $@
+
+errors: venv ## write docs/errors.md anew, from the errors themselves
+	@$(RUN) -m tests.errors
+
+correctness: venv ## make the made parts of docs/correctness.md anew
+	@$(RUN) -m tests.correctness
 
 torture: venv packages servers ## a fleet on a real volume under faults; MINUTES= SEED= AUTHORITY=
 	@$(RUN) -m tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from volumelease.drivers.files import Files
-from volumelease.effects import Directory, OpenDirectory, ReadLink
+from volumelease.drivers.files import LARGEST_FILE_BYTES, Files
+from volumelease.effects import Directory, OpenDirectory, ReadFile, ReadLink
 
 Read = Callable[[str], Any]
 
@@ -58,3 +58,20 @@ def test_a_target_of_another_length_than_the_server_says_is_not_believed(
     with pytest.raises(OSError, match="mount the volume anew") as failed:
         read("link")
     assert failed.value.errno == errno.ESTALE
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud800b"])
+def test_a_path_that_no_file_can_have_is_an_error_of_the_system(path: str) -> None:
+    """It stands in a forged record, and whoever comes across it must go on."""
+    with pytest.raises(OSError, match=r"surrogates|null") as trouble:
+        Files().perform(ReadLink(path))
+    assert trouble.value.errno == errno.EINVAL
+
+
+def test_what_is_too_large_to_be_ours_is_not_read(tmp_path: Path) -> None:
+    place = tmp_path / "record"
+    place.write_bytes(b"x")
+    assert Files().perform(ReadFile(str(place))) == b"x"
+    os.truncate(place, LARGEST_FILE_BYTES + 1)  # a file with a hole: it takes no space
+    with pytest.raises(OSError, match="File too large"):
+        Files().perform(ReadFile(str(place)))

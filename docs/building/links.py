@@ -31,9 +31,7 @@ PAPERS: Final = {
     },
 }
 NOT_THERE_YET: Final = {
-    "correctness.md",
     "ecosystem.md",
-    "errors.md",
 }
 """Pages of the navigation that may be missing."""
 LINK: Final = re.compile(r"(?P<text>!?\[[^]]*\])\((?P<path>\.\./[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")

@@ -91,7 +91,7 @@ def _from_file(config: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(config, "rb") as file:
             source = tomllib.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsInvalid(
             f"{config} can't be read as configuration: {error}",
             advice="Correct the file, or leave --config away",
@@ -159,8 +159,8 @@ def _one_of(*allowed: str) -> Callable[[Any], str]:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a text that is not empty")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be a text that is not empty, without NUL")
     return value
 
 
@@ -174,12 +174,17 @@ def _ttl(value: Any) -> float:
     return seconds
 
 
+def _number(text: str) -> bool:
+    """Whether it is one that nobody has to look at twice."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9
+
+
 def _address(value: Any) -> str:
     if value == HTTP_OFF:
         return HTTP_OFF
     host, _, port = _text(value).rpartition(":")
     del host  # empty: every address of this machine
-    if not port.isdecimal() or not 0 < int(port) < 65_536 or ":" not in value:
+    if not _number(port) or not 0 < int(port) < 65_536 or ":" not in value:
         raise ValueError("must be HOST:PORT, :PORT or off")
     return cast(str, value)
 
@@ -207,7 +212,7 @@ def _redis_url(value: Any) -> str:
 
 
 def _replicas(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal() or int(value) > 100:
+    if type(value) not in (int, str) or not _number(str(value)) or int(value) > 100:
         raise ValueError("must be a number of replicas, 0 to 100")
     return int(value)
 

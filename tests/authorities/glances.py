@@ -10,8 +10,8 @@ from volumelease.drivers.files import Files
 from volumelease.drivers.scripts import Scripts
 from volumelease.effects import CallScript
 
-GENERAL = b"general"
-"""What is replied where the general rules would decide."""
+GENERAL = b"unknown"
+"""What is replied where the general rules would decide: no short script says that itself."""
 
 
 class Glances:

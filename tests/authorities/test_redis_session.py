@@ -240,7 +240,7 @@ def test_a_grant_counts_only_once_the_replicas_have_it(
 ) -> None:
     """WAIT, as an option: alone, this server grants nothing that would be lost with it."""
     join()
-    with pytest.raises(AuthorityUnreachable, match="0 of 1 replicas"):
+    with pytest.raises(AuthorityUnreachable, match="0 of the 1 replicas"):
         volume_lease(tmp_path / "a", volumes=join(redis_replicas=1)).__enter__()
 
 

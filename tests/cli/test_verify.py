@@ -202,4 +202,4 @@ def test_a_directory_that_is_no_volume_is_an_error(tmp_path: Path) -> None:
 def test_a_log_that_is_gone_is_an_error(volume: Path) -> None:
     for path in (home(volume) / "log").iterdir():
         path.rename(home(volume) / "stage" / path.name)
-    assert "log is gone" in error_of(run("verify", volume))[0]
+    assert f"the log of the volume {volume} is gone" in error_of(run("verify", volume))[0]

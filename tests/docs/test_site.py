@@ -19,9 +19,7 @@ from .blocks import ROOT
 
 LOADED: Final = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 NOT_THERE_YET: Final = {
-    "correctness.md",
     "ecosystem.md",
-    "errors.md",
 }
 """Named in the navigation, and written elsewhere. It only shrinks."""
 

@@ -101,13 +101,17 @@ def test_whatever_a_record_says_comes_back(entry: Entry) -> None:
 )
 def test_a_path_of_any_characters_comes_back(path: str) -> None:
     assert_comes_back(Entry("s", 1, 0.0, records.Request((Claim(path, path),), True, "o")))
-    assert_comes_back(Entry("s", 1, 0.0, records.Publish(1, "stage/x", Claim(path, "key"))))
+    name = path.replace("\0", "")
+    assert_comes_back(Entry("s", 1, 0.0, records.Publish(1, "stage/x", Claim(name, "key"))))
 
 
 @pytest.mark.parametrize(
     ("source", "target"),
     [
         ("x", "a"),
+        ("stage/x", "a\0b"),
+        ("stage/x\0", "a"),
+        ("stage/x", "a\ud800"),
         ("stage", "a"),
         ("stage/../../x", "a"),
         ("stage/a/b/c", "a"),

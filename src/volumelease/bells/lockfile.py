@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from typing import Final
+from zlib import crc32
 
 TURNSTILE_BYTE: Final = 1 << 60
 """Above every byte of a session."""
@@ -29,6 +31,7 @@ _SEATS_BYTE: Final = 1 << 59
 _SEATS_OF_A_HOST: Final = 16
 
 _NAME_DIGITS: Final = 12
+_HEX: Final = re.compile(r"[0-9a-f]+\Z")
 _RETRIED: Final = frozenset({errno.EINTR, 512})
 """512: ERESTARTSYS of the kernel, which some FUSE mounts let through (seen)."""
 _RETRIES: Final = 20
@@ -36,8 +39,12 @@ _TAKEN: Final = frozenset({errno.EAGAIN, errno.EACCES})
 
 
 def byte_of(session: str) -> int:
-    """The byte that belongs to that session: 48 bits of its random name."""
-    return int(session[:_NAME_DIGITS], 16)
+    """The byte that belongs to that session: 48 bits of its random name. Of a name that is not
+    one of ours, which only a forged record has: some byte."""
+    digits = session[:_NAME_DIGITS]
+    if _HEX.match(digits):
+        return int(digits, 16)
+    return crc32(session.encode("utf-8", "surrogatepass"))
 
 
 def life_byte_of(session: str) -> int:

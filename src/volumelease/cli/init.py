@@ -138,8 +138,13 @@ def _require_directory(directory: str, real: str) -> None:
     from volumelease.errors import VolumeNotFound
 
     if not os.path.isdir(real):
+        there = os.path.lexists(directory)
         raise VolumeNotFound(
-            f"{directory} is no directory", advice=f"mkdir -p {directory}", path=directory
+            f"{directory} is no directory",
+            advice="Name the directory that is to be the volume"
+            if there
+            else f"mkdir -p {directory}",
+            path=directory,
         )
 
 

@@ -21,6 +21,7 @@ from volumelease.errors import LeaseError
 from volumelease.host import this_process
 from volumelease.paths.mounts import Mount
 from volumelease.paths.proof import PEERS
+from volumelease.wire.fields import Malformed, decode_object, take
 
 MEET_SECONDS: Final = 90.0
 """For so long one waits for the other: they are started by hand, within a minute, and some file
@@ -28,6 +29,9 @@ systems show a new name only after 20 s."""
 
 HEAR_SECONDS: Final = 45.0
 """Twice what the slowest file system measured so far (sshfs) takes to show a change."""
+
+_NUMBER: Final = "pid_namespace"
+"""The one fact of a party that is no text."""
 
 _STALE: Final = 600.0
 _OURS: Final = frozenset({"accept", "hello", "pair", "talk"})
@@ -62,6 +66,27 @@ class Party:
         hosts."""
         here, there = (self.boot_id, self.device), (other.boot_id, other.device)
         return bool(self.boot_id) and here == there
+
+
+def decode_party(text: str) -> Party | None:
+    """None for a text that is none."""
+    try:
+        said = decode_object(text)
+        words = {name: take(said, name, str) for name in Party.__slots__ if name != _NUMBER}
+        return Party(**words, pid_namespace=take(said, _NUMBER, int))
+    except Malformed:
+        return None
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """What the other said. Errors: ``Silence``."""
+    try:
+        return decode_object(text)
+    except Malformed as error:
+        raise Silence(
+            f"the other host said what nobody understands ({error}): {text[:80]!r}",
+            advice="Run the same version of volumelease on both: volumelease --version",
+        ) from None
 
 
 def this_party(mount: Mount) -> Party:
@@ -112,8 +137,7 @@ class Talk:
                 f"the other host said nothing for {seconds:g} s (it was to say {name!r})",
                 advice="See whether it was stopped, and start both again",
             )
-        facts: dict[str, Any] = json.loads(text)
-        return facts
+        return _facts(text)
 
     def give_up(self, what: str) -> None:
         """Whatever the other waits for now, it will not come."""
@@ -126,7 +150,7 @@ class Talk:
     def _raise_if_given_up(self) -> None:
         text = read_link(f"{self.folder}/given-up-{self._given_up}.{self._other}")
         if text is not None:
-            raise GivenUp(json.loads(text)["what"])
+            raise GivenUp(str(_facts(text).get("what", "it does not say why"))[:200])
 
     def both(self, name: str, **facts: Any) -> dict[str, Any]:
         """Say something and hear the same from the other."""
@@ -256,10 +280,7 @@ class Meeting:
         text = read_link(f"{self._folder}/hello-{other}")
         if text is None:
             return None
-        try:
-            return Party(**json.loads(text))
-        except (ValueError, TypeError):
-            return None
+        return decode_party(text)
 
     def _sweep(self) -> None:
         """Remove what those left who were killed; its age by the server's clock alone."""

@@ -16,6 +16,8 @@ from typing import Any, Final, Self
 
 from volumelease.errors import DaemonUnavailable, LeaseError
 from volumelease.wire.dialogue import (
+    NO_COMMON_VERSION,
+    VERSIONS,
     Answered,
     ClientSide,
     Refused,
@@ -105,10 +107,26 @@ class Line:
     def _welcomed(self) -> dict[str, Any]:
         while True:
             event = self._next()
-            if isinstance(event, Welcome):
+            if isinstance(event, Welcome) and event.version in VERSIONS:
                 return event.about
+            if isinstance(event, Welcome):
+                raise self._other_version(f"it answers in version {event.version}")
             if isinstance(event, Refused):
+                if event.error.what.startswith(NO_COMMON_VERSION):
+                    raise self._other_version(event.error.what)
                 raise event.error
+
+    def _other_version(self, why: str) -> DaemonUnavailable:
+        ours = ", ".join(map(str, VERSIONS))
+        return DaemonUnavailable(
+            f"the daemon at {self._path} and this process have no protocol in common; here it is "
+            f"version {ours}: {why}",
+            advice="Restart the daemon with the volumelease that is installed here, or set "
+            "VOLUMELEASE_SOCKET to another one (volumelease --version)",
+            socket=self._path,
+            root=None,
+            seconds=0.0,
+        )
 
     def ask(self, do: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import mmap
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from volumelease.clock import Clock
-from volumelease.core.liveness import Timing, pause_between
+from volumelease.core.liveness import LEAST_TTL_SECONDS, Timing, pause_between
 from volumelease.errors import DaemonUnavailable
 from volumelease.wire import slots
-from volumelease.wire.fields import take, take_number
+from volumelease.wire.fields import Malformed, take, take_index, take_number
+
+_LARGEST_TAG: Final = 1 << 63
 
 
 class Deadlines:
@@ -40,7 +42,14 @@ class Deadlines:
     @classmethod
     def told(cls, about: dict[str, Any]) -> Self:
         """As a daemon's answer to ``attach`` says. Errors: also ``Malformed``."""
-        return cls(take(about, "page", str), take(about, "slot", int), take(about, "tag", int))
+        page, slot, tag = (
+            take(about, "page", str),
+            take_index(about, "slot"),
+            take(about, "tag", int),
+        )
+        if slot >= slots.SLOTS or not -_LARGEST_TAG <= tag < _LARGEST_TAG:
+            raise Malformed("slot, tag: of no page")
+        return cls(page, slot, tag)
 
     def deadline(self) -> float:
         """Boottime up to which the session may be assumed."""
@@ -63,8 +72,13 @@ class Belief:
 
     def __init__(self, about: dict[str, Any], clock: Clock) -> None:
         self._page = Deadlines.told(about)
-        timing = Timing(take_number(about, "ttl"), take_number(about, "cache"))
-        self._tolerance = timing.tolerance
+        ttl, cache = take_number(about, "ttl"), take_number(about, "cache")
+        margin = take_number(about, "margin")
+        if ttl < LEAST_TTL_SECONDS or not 0 <= cache <= ttl or not 0 <= margin <= ttl:
+            raise Malformed("ttl, cache, margin: of no session")
+        self.last_seconds = (margin + cache) / 2
+        """Half of what passes between a loss here and the first moment of somebody else."""
+        self._tolerance = Timing(ttl, cache).tolerance
         self._clock = clock
         self._deadline = self._page.deadline()
         self._since = clock.read()

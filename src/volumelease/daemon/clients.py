@@ -175,7 +175,10 @@ def meet(pid: int, name: str) -> User:
     facts = this_process(pid)
     if not facts.start_time:
         os.close(descriptor)
-        raise NotAdmitted(f"the daemon can't tell when process {pid} began: /proc is not there")
+        raise NotAdmitted(
+            f"the daemon can't tell when process {pid} began: it is not in its /proc",
+            advice="Mount /proc where the daemon runs, without hidepid, or run it as root",
+        )
     return User(Client(pid, facts.start_time), descriptor, name)
 
 

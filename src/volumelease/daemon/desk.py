@@ -142,9 +142,9 @@ class Desk:
         at = (self.volume, key)
         with user.lock:
             if user.gone or at in user.given_back:
-                raise LeaseViolation(GONE)
+                raise LeaseViolation(GONE, advice="Connect again, and ask anew")
             if at in user.asking:
-                raise LeaseViolation(f"the key {key!r} is in use")
+                raise LeaseViolation(f"the key {key!r} is in use", advice="Use another one")
             user.asking[at] = question
         try:
             answer = self.hosted.ask(question)
@@ -244,7 +244,8 @@ class Desk:
             if not self._own(user, draft) or (self.volume, draft.token) not in user.held:
                 return Lost(loss)
             if draft.unique in user.publishing:
-                raise LeaseViolation("that draft is being published already", path=draft.path)
+                what = f"the draft {draft.path} is being published already"
+                raise LeaseViolation(what, advice="Wait for its answer", path=draft.path)
             user.publishing.add(draft.unique)
         tally, scope = self.hosted.tally, self.hosted.tally.scope((draft.target,))
         try:

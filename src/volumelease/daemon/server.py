@@ -248,7 +248,9 @@ class Server:
     def _give_up(self, request: Request, waited: float) -> None:
         request.refuse(
             AuthorityUnreachable(
-                f"the volume did not answer in {waited:.1f} s", root=None, seconds=waited
+                f"the volume did not answer in {waited:.1f} s to {request.asked.do!r}",
+                root=None,
+                seconds=waited,
             )
         )
         if request.abandon is not None:

@@ -13,6 +13,10 @@ from volumelease import effects, host
 
 from . import trees
 
+LARGEST_FILE_BYTES: Final = 64 << 20
+"""Of a file of ours; the largest, a sum of reports, has about a megabyte. What somebody else put
+in its place must not take the memory of every worker."""
+
 
 class OpenedDirectory:
     """A directory descriptor that closes when nobody holds it any more."""
@@ -69,7 +73,11 @@ class Files:
         }
 
     def perform(self, effect: effects.Effect) -> Any:
-        return self._perform[type(effect)](effect)
+        try:
+            return self._perform[type(effect)](effect)
+        except ValueError as error:
+            # A path that can't be one (NUL, half a surrogate) is read from forged records only.
+            raise OSError(errno.EINVAL, str(error)) from None
 
     def _prove_death(self, effect: effects.ProveDeath) -> bool:
         return self._here is not None and host.provably_dead(effect.process, self._here)
@@ -133,7 +141,10 @@ def _write(path: str, flag: int, content: bytes) -> None:
 
 def _read_file(effect: effects.ReadFile) -> bytes:
     with open(effect.path, "rb") as file:
-        return file.read()
+        content = file.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), effect.path)
+    return content
 
 
 def _look_at(effect: effects.LookAt) -> effects.Kind:

@@ -14,10 +14,15 @@ from typing import Any, Final
 
 from volumelease.effects import CallScript, Effect
 from volumelease.errors import AuthorityUnreachable, LeaseError
+from volumelease.wire.replies import is_reply
 
 from .threads import Performer
 
 _COMMON: Final = "table"
+
+
+class NoReply(OSError):
+    """What came back is no reply of the script that was called: whatever it did is not known."""
 
 
 def read_scripts(folder: Path) -> dict[str, str]:
@@ -133,23 +138,36 @@ class Scripts:
         pack, send = connection.pack_command, connection.send_packed_command
         send(pack(b"EVALSHA", self._digests[script], *rest), False)
         try:
-            return connection.read_response()
+            return _reply(connection, script)
         except Exception as error:
             if type(error).__name__ != "NoScriptError":
                 raise
         send(pack(b"EVAL", self._scripts[script], *rest), False)
-        return connection.read_response()
+        return _reply(connection, script)
 
     def _must_be_replicated(self, connection: Any) -> None:
         connection.send_command("WAIT", self._replicas, self._wait_milliseconds)
         reached = connection.read_response()
         if reached < self._replicas:
             raise AuthorityUnreachable(
-                f"only {reached} of {self._replicas} replicas of the Redis have it",
-                advice="Look at the replicas: volumelease doctor",
+                f"only {reached} of the {self._replicas} replicas that "
+                "VOLUMELEASE_REDIS_REPLICAS asks for have what the Redis decided",
+                advice="Look at the replicas (redis-cli info replication), or lower "
+                "VOLUMELEASE_REDIS_REPLICAS",
                 root=None,
                 seconds=self._wait_milliseconds / 1000,
             )
+
+
+def _reply(connection: Any, script: str) -> Any:
+    try:
+        reply = connection.read_response()
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # What redis-py raises where it took something else for the protocol of Redis.
+        raise NoReply(f"no reply of {script}: {type(error).__name__}") from None
+    if not is_reply(script, reply):
+        raise NoReply(f"no reply of {script}")
+    return reply
 
 
 def _was_a_reply(error: Exception) -> bool:

@@ -61,7 +61,11 @@ class volume_lease:
         volumes: Volumes | None = None,
     ) -> None:
         if not paths:
-            raise PathInvalid("volume_lease needs at least one path", path=None)
+            raise PathInvalid(
+                "volume_lease() was given no path",
+                advice='Name what is to be leased: volume_lease("/workspace/data")',
+                path=None,
+            )
         if on_lost not in ("raise", "signal", "ignore"):
             raise ValueError(f"on_lost={on_lost!r}: use 'raise', 'signal' or 'ignore'")
         if timeout is not None and (isinstance(timeout, bool) or not timeout >= 0):

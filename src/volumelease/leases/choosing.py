@@ -136,6 +136,21 @@ def require_url(root: str, settings: Settings) -> None:
         )
 
 
+def require_url_to_move(root: str, authority: str, settings: Settings) -> None:
+    """Errors: ``SettingsMismatch`` where the Redis that the leases move to, or from, is not
+    configured."""
+    if settings.redis_url is None:
+        way = "to" if authority == "redis" else "from"
+        raise SettingsMismatch(
+            f"the leases of {root} can't move {way} a Redis: VOLUMELEASE_REDIS_URL is not set here",
+            advice=f"VOLUMELEASE_REDIS_URL=redis://HOST:6379 volumelease migrate {root} "
+            f"--authority {authority}",
+            setting="VOLUMELEASE_REDIS_URL",
+            ours=None,
+            theirs="redis",
+        )
+
+
 def found(
     root: VolumeRoot, wanted: Founding, authority: Authority, surroundings: Surroundings
 ) -> tuple[Identity, bool]:
@@ -247,6 +262,6 @@ def host_in_log(
 def _unknown(root: str, authority: str) -> VolumeUnsuitable:
     return VolumeUnsuitable(
         f"{root} takes its leases from {authority!r}, which this version can't do",
-        advice="Upgrade volumelease here",
+        advice="Upgrade volumelease here: pip install -U volumelease",
         root=root,
     )

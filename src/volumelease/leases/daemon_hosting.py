@@ -90,6 +90,7 @@ class HostedByDaemon(Hosting[Any]):
         line = connect(self._path, events=True)
         try:
             about = line.attach(self._root, self.volume)
+            take(about, "session", str)
             self._belief = Belief(about, self.clock)
         except BaseException as error:
             line.close()
@@ -104,7 +105,7 @@ class HostedByDaemon(Hosting[Any]):
     def _arrived(self, line: Line) -> None:
         with self._connected:
             self._events = line
-            self._instance = line.welcome.get("daemon", "")
+            self._instance = str(line.welcome.get("daemon", ""))
             self._connected.notify_all()
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
@@ -183,8 +184,8 @@ class HostedByDaemon(Hosting[Any]):
         return self._belief.remaining_seconds()
 
     def last_seconds(self) -> float:
-        margin, cache = self._about["margin"], self._about["cache"]
-        return float(margin + cache) / 2
+        belief = self._belief
+        return 0.0 if belief is None else belief.last_seconds
 
     def _watch(self) -> None:
         while True:
@@ -339,7 +340,7 @@ class HostedByDaemon(Hosting[Any]):
                 if self._instance == instance:
                     raise
                 continue
-            if line.welcome.get("daemon") == instance:
+            if str(line.welcome.get("daemon", "")) == instance:
                 return line
             line.close()  # of another daemon: the listener will find out
             threading.Event().wait(0.01)

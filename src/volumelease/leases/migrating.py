@@ -86,7 +86,7 @@ class _Migration:
         from .redis_hosting import moved_on
 
         settings = self._surroundings.settings
-        choosing.require_url(self._root.root, settings)
+        choosing.require_url_to_move(self._root.root, "redis", settings)
         moved_on(self.before.id, self._root.real_root, settings)  # it answers, and can carry them
         replica = Replica(
             Layout.of(self._root.real_root, self.before), self._surroundings.clock, _Nobody()
@@ -110,7 +110,7 @@ class _Migration:
 
         settings = self._surroundings.settings
         choosing.require_log(self._root)
-        choosing.require_url(self._root.root, settings)
+        choosing.require_url_to_move(self._root.root, "volume", settings)
         for _ in range(_TRIES):
             incarnation, log = moved_on(self.before.id, self._root.real_root, settings)
             if log:

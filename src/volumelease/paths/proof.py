@@ -9,6 +9,7 @@ write the verdict.
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Final, NamedTuple
 
@@ -60,8 +61,11 @@ def decode_proof(text: str) -> Proof | None:
         if source["schema"] != 1 or (source["verdict"] == "proved") == bool(broken):
             return None
         hosts = tuple(str(host) for host in source["hosts"])
-        return Proof(str(source["fstype"]), hosts, float(source["at"]), broken)
-    except (ValueError, TypeError, KeyError):
+        at = float(source["at"])
+        if not math.isfinite(at):
+            return None
+        return Proof(str(source["fstype"]), hosts, at, broken)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

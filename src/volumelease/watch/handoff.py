@@ -32,6 +32,7 @@ from volumelease.core.records import SEGMENT_ENTRIES
 from volumelease.model import Claim
 from volumelease.tallies import Tally, keys_of, scope_of
 from volumelease.wire import entries, marks
+from volumelease.wire.fields import Malformed, decode_object, take, take_index
 
 from .violations import Violation, record
 
@@ -133,8 +134,9 @@ def _place(layout: Layout, claim: Claim) -> str:
 
 def _read(place: str) -> Manifest | None:
     try:
-        return Manifest(**json.loads(os.readlink(place)))
-    except (FileNotFoundError, ValueError, TypeError):
+        said = decode_object(os.readlink(place))
+        return Manifest(take_index(said, "token"), take(said, "at", int), take(said, "digest", str))
+    except (FileNotFoundError, Malformed):
         return None
 
 

@@ -14,15 +14,20 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from volumelease.authorities.volume.layout import Layout
+from volumelease.wire.fields import Malformed, decode_object, nameable, take, take_number
 
 Origin = Literal["local", "remote", "unknown"]
+_ORIGINS: Final[tuple[Origin, ...]] = ("local", "remote", "unknown")
 
 PREFIX: Final = "violation-"
 MOST_RECORDS: Final = 10_000
 KEPT_SECONDS: Final = 30 * 86_400.0
 DAY_SECONDS: Final = 86_400.0
 _MOST_PATH: Final = 600
+_MOST_RECORD: Final = 990
 """A record has to fit into a symlink of 999 bytes on every mount."""
+
+_SHORTENED: Final = ("path", "what", "host", "scope", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,28 @@ class Violation:
         said = asdict(self)
         said["path"] = self.path[-_MOST_PATH:]
         text = json.dumps(said, separators=(",", ":"))
-        while len(text) > 990:  # escapes made it longer
-            said["path"] = said["path"][-len(said["path"]) // 2 :]
+        while len(text) > _MOST_RECORD:  # escapes made it longer
+            longest = max(_SHORTENED, key=lambda name: len(said[name]))
+            said[longest] = said[longest][len(said[longest]) // 2 + 1 :]
             text = json.dumps(said, separators=(",", ":"))
         return text
+
+
+def decode(text: str) -> Violation:
+    """Errors: ``Malformed``."""
+    said = decode_object(text)
+    origin, path, after = (take(said, name, str) for name in ("origin", "path", "after"))
+    if not nameable(path) or (after and not nameable(after)):
+        raise Malformed("path")
+    return Violation(
+        path=path,
+        what=take(said, "what", str),
+        origin=origin if origin in _ORIGINS else "unknown",
+        scope=take(said, "scope", str),
+        seen_at=take_number(said, "seen_at"),
+        host=take(said, "host", str),
+        after=after,
+    )
 
 
 def record(layout: Layout, violation: Violation) -> bool:
@@ -90,9 +113,8 @@ class Records:
         wanted = {name for name in names if name.startswith(PREFIX)}
         self._read = {name: one for name, one in self._read.items() if name in wanted}
         for name in wanted - self._read.keys():
-            with suppress(OSError, ValueError, TypeError):
-                said = json.loads(os.readlink(self._layout.audit(name)))
-                self._read[name] = Violation(**said)
+            with suppress(OSError, Malformed):
+                self._read[name] = decode(os.readlink(self._layout.audit(name)))
         return sorted(self._read.values(), key=lambda one: one.seen_at)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import binascii
 import json
 import zlib
-from typing import Final
+from typing import Any, Final
 
 from volumelease.tallies import BY_NAME, Counts
+
+from .fields import Malformed, decode_list, take_number
 
 _MOST_BYTES: Final = 1 << 20
 """More is no counts of ours."""
@@ -28,15 +30,29 @@ def decode_counts(text: str) -> Counts | None:
     try:
         packed = binascii.a2b_base64(text, strict_mode=True)
         unpacker = zlib.decompressobj()
-        said = json.loads(unpacker.decompress(packed, _MOST_BYTES))
+        said = unpacker.decompress(packed, _MOST_BYTES).decode("ascii")
         if not unpacker.eof:
             return None
         counts = Counts()
-        for *key, values in said:
-            if key and key[0] in BY_NAME:
-                slots = counts.slots(tuple(map(str, key)))
-                for place, value in values.items():
-                    slots[int(place)] += float(value)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, zlib.error):
+        for one in decode_list(said):
+            _count(counts, one)
+    except (ValueError, zlib.error):
         return None
     return counts
+
+
+def _count(counts: Counts, said: Any) -> None:
+    match said:
+        case [str(name), *labels, dict(values)] if all(type(label) is str for label in labels):
+            metric = BY_NAME.get(name)
+            if metric is None:
+                return
+            if len(labels) != metric.scope + len(metric.labels):
+                raise Malformed(name)
+            slots = counts.slots((name, *labels))
+            for place in values:
+                if place not in map(str, range(len(slots))):
+                    raise Malformed(name)
+                slots[int(place)] += take_number(values, place)
+        case _:
+            raise Malformed("no count")

@@ -23,6 +23,9 @@ from . import faults
 from .fields import Malformed, decode_object, encode, no_bool, take
 
 VERSIONS: Final = (1,)
+NO_COMMON_VERSION: Final = "no common version"
+"""How the refusal of another version's hello begins: for good, so that every version knows it."""
+
 MOST_BYTES: Final = 65_536
 MOST_ANSWER_BYTES: Final = 1 << 20
 MOST_UNDER_WAY: Final = 64
@@ -145,7 +148,7 @@ class ServerSide:
         spoken = [v for v in VERSIONS if v in versions and no_bool(versions)]
         if not spoken:
             ours = ", ".join(map(str, VERSIONS))
-            what = f"no common version: this daemon speaks {ours}, and you {versions!r}"[:200]
+            what = f"{NO_COMMON_VERSION}: this daemon speaks {ours}, and you {versions!r}"[:200]
             return self._refuse(None, what, "Use a volumelease of the same version", last=True)
         self._greeted = True
         return Greeted(max(spoken), name, events)

@@ -13,7 +13,16 @@ from volumelease.core.records import Body, Entry, SessionFacts
 from volumelease.host import ProcessFacts
 from volumelease.model import Claim, Client
 
-from .fields import Malformed, decode_object, encode, no_bool, take, take_index, take_number
+from .fields import (
+    Malformed,
+    decode_object,
+    encode,
+    nameable,
+    no_bool,
+    take,
+    take_index,
+    take_number,
+)
 from .widths import LONGEST_BYTES
 
 INLINE_BYTES: Final = LONGEST_BYTES
@@ -198,15 +207,18 @@ def decode_source(source: dict[str, Any]) -> str:
     it."""
     path = take(source, "from", str)
     names = path.split("/")
-    if not (len(names) in (2, 3) and names[0] == "stage" and _canonical(path)):
+    if not (len(names) in (2, 3) and names[0] == "stage" and _canonical(path) and nameable(path)):
         raise Malformed("from")
     return path
 
 
 def decode_target(source: dict[str, Any], name: str) -> Claim:
-    """The one claim that a publish replaces; never the volume itself."""
+    """The one claim that a publish replaces; never the volume itself, nor what no path can be, for
+    whoever applies it would fail."""
     targets = decode_claims(source, name)
     if len(targets) != 1 or not all(part and _canonical(part) for part in targets[0]):
+        raise Malformed(name)
+    if not nameable(targets[0].path):
         raise Malformed(name)
     return targets[0]
 

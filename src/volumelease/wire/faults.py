@@ -10,6 +10,7 @@ from volumelease.errors import LeaseError
 from .fields import take
 
 _LONGEST: Final = 2_000
+_RESERVED: Final = frozenset({"self", "kind", "what", "advice", "facts"})
 
 
 def _kinds() -> dict[str, type[LeaseError]]:
@@ -46,11 +47,15 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int)
 
 
+def _free(kind: type[LeaseError], name: str) -> bool:
+    """Whether a fact may be called so: each becomes an attribute of the error, beside its own."""
+    return name.isidentifier() and name not in _RESERVED and not hasattr(kind, name)
+
+
 def decode_error(source: dict[str, Any]) -> LeaseError:
     """Errors: ``Malformed``. A kind that this version does not know is a ``LeaseError``."""
     kind = _KINDS.get(take(source, "kind", str), LeaseError)
     facts = take(source, "facts", dict, {})
-    reserved = {"what", "advice"}
-    kept = {name: value for name, value in facts.items() if name not in reserved and _plain(value)}
+    kept = {name: value for name, value in facts.items() if _free(kind, name) and _plain(value)}
     advice = take(source, "advice", str, "")
     return kind(take(source, "what", str), advice=advice, **kept)

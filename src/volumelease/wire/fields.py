@@ -70,15 +70,27 @@ def decode_object(text: str) -> dict[str, Any]:
     A ``RecursionError`` is passed on: the caller's stack is nearly used up, which says nothing
     about the text.
     """
-    if not text.isascii() or _too_deep(text):
-        raise Malformed("not as we write it")
-    try:
-        value = _JSON.decode(text)
-    except ValueError as error:
-        raise Malformed(str(error)) from None
+    value = _decode(text)
     if type(value) is not dict:
         raise Malformed("no object")
     return value
+
+
+def decode_list(text: str) -> list[Any]:
+    """The list that ``text`` is. Errors: as ``decode_object``."""
+    value = _decode(text)
+    if type(value) is not list:
+        raise Malformed("no list")
+    return value
+
+
+def _decode(text: str) -> Any:
+    if not text.isascii() or _too_deep(text):
+        raise Malformed("not as we write it")
+    try:
+        return _JSON.decode(text)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
 
 
 def _too_deep(text: str) -> bool:
@@ -97,6 +109,14 @@ def _too_deep(text: str) -> bool:
         elif character in "]}":
             depth -= 1
     return False
+
+
+def nameable(text: str) -> bool:
+    """Whether a file could be called so: without NUL, and of bytes that a name can have."""
+    try:
+        return "\0" not in text and bool(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return False
 
 
 def no_bool(values: Iterable[Any]) -> bool:

@@ -15,8 +15,8 @@ _LONGEST_ID: Final = 64
 
 
 class Identity(NamedTuple):
-    """Which log a volume has. ``format`` may be newer than this code: then only it is read, and
-    the rest is empty.
+    """Which log a volume has. ``format`` may be another one than this code's: then only it is read,
+    and the rest is empty.
 
     ``era`` says how often its leases moved to another authority; then ``log`` is the folder of
     the log that began with this era, if it is one's, and every token is above ``above``."""
@@ -49,8 +49,8 @@ def decode_identity(text: str) -> Identity | None:
     try:
         source = decode_object(text)
         version = take_index(source, "format")
-        if version > FORMAT_VERSION:
-            return Identity(version, "", "", 0.0, 0.0)
+        if version != FORMAT_VERSION:
+            return Identity(version, "", "", 0.0, 0.0) if version else None
         identity = Identity(
             format=version,
             id=take(source, "id", str),
@@ -66,6 +66,6 @@ def decode_identity(text: str) -> Identity | None:
     # The id becomes part of every path, where "identity" or ".." would name something else.
     safe = 0 < len(identity.id) <= _LONGEST_ID and set(identity.id) <= _HEX
     safe = safe and identity.era >= 0 and set(identity.log) <= _HEX and len(identity.log) <= 64
-    if not safe or version < 1 or identity.ttl < LEAST_TTL_SECONDS:
+    if not safe or identity.ttl < LEAST_TTL_SECONDS:
         return None
     return identity

@@ -193,7 +193,7 @@ def _place(scheme: str, text: str, port: int) -> tuple[str, int]:
         host, _, number = text.partition(":")
     # What stands there is not shown: a password without its @ looks like a port. Nor is it left
     # to a function whose error would tell it.
-    if number and not (number.isascii() and number.isdecimal() and 0 < int(number) < 65_536):
+    if number and not (_decimal(number) and 0 < int(number) < 65_536):
         _refuse(scheme, "host and port can't be read; the port must be a number from 1 to 65535")
     if not host:
         _refuse(scheme, "it names no host")
@@ -206,9 +206,13 @@ def _fits_dns(host: str) -> bool:
     return ":" in host or all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
 
 
+def _decimal(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 9
+
+
 def _database(scheme: str, text: str) -> int:
     text = text.strip("/")
-    if text and not (text.isascii() and text.isdecimal()):
+    if text and not _decimal(text):
         _refuse(scheme, "the database must be a number")
     return int(text or 0)
 

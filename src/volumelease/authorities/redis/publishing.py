@@ -80,6 +80,7 @@ class Members:
         if grace:
             raise AuthorityUnreachable(
                 "the Redis forgot who is there, and they are just telling it again",
+                advice="Try again after the volume's ttl",
                 root=self.layout.root,
                 seconds=0.0,
             )

@@ -37,6 +37,7 @@ OTHER_REDIS: Final = (
     "another Redis than that of this worker keeps leases of this volume: the workers' "
     "VOLUMELEASE_REDIS_URL lead to different ones"
 )
+ONE_ADDRESS: Final = "Set VOLUMELEASE_REDIS_URL to the same server on all workers"
 
 
 def still_this_volume(root: str, identity_id: str) -> Steps[str]:
@@ -80,7 +81,7 @@ def newest_memory(layout: Layout) -> Steps[Memory | None]:
     except OSError:
         return None
     incarnation, _, nonce = content.decode(errors="replace").strip().partition(" ")
-    if not (incarnation.isdecimal() and incarnation.isascii() and nonce):
+    if not (incarnation.isdecimal() and incarnation.isascii() and len(incarnation) < 11 and nonce):
         return None
     known = Memory(int(incarnation), nonce)
     return known if known.incarnation < LARGEST else None
@@ -137,5 +138,7 @@ class Elsewhere:
         self._since = min(self._since, now)
         if now - self._since < self._patience:
             # Ours may have forgotten the newer one, and be told so by who was there.
-            raise AuthorityUnreachable(OTHER_REDIS, root=self._layout.root, seconds=0.0)
+            raise AuthorityUnreachable(
+                OTHER_REDIS, advice=ONE_ADDRESS, root=self._layout.root, seconds=0.0
+            )
         return OTHER_REDIS

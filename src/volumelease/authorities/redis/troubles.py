@@ -171,6 +171,13 @@ _TROUBLES: Final = (
         passing=True,
     ),
     _Trouble(
+        "NOREPLY",
+        ("no reply of ",),
+        "answered what no Redis says to that: {text}",
+        f"See what listens there, and what stands in between: {URL_SETTING}",
+        passing=True,
+    ),
+    _Trouble(
         "NOMASTER",
         ("no master found",),
         "knows no master of that service, or no sentinel answered",

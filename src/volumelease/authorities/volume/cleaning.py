@@ -25,6 +25,7 @@ from volumelease.effects import (
     Unlink,
 )
 from volumelease.wire import entries, marks
+from volumelease.wire.moments import decode_moment
 
 from .committer import SLOW_SECONDS
 from .layout import DOOMED, Layout, number_of
@@ -123,10 +124,10 @@ class Cleaning:
     def _old_enough(self, segment: str) -> Steps[bool]:
         try:
             text: str = yield ReadLink(self._layout.retired(f"{segment}.{self._boot_id}"))
-            seen_at = float(text)
-        except (OSError, ValueError):
+        except OSError:
             return False
-        return self._clock.boottime() - seen_at >= self._retention
+        seen_at = decode_moment(text)
+        return seen_at is not None and self._clock.boottime() - seen_at >= self._retention
 
     def _delete(self, folder: str, records: bool) -> Steps[None]:
         """The places go first and the marks last, so that a deletion can end anywhere."""

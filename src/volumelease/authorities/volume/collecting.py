@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 from volumelease.clock import Clock
 from volumelease.effects import ListDirectory, ReadLink, RemoveTree, Rename, Steps, Symlink, Unlink
 from volumelease.wire.drafts import decode_owner
+from volumelease.wire.moments import decode_moment, encode_moment
 
 from .drafts import DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN, Fleet, session_of, unique_of
 from .layout import Layout
@@ -212,10 +213,13 @@ class Collector:
         try:
             if mark in names:
                 text: str = yield ReadLink(path)
-                since = float(text)
+                noted = decode_moment(text)
+                if noted is None:
+                    return False
+                since = noted
             else:
-                yield Symlink(repr(now), path)
-        except (OSError, ValueError):
+                yield Symlink(encode_moment(now), path)
+        except OSError:
             return False
         if now - since >= seconds:
             return True

@@ -295,7 +295,12 @@ class Drafts:
         yield from make(self._root, Symlink(draft.target.path, version + PUBLIC))
         yield from make(self._root, Symlink(self._name, version + DRAFT))
         if not (yield from move(self._root, draft.path, version)):
-            raise PublishFailed(f"the draft {draft.path} is gone", path=draft.path, kept=None)
+            raise PublishFailed(
+                f"the draft {draft.path} is gone",
+                advice="Write it again, in a new lease.stage(); nothing but that may move it",
+                path=draft.path,
+                kept=None,
+            )
         yield from make(self._root, Symlink(leads, link))
         with suppress(OSError):  # a courtesy to readers, see WAS
             yield HardLink(link, version + WAS)

@@ -19,7 +19,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from volumelease.clock import Clock
 from volumelease.effects import (
@@ -34,6 +34,7 @@ from volumelease.effects import (
 from volumelease.errors import AuthorityUnreachable
 from volumelease.tallies import Counts
 from volumelease.wire.counts import decode_counts, encode_counts
+from volumelease.wire.fields import decode_object, take, take_number
 
 from .ground import trouble
 from .layout import Layout
@@ -238,9 +239,10 @@ def _encoded(total: Sum) -> bytes:
 
 def _decoded(number: int, content: bytes) -> Sum | None:
     try:
-        said: Any = json.loads(content)
-        counts = decode_counts(said["counts"])
-        folded = {str(name): float(at) for name, at in said["folded"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+        said = decode_object(content.decode("ascii"))
+        counts = decode_counts(take(said, "counts", str))
+        named = take(said, "folded", dict)
+        folded = {name: take_number(named, name) for name in named}
+    except ValueError:
         return None
     return None if counts is None else Sum(number, counts, folded)

@@ -62,7 +62,7 @@ class Founding(NamedTuple):
 def read_identity(root: str) -> Steps[Identity | None]:
     """The identity of the volume at ``root``, or None if it has none yet.
 
-    Errors: ``VolumeUnsuitable``, ``LogDamaged``, ``SettingsMismatch`` (a newer format),
+    Errors: ``VolumeUnsuitable``, ``LogDamaged``, ``SettingsMismatch`` (another format),
     ``AuthorityUnreachable``.
     """
     found: Identity | None = None
@@ -85,18 +85,36 @@ def _read_era(root: str, era: int) -> Steps[Identity | None]:
             raise _refusal(root, error) from error
         text = yield from _file_at(root, path)  # of a volume whose authority is not its log
     identity = decode_identity(text)
-    if identity is None or (identity.era != era and identity.format <= FORMAT_VERSION):
-        raise LogDamaged(f"{path} holds no identity: {text[:80]!r}", where=path)
-    if identity.format > FORMAT_VERSION:
-        raise SettingsMismatch(
-            f"the volume {root} has format {identity.format}, "
-            f"this version of volumelease reads up to {FORMAT_VERSION}",
-            advice="Upgrade volumelease here: pip install -U volumelease",
-            setting="format",
-            ours=FORMAT_VERSION,
-            theirs=identity.format,
+    if identity is not None and identity.format != FORMAT_VERSION:
+        raise _other_format(root, identity.format)
+    if identity is None or identity.era != era:
+        raise LogDamaged(
+            f"{path} holds no identity: {text[:80]!r}",
+            advice="Stop the workers, then bring it back from a backup; or, when nothing is lost "
+            f"with it, make the volume anew: mv {root}/{CONTROL} {root}/{CONTROL}.old, then "
+            f"volumelease init {root}",
+            where=path,
         )
     return identity
+
+
+def _other_format(root: str, theirs: int) -> SettingsMismatch:
+    """Neither a newer nor an older one is guessed at: a segment that this version writes would end
+    every worker of the other."""
+    advice = "Upgrade volumelease here: pip install -U volumelease"
+    if theirs < FORMAT_VERSION:
+        advice = (
+            "Install here the version that its other workers have (volumelease --version); or, "
+            "when nobody uses it any more, make it anew: volumelease uninstall DIR with that "
+            "version, then volumelease init DIR with this one"
+        )
+    return SettingsMismatch(
+        f"the volume {root} has format {theirs}, and this volumelease has format {FORMAT_VERSION}",
+        advice=advice,
+        setting="format",
+        ours=FORMAT_VERSION,
+        theirs=theirs,
+    )
 
 
 def _file_at(root: str, path: str) -> Steps[str]:

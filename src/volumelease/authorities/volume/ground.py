@@ -43,6 +43,16 @@ def trouble(layout: Layout, doing: str, error: OSError) -> AuthorityUnreachable:
     )
 
 
+def log_is_gone(layout: Layout) -> LogDamaged:
+    folder = layout.folder("log")
+    return LogDamaged(
+        f"the log of the volume {layout.root} is gone: there is nothing in {folder}",
+        advice="Stop the workers; bring it back from a backup, or make the volume anew: "
+        f"volumelease uninstall {layout.root}, then volumelease init {layout.root}",
+        where=folder,
+    )
+
+
 def segments_in(layout: Layout, folder: str) -> Steps[list[str]]:
     """The names of the segments in ``folder``, lowest number first."""
     try:
@@ -226,7 +236,7 @@ def read_snapshot(layout: Layout, name: str) -> Steps[Beginning | None]:
                 f"segment {name} has format {header.format}; this version of "
                 f"volumelease reads up to {FORMAT_VERSION}",
                 where=layout.segment(name),
-                advice="Upgrade volumelease here",
+                advice="Upgrade volumelease here: pip install -U volumelease",
             )
         chunks: list[str] = []
         for number in range(header.chunks if header else 0):

@@ -120,8 +120,8 @@ def refusal(root: str, doing: str, error: OSError) -> LeaseError:
         )
     if error.errno in FORBIDDEN:
         return VolumeUnsuitable(
-            f"could not {doing}: {error}",
+            f"could not {doing} on {root}: {error}",
             advice="Run as a user who may write there, on a volume that is mounted writable",
             root=root,
         )
-    return AuthorityUnreachable(f"could not {doing}: {error}", root=root, seconds=0.0)
+    return AuthorityUnreachable(f"could not {doing} on {root}: {error}", root=root, seconds=0.0)

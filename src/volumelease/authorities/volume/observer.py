@@ -18,6 +18,7 @@ from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.table import Table
 from volumelease.effects import Life, ProveDeath, ReadCounter, SeeLife, Steps
 from volumelease.host import ProcessFacts
+from volumelease.wire.fields import nameable
 
 from .layout import Layout
 
@@ -31,6 +32,12 @@ PROOF_PAUSE_SECONDS: Final = 0.05
 LIFE_PAUSE_SECONDS: Final = 0.2
 APART_SECONDS: Final = 0.5
 """Between two looks at a life lock that is free: the least margin of any ttl."""
+
+
+def _is_a_name(session: str) -> bool:
+    """Whether a file can be called so. One whose name comes from a forged record has no heartbeat:
+    it must not block others for ever."""
+    return nameable(session) and "/" not in session and len(session) < 200
 
 
 class _Watched:
@@ -124,7 +131,7 @@ class Observer:
         try:
             counter = yield ReadCounter(self._layout.session(name))
         except OSError as error:
-            if error.errno != errno.ENOENT:
+            if error.errno != errno.ENOENT and _is_a_name(name):
                 return False  # nothing was seen, so nothing counts
         return watched.standstill.look(counter, asked, self._clock.read())
 

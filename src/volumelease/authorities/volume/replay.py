@@ -9,6 +9,7 @@ replay asks of the volume can change it.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeVar
 
@@ -32,12 +33,14 @@ from volumelease.effects import (
 from volumelease.errors import AuthorityUnreachable, LogDamaged
 from volumelease.wire import entries, marks
 
+from .ground import log_is_gone
 from .layout import SETTLED, Layout, number_of
 from .replica import Replica
 
 T = TypeVar("T")
 
 _SHOWN: Final = 80
+_PLACE: Final = re.compile(r"[0-9]{1,18}\Z")
 _GONE: Final = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR})
 _EXPECTED_REFUSALS: Final = (records.Publish, records.Published)
 """Records that the rules refuse in the ordinary course of things. Of every other one its author
@@ -89,7 +92,7 @@ class Replay:
         while len(numbers) > 1 and (yield from self._view.is_left_over(numbers[0])):
             numbers = numbers[1:]
         if not numbers:
-            raise LogDamaged("the volume's log is gone", where=self._layout.folder("log"))
+            raise log_is_gone(self._layout)
         self.first_index = numbers[0] * SEGMENT_ENTRIES
         start: int | None = numbers[0]
         begun: set[int] = set()
@@ -284,7 +287,7 @@ class _View:
         """The places of that segment that are taken, in order."""
         path = self._paths.get(segment)
         names = [] if path is None else (yield from self._names(path))
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(name) for name in names if _PLACE.match(name))
 
     def still_there(self, segment: int) -> Steps[bool]:
         """Old segments are deleted while they are read: what they lacked then is no finding."""

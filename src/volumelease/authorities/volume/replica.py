@@ -353,7 +353,7 @@ class Replica:
         for _ in range(READ_TRIES):
             names = yield from ground.segments_in(self.layout, "log")
             if not names:
-                raise LogDamaged("the volume's log is gone", where=self.layout.folder("log"))
+                raise ground.log_is_gone(self.layout)
             newest = yield from ground.newest_settled(self.layout, names)
             # None: what said so was forgotten. But nothing is retired without it, for long.
             if (yield from self._load_segment(newest or names[0])):

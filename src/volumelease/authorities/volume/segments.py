@@ -33,6 +33,7 @@ from volumelease.effects import (
 )
 from volumelease.errors import AuthorityUnreachable, VolumeFull
 from volumelease.wire import entries, marks, snapshots
+from volumelease.wire.moments import decode_moment, encode_moment
 
 from . import ground
 from .ground import ALREADY, GONE
@@ -175,10 +176,10 @@ class Segments:
         for name in names[-2 : -2 - _MOST_LOOKED_BACK : -1]:
             try:
                 text: str = yield ReadLink(f"{self._layout.segment(name)}/{SETTLED}")
-                since = float(text.removeprefix(f"{self._boot_id} "))
-            except (OSError, ValueError):
+            except OSError:
                 continue
-            if since <= self._clock.boottime() - FORGET_SECONDS:
+            since = decode_moment(text.removeprefix(f"{self._boot_id} "))
+            if since is not None and since <= self._clock.boottime() - FORGET_SECONDS:
                 self._settled.append((name, since))
                 return
 
@@ -202,7 +203,7 @@ class Segments:
         from now on if it is another boot's. None: nobody knows."""
         now = self._clock.boottime()
         try:
-            yield Symlink(f"{prefix}{now!r}", path)
+            yield Symlink(prefix + encode_moment(now), path)
         except OSError as error:
             if error.errno != errno.EEXIST:
                 return None
@@ -210,10 +211,8 @@ class Segments:
                 text: str = yield ReadLink(path)
             except OSError:
                 return None
-            try:
-                return float(text.removeprefix(prefix))
-            except ValueError:
-                return now
+            since = decode_moment(text.removeprefix(prefix))
+            return now if since is None else since
         return now
 
     def _retire_before(self) -> Steps[bool]:

@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from volumelease.effects import ListDirectory, ReadLink, Rename, Steps
 from volumelease.wire.drafts import DraftOwner, decode_owner
+from volumelease.wire.moments import decode_moment
 
 from .collecting import DEAD, RESUMABLE_SECONDS, VERSION_RETENTION_SECONDS, Collector, name_of
 from .drafts import ADOPTED, DRAFT, GONE, INSIDE, MOVING, OWNER, PUBLIC, REPLACED, TAKEN
@@ -111,10 +112,8 @@ class Surveyor(Collector):
         if name not in names:
             return False
         text = yield from self._read(f"{self._layout.folder(folder)}/{name}")
-        try:
-            return self._clock.boottime() - float(text) >= seconds
-        except ValueError:
-            return False
+        since = decode_moment(text)
+        return since is not None and self._clock.boottime() - since >= seconds
 
     def _owner(self, unique: str) -> Steps[DraftOwner | None]:
         text = yield from self._read(self._layout.stage(unique) + OWNER)
