@@ -134,7 +134,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
     driver.quit()
 
 
-STICKS_OUT = "return document.documentElement.scrollWidth - window.innerWidth"
+WIDTH = "return document.documentElement.scrollWidth"
 SMALLEST = """
 const letters = [...document.querySelectorAll('body *')].filter(
     e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()));
@@ -170,7 +170,7 @@ def test_the_report_is_readable_at_two_widths_light_and_dark(tmp_path: Path, bro
         for width in (1280, 400):
             size = {"width": width, "height": 1600, "deviceScaleFactor": 1, "mobile": width < 500}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            assert browser.execute_script(STICKS_OUT) <= 0, "nothing sticks out"
+            assert browser.execute_script(WIDTH) <= width, "nothing sticks out"
             assert browser.execute_script(SMALLEST) >= 12, "letters of at least 12 pixels"
             assert browser.execute_script(COLLIDING) == []
             assert browser.execute_script(UNDRAWN) == 0
