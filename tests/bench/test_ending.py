@@ -12,8 +12,9 @@ import pytest
 
 from tests.bed.moosefs import MooseFsBed
 from tests.bench.mounting import memory, needs_root
-from tests.cli.shell import Running, children_of, error_of, eventually, run, runs
+from tests.cli.shell import Running, error_of, eventually, run, runs
 from volumelease.bench.scratch import PREFIX
+from volumelease.cli.processes import descendants
 
 ARGUMENTS = ("--full", "--local", "--budget", "192M", "--jobs", "2")
 
@@ -30,14 +31,16 @@ def left_in(directory: Path) -> list[str]:
 
 
 def jobs_at_work(bench: Running, directory: Path) -> list[int]:
-    """Its children, once they write: in the middle of a run."""
+    """Everything beneath it, once that writes: in the middle of a run."""
 
     def writing() -> bool:
         files = [file for name in left_in(directory) for file in (directory / name).glob("data-*")]
         return any(file.stat().st_size > 1 << 20 for file in files)
 
     eventually(writing, 60)
-    return children_of(bench.pid)
+    found = [process.pid for process in descendants(bench.pid)]
+    assert len(found) > 2, "the command in a process of its own, and jobs beneath that"
+    return found
 
 
 @pytest.mark.parametrize(

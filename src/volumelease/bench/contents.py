@@ -31,25 +31,27 @@ class Contents:
         self.view = buffer(PERIOD)
         self.view[:] = random.Random(f"{seed}:{job}").randbytes(PERIOD)
         self._stamps = self.view.cast("Q")[::_WORDS_A_PAGE]
-        self._tag = (random.Random(f"{seed}:{job}:tag").getrandbits(16) | 1) << 48
+        self.tag: Final = (random.Random(f"{seed}:{job}:tag").getrandbits(16) | 1) << 48
+        self.known: Final = (1 << 64) - 1 & ~_ROUND
         self.turn_to(0, 0)
 
     def turn_to(self, period: int, turn: int) -> None:
         """Make ``view`` the period of that number, written in that round."""
-        stamp = self._tag | (turn & 0xFFFF) << 32 | period & 0xFFFFFFFF
+        stamp = self.tag | (turn & 0xFFFF) << 32 | period & 0xFFFFFFFF
         self._stamps[:] = memoryview(array("Q", [stamp]) * _PAGES)
 
     def turn_block_to(self, offset: int, turn: int, size: int) -> None:
         """The same for one block at that offset in the file: cheaper, when the next one is
         elsewhere."""
-        stamp = self._tag | (turn & 0xFFFF) << 32 | (offset // PERIOD) & 0xFFFFFFFF
+        stamp = self.tag | (turn & 0xFFFF) << 32 | (offset // PERIOD) & 0xFFFFFFFF
         first = offset % PERIOD // PAGE
         for page in range(first, first + max(1, size // PAGE)):
             self._stamps[page] = stamp
 
     def is_of(self, first_word: int, offset: int) -> bool:
-        """Whether a page at that offset begins with this word, in whatever round."""
-        return first_word & ~_ROUND == self._tag | (offset // PERIOD) & 0xFFFFFFFF
+        """Whether a page at that offset begins with this word, in whatever round: the bits of
+        ``known`` are ``tag`` and the period."""
+        return first_word & self.known == self.tag | offset // PERIOD
 
     def same(self, block: memoryview, offset: int) -> bool:
         """Whether a whole block, inside one period and of whole pages, is what was written."""
