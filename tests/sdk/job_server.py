@@ -73,6 +73,7 @@ class JobServer:
         self._chance = random.Random(seed)
         self.results = 0
         """How many were posted: more than there are jobs, if some were done twice."""
+        self.downloads_begun = 0
         self.downloads: list[bytes] = []
         """What each download of the model was given; no two are the same."""
         self.model_bytes = 1 << 20
@@ -127,6 +128,17 @@ class JobServer:
             self.jobs[job.id] = job
             self._enqueue(job)
         return job
+
+    def deliver_again(self, jobs: Iterable[Job], seconds: float) -> None:
+        """Though they are over. Back when each was answered once more."""
+        with self._changed:
+            wanted = self.results
+            for job in jobs:
+                self._doubled.add(job.id)
+                self._queues[job.endpoint].append(job.id)
+                wanted += 1
+            self._changed.notify_all()
+        self.wait_until(lambda: self.results >= wanted, seconds, "not delivered again")
 
     def stop(self, job: Job) -> None:
         """A client cancels it."""
@@ -276,6 +288,9 @@ class JobServer:
         content = os.urandom(16) * (self.model_bytes // 16)
         pieces = 8
         size = len(content) // pieces
+        with self._changed:
+            self.downloads_begun += 1
+            self._changed.notify_all()
         for number in range(pieces):
             time.sleep(self.model_seconds / pieces)
             yield content[number * size : (number + 1) * size]

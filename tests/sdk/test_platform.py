@@ -150,6 +150,12 @@ class Fleet:
         self.workers.remove(worker)
         self.start(worker.volume, worker.kind, worker.endpoint == "async")
 
+    def kill_who_downloads(self, volume: Path) -> None:
+        (name,) = [one["worker"] for one in facts("status", volume)["leases"]]
+        (worker,) = [one for one in self.workers if one.name == name]
+        worker.kill()
+        self.replace(worker)
+
     def have_an_accident(self, kinds: Sequence[str], stop_seconds: float) -> None:
         worker, kind = self.chance.choice(self.workers), self.chance.choice(kinds)
         self.accidents.append(f"{kind} {worker.kind}")
@@ -172,7 +178,9 @@ class Fleet:
 
 
 def every_job_once(server: JobServer, volume: Path, jobs: list[Job]) -> None:
-    """Each job's effect is there exactly once, by one and the same model."""
+    """Each job's effect is there exactly once, by one and the same model, even if the first and
+    the last are delivered once more."""
+    server.deliver_again((*jobs[:2], *jobs[-2:]), PATIENCE)
     assert [job.state for job in jobs] == ["COMPLETED"] * len(jobs), [job.errors for job in jobs]
     written = [row["job"] for row in rows(volume)]
     assert sorted(written) == sorted(job.id for job in jobs)
@@ -231,6 +239,8 @@ def test_300_jobs_on_a_real_volume_take_effect_once_though_workers_are_killed(
             fleet.start(shared_mounts[number // 2 % 2], kinds[number // 2], number % 2)
         jobs = [server.submit(Fleet.HANDLERS[n % 2][0], prompt=f"say {n}") for n in range(300)]
         began = time.monotonic()
+        server.wait_until(lambda: server.downloads_begun > 0, PATIENCE)
+        fleet.kill_who_downloads(shared_mounts[0])
         while done(jobs) < len(jobs):
             pause = time.monotonic() + fleet.chance.uniform(1.0, 5.0)
             server.wait_until(partial(enough, jobs, len(jobs), pause), PATIENCE)
@@ -240,9 +250,10 @@ def test_300_jobs_on_a_real_volume_take_effect_once_though_workers_are_killed(
         print(
             f"seed {seed}: {len(jobs)} jobs in {time.monotonic() - began:.0f} s, "
             f"{server.results} results, {len(fleet.accidents)} accidents, "
-            f"{len(server.downloads)} downloads, errors retried: "
+            f"{server.downloads_begun} downloads begun, errors retried: "
             f"{sorted(kind_of(error) for job in jobs for error in job.errors)}"
         )
+        assert server.downloads_begun > 1
         every_job_once(server, shared_mounts[0], jobs)
         assert not told
         not_blind(shared_mounts[0], told)
