@@ -74,6 +74,9 @@ class JobServer:
         self.results = 0
         """How many were posted: more than there are jobs, if some were done twice."""
         self.downloads_begun = 0
+        self.download_goes_on = threading.Event()
+        """Until then every download stands still at its beginning."""
+        self.download_goes_on.set()
         self.downloads: list[bytes] = []
         """What each download of the model was given; no two are the same."""
         self.model_bytes = 1 << 20
@@ -291,6 +294,7 @@ class JobServer:
         with self._changed:
             self.downloads_begun += 1
             self._changed.notify_all()
+        self.download_goes_on.wait(120)
         for number in range(pieces):
             time.sleep(self.model_seconds / pieces)
             yield content[number * size : (number + 1) * size]

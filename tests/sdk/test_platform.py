@@ -232,7 +232,7 @@ def test_300_jobs_on_a_real_volume_take_effect_once_though_workers_are_killed(
     accidents = ("kill the handler", "kill the container", "end", "stand still")
     with ExitStack() as stack:
         server = stack.enter_context(JobServer(doubles=0.05, seed=seed))
-        server.model_seconds = 4.0
+        server.download_goes_on.clear()
         told = stack.enter_context(detecting(shared_mounts[0]))
         fleet = Fleet(server, tmp_path, stack, seed)
         for number in range(6):
@@ -241,6 +241,7 @@ def test_300_jobs_on_a_real_volume_take_effect_once_though_workers_are_killed(
         began = time.monotonic()
         server.wait_until(lambda: server.downloads_begun > 0, PATIENCE)
         fleet.kill_who_downloads(shared_mounts[0])
+        server.download_goes_on.set()
         while done(jobs) < len(jobs):
             pause = time.monotonic() + fleet.chance.uniform(1.0, 5.0)
             server.wait_until(partial(enough, jobs, len(jobs), pause), PATIENCE)
