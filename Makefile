@@ -1,6 +1,6 @@
 # One verb each. What a verb needs, it installs: into .venv, never elsewhere.
 
-.PHONY: help venv packages servers demo test check bench simulate torture clean
+.PHONY: help venv packages servers demo test check bench simulate long torture soak docs first pictures clean
 .DEFAULT_GOAL := help
 
 PYTHON ?=
@@ -57,7 +57,7 @@ test: venv packages servers ## all tests but the long ones; ARGS= goes to pytest
 check: venv ## format, lint, types, layers and the rules of the house
 	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m ruff check --quiet .
-	@$(RUN) -m mypy --no-error-summary src tests $(wildcard benchmarks)
+	@$(RUN) -m mypy --no-error-summary src tests $(wildcard benchmarks docs)
 	@.venv/bin/lint-imports
 	@$(PYTEST) tests/house
 
@@ -68,12 +68,35 @@ bench: .venv/bench ## this project against its peers; ARGS= goes to it
 	@$(PIP) install -e '.[bench]'
 	@touch $@
 
+docs: .venv/docs ## the site, in build/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+	@echo built build/site/index.html
+
+.venv/docs: .venv/made-for
+	@$(PIP) install -e '.[docs]'
+	@touch $@
+
+first: venv ## from a fresh clone to the first lease, as README says, timed
+	@$(RUN) -m tests.package.first_lease
+
+pictures: venv packages ## make again what README shows: the demo, the status page, the measured table
+	@$(RUN) -m tests.docs.pictures
+	@$(RUN) -m benchmarks.tables
+
 simulate: venv ## replay or search schedules; SEED= RUNS= AUTHORITY=volume or redis
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	    $(if $(AUTHORITY),--authority $(AUTHORITY))
 
-torture: venv packages servers ## the long tests
+long: venv packages servers ## the long tests
 	@$(PYTEST) -m torture $(ARGS)
+
+torture: venv packages servers ## a fleet on a real volume under faults; MINUTES= SEED= AUTHORITY=
+	@$(RUN) -m tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(AUTHORITY),--authority $(AUTHORITY)) $(ARGS)
+
+soak: venv packages servers ## many workers for long: what they use is flat; MINUTES= WORKERS=
+	@$(RUN) -m tests.torture.soak $(if $(MINUTES),--minutes $(MINUTES)) \
+	    $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 clean: ## remove everything make made
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

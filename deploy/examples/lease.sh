@@ -39,7 +39,7 @@ ask() {
     printf '{"id":%s1,"do":"inspect","token":"%s"}\n' "$now" "$token" >&3 || :
 }
 
-session= attached= inspected= until=
+session="" attached="" inspected="" until=""
 heard() { # 1: it is lost
     number=$(printf %s "$line" | sed -n 's/^{"id":\([0-9]*\)[01],.*/\1/p')
     case $line in

@@ -297,3 +297,8 @@ class _Undertaker:
 
 
 _undertaker: Final = _Undertaker()
+
+
+def watch_over(pid: int, folder: Path) -> None:
+    """End that process and clear its folder away when the process of the tests dies."""
+    _undertaker.watch(pid, folder)

@@ -122,9 +122,10 @@ class Terminal:
     """``with Terminal("status", ...) as terminal:`` a command that a person runs: on a terminal of
     its own, in the foreground."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, words: Sequence[str] = ()) -> None:
+        """``words`` is a command line of another program."""
         self.said = b""
-        words = command_line(*arguments)
+        words = list(words) or command_line(*arguments)
         env = environment({"COLUMNS": "120", "TERM": "xterm"})
         self._ended: int | None = None
         self.pid, self._terminal = pty.fork()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -104,59 +102,6 @@ def test_three_hundred_workers_are_scraped_within_a_second(volume: Path) -> None
         began = time.monotonic()
         assert value(port, "acquire_duration_seconds_count", outcome="acquired") == 300
         assert time.monotonic() - began < 5, "a second where nothing else runs"
-
-
-PROMETHEUS = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: volumelease
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-
-
-@pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="no prometheus: apt-get install prometheus"
-)
-def test_a_real_prometheus_scrapes_the_exporter(volume: Path, tmp_path: Path) -> None:
-    port, own = free_port(), free_port()
-    config = tmp_path / "prometheus.yml"
-    config.write_text(PROMETHEUS.format(port=port))
-    with Running("exporter", volume, "--listen", f"127.0.0.1:{port}"):
-        eventually(lambda: up(port))
-        checked = subprocess.run(
-            ["promtool", "check", "metrics"],
-            input=get(port, "/metrics"),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
-        prometheus = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-                f"--web.listen-address=127.0.0.1:{own}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            eventually(lambda: asked(own, 'up{job="volumelease"}') == 1, 40)
-            eventually(lambda: asked(own, "volume_lease_ttl_seconds") == 2, 20)
-        finally:
-            prometheus.terminate()
-            prometheus.wait(20)
-
-
-def asked(port: int, query: str) -> float | None:
-    url = f"/api/v1/query?query={urllib.parse.quote(query)}"
-    try:
-        found = json.loads(get(port, url))["data"]["result"]
-    except (OSError, urllib.error.URLError):
-        return None
-    return float(found[0]["value"][1]) if found else None
 
 
 @pytest.mark.torture

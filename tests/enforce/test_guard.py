@@ -387,3 +387,34 @@ def test_a_volume_is_found_wherever_it_is_mounted() -> None:
         "/mnt/models": "models",
         "/mnt/all/team": "",
     }
+
+
+def test_a_first_lease_while_another_thread_imports_logging(volume: Path) -> None:
+    """It is among the modules already, and has no names yet: as the bell's thread, which imports
+    a client of Redis, leaves it on a busy machine."""
+    script = """
+        import importlib, threading
+        from importlib.machinery import PathFinder
+        class Slow:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name != "logging": return None
+                spec = PathFinder.find_spec(name, path)
+                run = spec.loader.exec_module
+                def slowly(module):
+                    begun.set()
+                    while "volumelease.enforce.guard" not in sys.modules: time.sleep(0.01)
+                    time.sleep(1.0)
+                    run(module)
+                spec.loader.exec_module = slowly
+                return spec
+        begun = threading.Event()
+        assert "logging" not in sys.modules
+        sys.meta_path.insert(0, Slow)
+        other = threading.Thread(target=importlib.import_module, args=("logging",))
+        other.start()
+        begun.wait()
+        with volume_lease(V / "a"): print("had it")
+        other.join()
+    """
+    assert python(script, volume) == ["had it"]

@@ -115,7 +115,12 @@ def command_line() -> click.Group:
         for value in vars(importlib.import_module(name)).values()
         if isinstance(value, click.Group)
     }
-    beneath = {id(command) for group in groups.values() for command in group.commands.values()}
+    beneath = {
+        id(group.get_command(context, name))
+        for group in groups.values()
+        for context in [click.Context(group)]
+        for name in group.list_commands(context)
+    }
     (program,) = [group for key, group in groups.items() if key not in beneath]
     return program
 

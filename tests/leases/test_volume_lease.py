@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -27,6 +28,8 @@ from volumelease import (
     VolumeUnsuitable,
 )
 from volumelease.authorities.volume import segments, trail
+from volumelease.drivers.files import Files
+from volumelease.effects import Effect, Symlink
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.volumes import Surroundings, Volumes
 from volumelease.paths.locate import locate
@@ -269,6 +272,33 @@ def test_a_new_log_grants_nothing_until_the_old_one_is_over(tmp_path: Path) -> N
     started = time.monotonic()
     with volume_lease(tmp_path / "a", volumes=volumes):
         assert time.monotonic() - started >= 3.0
+    volumes.close()
+
+
+class SlowAtFirst:
+    """A volume that takes longer over the first record than a session may."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self._files = Files()
+
+    def perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Symlink) and effect.name.isdigit() and self.left:
+            self.left -= 1
+            self._files.perform(effect)
+            time.sleep(2.0)
+            raise OSError(errno.EIO, "the answer was lost")
+        return self._files.perform(effect)
+
+
+def test_a_session_that_was_not_open_in_time_is_followed_by_another(tmp_path: Path) -> None:
+    found(tmp_path, ttl=2.0).close()
+    said: list[str] = []
+    here = Surroundings.of_this_process()._replace(report=said.append)
+    volumes = Volumes(here._replace(performer=SlowAtFirst(times=1)))
+    with volume_lease(tmp_path / "a", volumes=volumes) as lease:
+        lease.check()
+    assert said == ["no session could be opened: no beat was answered in time; try 2 of 5"]
     volumes.close()
 
 

@@ -38,7 +38,7 @@ def test_many_commits_leave_one_table_everywhere_and_old_segments_go(
     shared_mounts: list[Path],
 ) -> None:
     """Four processes; two commits a lease."""
-    make_volume(shared_mounts[0], ttl=3)
+    make_volume(shared_mounts[0], ttl=10)
     (base,) = [p for p in (shared_mounts[0] / ".volumelease").iterdir() if p.is_dir()]
     with fleet() as workers:
         writers = [

@@ -20,9 +20,13 @@ from volumelease.drivers.threads import Monitor
 from volumelease.host import this_process
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.process import of_this_process
+from volumelease.leases.redis_hosting import scripts_on
+from volumelease.settings import load
 from volumelease.tallies import Tally, keys_of
 from volumelease.watch.detector import Detector
+from volumelease.watch.histories import History, LogHistory, TableHistory
 from volumelease.watch.violations import Violation
+from volumelease.wire.identity import Identity
 
 KINDS = ("create", "append", "replace", "delete", "truncate", "mmap", "backdate")
 
@@ -40,7 +44,15 @@ def detector_of(mount: str, roots: tuple[str, ...], sweep: tuple[float, float]) 
         say(violation=violation.as_document(), at=time.time())
 
     tally = Tally(keys_of(roots))
-    return Detector(layout, roots, SystemClock(), this_process(), tally, told, sweep)
+    history = history_of(mount, identity)
+    return Detector(layout, roots, SystemClock(), this_process(), tally, told, sweep, history)
+
+
+def history_of(mount: str, identity: Identity) -> History:
+    if identity.authority == "volume":
+        return LogHistory(Layout.of(mount, identity), SystemClock())
+    scripts = scripts_on(load(os.environ), mount, Files())
+    return TableHistory(identity.id, Monitor(scripts), SystemClock())
 
 
 def detect(mount: str, sweep: float, roots: tuple[str, ...] = ("data",)) -> None:
@@ -152,6 +164,7 @@ def leased_write(mine: Path, number: int) -> None:
 
 def main() -> None:
     job, facts = sys.argv[1], json.loads(sys.argv[2])
+    os.environ.update(facts.get("environment", {}))
     match job:
         case "detect":
             detect(facts["mount"], facts["sweep"])

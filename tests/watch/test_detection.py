@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 pytest.importorskip("watchdog")
 
 from tests.bed.moosefs import MooseFsBed
+from tests.bed.redis import RedisServer
 from tests.volume.fleet import Fleet, Worker, fleet, make_volume
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
+from volumelease.leases.volumes import Surroundings, Volumes
+from volumelease.paths.locate import locate
+from volumelease.settings import Settings
 from volumelease.watch.violations import recorded
 
 from .jobs import KINDS, prepare
@@ -31,6 +35,29 @@ SWEEP = 3.0
 def workers() -> Iterator[Fleet]:
     with fleet() as started:
         yield started
+
+
+class Kept(NamedTuple):
+    """What keeps the leases of a volume: ``begin`` makes one, ``environment`` is its workers'."""
+
+    environment: dict[str, str]
+    begin: Callable[[Path, float], None]
+
+
+@pytest.fixture(params=["volume", "redis"])
+def kept(request: pytest.FixtureRequest) -> Kept:
+    if request.param == "volume":
+        return Kept({}, make_volume)
+    pytest.importorskip("redis")
+    server: RedisServer = request.getfixturevalue("redis_server")
+    url = server.socket_url  # hosts of the bed have networks of their own
+
+    def on_redis(mount: Path, ttl: float) -> None:
+        settings = Settings(redis_url=url, authority="redis")
+        volumes = Volumes(Surroundings.of_this_process()._replace(settings=settings))
+        volumes.found(locate(mount, explicit=str(mount)), ready=True, ttl=ttl)
+
+    return Kept({"VOLUMELEASE_REDIS_URL": url}, on_redis)
 
 
 def violations(worker: Worker, count: int, seconds: float) -> dict[str, dict[str, Any]]:
@@ -49,17 +76,20 @@ def violations(worker: Worker, count: int, seconds: float) -> dict[str, dict[str
 
 @pytest.mark.parametrize("count", [70, pytest.param(210, marks=pytest.mark.torture)])
 def test_every_write_without_a_lease_is_told_with_its_origin_and_no_other(
-    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet, count: int
+    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet, kept: Kept, count: int
 ) -> None:
-    make_volume(shared_mounts[0], 6.0)
+    kept.begin(shared_mounts[0], 6.0)
     folders = [shared_mounts[0] / "data" / name for name in ("here", "there")]
     for folder in folders:
         folder.mkdir(parents=True)
         prepare(folder, count // 2)
     time.sleep(1.1)  # a write in the second of the one before can leave all as it was
-    detector = workers.start("detect", module=JOBS, mount=shared_mounts[0], sweep=SWEEP)
+    environment = kept.environment
+    detector = workers.start(
+        "detect", module=JOBS, mount=shared_mounts[0], sweep=SWEEP, environment=environment
+    )
     detector.wait_for("ready", 60)
-    traffic = leased_traffic(bed, shared_mounts, workers, 4.0)
+    traffic = leased_traffic(bed, shared_mounts, workers, 4.0, environment)
     for number, name in enumerate(("here", "there")):
         folder = shared_mounts[number] / "data" / name
         prefix = bed.hosts[number].command([])
@@ -80,7 +110,11 @@ def test_every_write_without_a_lease_is_told_with_its_origin_and_no_other(
 
 
 def leased_traffic(
-    bed: MooseFsBed, mounts: list[Path], workers: Fleet, seconds: float
+    bed: MooseFsBed,
+    mounts: list[Path],
+    workers: Fleet,
+    seconds: float,
+    environment: dict[str, str],
 ) -> list[Worker]:
     return [
         workers.start(
@@ -89,6 +123,7 @@ def leased_traffic(
             module=JOBS,
             folder=mount / "data",
             seconds=seconds,
+            environment=environment,
         )
         for host, mount in zip(bed.hosts, mounts, strict=True)
     ]
@@ -118,17 +153,18 @@ def one_record_of_one_write(mounts: list[Path], detectors: list[Worker]) -> None
 @pytest.mark.torture
 @pytest.mark.timeout(900)
 def test_ten_minutes_of_leased_writes_of_two_hosts_are_no_violations(
-    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet
+    bed: MooseFsBed, shared_mounts: list[Path], workers: Fleet, kept: Kept
 ) -> None:
     seconds = float(os.environ.get("LEASED_SECONDS", "600"))
-    make_volume(shared_mounts[0], 15.0)  # who loses a lease on a busy machine writes without one
+    kept.begin(shared_mounts[0], 15.0)  # who loses a lease on a busy machine writes without one
     (shared_mounts[0] / "data").mkdir()
     detectors = [
-        workers.start("detect", module=JOBS, mount=mount, sweep=SWEEP) for mount in shared_mounts
+        workers.start("detect", module=JOBS, mount=mount, sweep=SWEEP, environment=kept.environment)
+        for mount in shared_mounts
     ]
     for detector in detectors:
         detector.wait_for("ready", 60)
-    traffic = leased_traffic(bed, shared_mounts, workers, seconds)
+    traffic = leased_traffic(bed, shared_mounts, workers, seconds, kept.environment)
     for worker in traffic:
         worker.wait_for("done", seconds + 120)
     lost = [(line["lost"], line["at"]) for w in traffic for line in w.said if "lost" in line]

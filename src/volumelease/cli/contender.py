@@ -24,6 +24,8 @@ from volumelease.leases.process import of_this_process
 _HOLD_SECONDS: Final = (0.10, 0.20)
 _LOOK_SECONDS: Final = 0.02
 
+_SAYING: Final = threading.Lock()
+
 
 class _Witness:
     def __init__(self, folder: str) -> None:
@@ -71,7 +73,11 @@ class _Witness:
 
 
 def _say(what: str, **facts: Any) -> None:
-    print(json.dumps({"what": what, "at": _now(), **facts}), flush=True)
+    """In one piece: a loss is told by another thread, at the same time."""
+    line = json.dumps({"what": what, "at": _now(), **facts}) + "\n"
+    with _SAYING:
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 def _now() -> float:

@@ -17,7 +17,6 @@ from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import SystemClock
 from volumelease.drivers.threads import Patience
 from volumelease.errors import LeaseError
-from volumelease.host import this_process
 from volumelease.leases.gauges import Gauges
 from volumelease.metrics.exposition import Metrics, Shown
 from volumelease.serving.fresh import Fresh
@@ -29,6 +28,7 @@ from volumelease.watch.violations import Records
 
 from . import history, space, status, violating
 from .bells import bell_in_force
+from .detecting import detector_of
 from .places import Place
 from .reading import Picture, Reader, patiently
 
@@ -59,6 +59,7 @@ class FleetViews:
         self._records: Records | None = None
         self._last = Counts()
         self._volume = ""
+        self._ttl = 0.0
         self._slow = Gauges()
         self._trouble = ""
         self._tally = Tally(self._roots)
@@ -77,19 +78,10 @@ class FleetViews:
             self._detector.close()
 
     def _detect(self) -> None:
-        """Where there is a log, and roots are configured, look for writes without a lease. From
-        here nearly all of them are other hosts'."""
+        """Look for writes without a lease. From here nearly all of them are other hosts'."""
+        root = self._place.volume.real_root
         identity = self._picture().identity
-        if identity.authority != "volume":
-            self._report("writes without a lease are detected only where the volume has the log")
-            return
-        self._detector = Detector(
-            Layout.of(self._place.volume.real_root, identity),
-            self._settings.roots,
-            SystemClock(),
-            this_process(),
-            self._tally,
-        )
+        self._detector = detector_of(root, identity, self._settings, self._tally)
         self._detector.start()
 
     # ---- for Prometheus
@@ -100,6 +92,9 @@ class FleetViews:
         gauges = Gauges(self._slow)
         with suppress(LeaseError, OSError):  # and TimeoutError
             gauges.update(Patience().call(lambda _: self._look(), SCRAPE_SECONDS))
+        gauges["ttl_seconds",] = (
+            self._ttl
+        )  # 0: no volume yet; else there is one, if it answers or not
         if self._detector is not None:
             gauges.update(self._detector.gauges())
         scopes = (*self._roots, OTHER)
@@ -108,19 +103,18 @@ class FleetViews:
     def _look(self) -> Gauges:
         found = Gauges()
         picture = self._picture()
+        self._volume, self._ttl = picture.identity.id, picture.identity.ttl
         self._last = self._reported(picture).counts.add(self._tally.counts())
         self._add_picture(found, picture)
         return found
 
     def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
         identity, now = picture.identity, time.time()
-        self._volume = identity.id
         for holding in list(picture.table.holdings.values()):
             scope = scope_of(self._roots, holding.claims[0].key)
             since = holding.granted_wall if holding.granted else holding.requested_wall
             gauges.lease(scope, holding.granted, now - since)
         gauges["authority_up", identity.authority] = 1.0
-        gauges["ttl_seconds",] = identity.ttl
         if identity.authority == "volume":
             gauges["log_entries",] = float(picture.next_index)
 

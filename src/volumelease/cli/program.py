@@ -40,6 +40,7 @@ _COMMANDS: Final = (
     "exporter",
     "doctor",
     "verify",
+    "bench",
     "completion",
 )
 _APART: Final = frozenset(_COMMANDS) - {

@@ -89,17 +89,13 @@ class Showing:
         self._shown = WorkerViews(Place(root), self._settings, self._report, self._live, detector)
 
     def _detector(self, root: VolumeRoot, hosted: Hosting[Any]) -> Any:
-        """Running; None without roots, and where no log says what was leased."""
-        identity, roots = hosted.session.identity, self._settings.roots
-        if not roots or identity.authority != "volume":
+        """Running; None without roots."""
+        if not self._settings.roots:
             return None
-        from volumelease.authorities.volume.layout import Layout
-        from volumelease.clock import SystemClock
-        from volumelease.host import this_process
-        from volumelease.watch.detector import Detector
+        from .detecting import detector_of
 
-        layout = Layout.of(root.real_root, identity)
-        detector = Detector(layout, roots, SystemClock(), this_process(), hosted.tally)
+        identity = hosted.session.identity
+        detector = detector_of(root.real_root, identity, self._settings, hosted.tally)
         detector.start()
         return detector
 

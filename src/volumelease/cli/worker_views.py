@@ -51,7 +51,6 @@ class WorkerViews(FleetViews):
         return Reported(self._counted.copy(), 1, 0)
 
     def _add_picture(self, gauges: Gauges, picture: Picture) -> None:
-        self._volume = picture.identity.id
         gauges["enforcement_level", in_force(os.environ, self._settings)] = 1.0
         hosted = self._hosted()
         if hosted is not None:

@@ -105,18 +105,23 @@ class Monitor:
         trouble: BaseException | None = None
         perform = self._performer.perform
         lock = self.lock
-        while True:
-            try:
-                with lock:
-                    effect = steps.send(answer) if trouble is None else steps.throw(trouble)
-            except StopIteration as finished:
-                result: T = finished.value
-                return result
+        try:
+            while True:
+                try:
+                    with lock:
+                        effect = steps.send(answer) if trouble is None else steps.throw(trouble)
+                except StopIteration as finished:
+                    result: T = finished.value
+                    return result
+                answer = trouble = None
+                try:
+                    answer = perform(effect)
+                except BaseException as error:  # noqa: BLE001 - thrown into the protocol
+                    trouble = error
+        finally:
+            # Else an error and this frame keep each other, with every directory that was open,
+            # until a collection of garbage: in a large process hours later.
             answer = trouble = None
-            try:
-                answer = perform(effect)
-            except BaseException as error:  # noqa: BLE001 - thrown into the protocol
-                trouble = error
 
 
 class Waker(Protocol):

@@ -90,8 +90,9 @@ def _tell_at_start(root: str, enforced: bool) -> None:
     """The level in force, one line. Whoever has not loaded logging has nowhere to read it."""
     import sys
 
-    logging = sys.modules.get("logging")
-    if logging is not None:
+    if "logging" in sys.modules:
+        import logging  # waits for a thread that is just importing it: it has no names yet
+
         what = "need a lease of this process" if enforced else "without a lease are told"
         mode = "enforce" if enforced else "warn"
         logging.getLogger("volumelease").info(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -18,7 +17,6 @@ from volumelease.drivers.crew import Crew
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Errand, Patience, Performer, run_flow
 from volumelease.errors import (
-    AuthorityMoved,
     AuthorityUnreachable,
     LeaseError,
     VolumeNotFound,
@@ -31,7 +29,7 @@ from volumelease.settings import Settings, load
 from volumelease.tallies import Tally, keys_of
 from volumelease.wire.identity import Identity
 
-from . import choosing, entering
+from . import choosing, entering, opening
 from .blocks import Block
 from .guarding import Guarding
 from .hosting import Hosting
@@ -50,12 +48,6 @@ VERSION: Final = "0.1.0"
 ANSWER_SECONDS: Final = 5.0
 """How much longer than the caller's timeout the calls on the volume may take together before the
 caller is told that the volume does not answer."""
-
-
-ARRIVAL_SECONDS: Final = 2.0
-"""Between the end of one authority and the beginning of the next is one call on the volume."""
-
-_LOOK_SECONDS: Final = 0.05
 
 
 def _say(text: str) -> None:
@@ -272,21 +264,13 @@ class Volumes:
         return choosing.host(root, identity, self.facts(), self.surroundings, tally)
 
     def _opened(self, root: VolumeRoot, hosted: Hosting[Any]) -> Hosting[Any]:
-        """That session, open; or one of the authority that the leases are just moving to. Errors:
-        ``AuthorityMoved`` when they do not arrive; those of opening."""
-        clock = self.surroundings.clock
-        until = clock.monotonic() + ARRIVAL_SECONDS
-        while True:
-            try:
-                hosted.open()
-            except AuthorityMoved:
-                if clock.monotonic() > until:
-                    raise
-                time.sleep(_LOOK_SECONDS)
-                identity = self._identities[root.real_root] = self.identity(root)
-                hosted = self._host(root, identity)
-            else:
-                return hosted
+        def anew(moved: bool) -> Hosting[Any]:
+            if moved:
+                self._identities[root.real_root] = self.identity(root)
+            return self._host(root, self._identities[root.real_root])
+
+        here = self.surroundings
+        return opening.opened(hosted, anew, here.clock, here.report)
 
     def name_of(self, root: VolumeRoot) -> str:
         """What tells volumes apart inside this process: the same for all mount points of one."""

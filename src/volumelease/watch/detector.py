@@ -1,10 +1,10 @@
 """Detection on one host: hears local writes, scans for all others, and tells what no lease covers.
 
 One thread, and whatever hangs on the volume hangs that thread and nothing else. It takes no part in
-leases: it reads the log with a replica of its own, and writes records of violations.
+leases: it reads their history beside them, and writes records of violations.
 
-Limit: only below the configured roots; only where the leases are in the log of the volume. Needs
-watchdog (the extra ``watch``) to know a local write from another; without it all are ``unknown``.
+Limit: only below the configured roots. Needs watchdog (the extra ``watch``) to know a local write
+from another; without it all are ``unknown``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from volumelease.authorities.volume.layout import CONTROL, Layout
-from volumelease.authorities.volume.replica import Replica
 from volumelease.clock import Clock
-from volumelease.drivers.files import Files
-from volumelease.drivers.threads import Monitor
 from volumelease.errors import LeaseError
 from volumelease.host import ProcessFacts
 from volumelease.tallies import Key, Tally, keys_of, scope_of
 
 from .events import MOST_QUEUED, Event
+from .histories import History, LogHistory
 from .judging import Judging, Suspicion
 from .scanner import Change, Scanner, Seen, seen_at
-from .spans import Spans
 from .violations import Violation, forget_old, record
 
 if TYPE_CHECKING:
@@ -45,9 +42,6 @@ SHARE: Final = 0.25
 """Of one thread's time that scanning may take while it has work: the volume has others to serve."""
 
 TICK_SECONDS: Final = 0.25
-READ_SECONDS: Final = 1.0
-"""How often the log is read when there is nothing to judge."""
-
 LOUDEST: Final = 1000
 """Violations told one by one in a minute; what is beyond is only counted."""
 
@@ -56,7 +50,8 @@ logger = logging.getLogger("volumelease.violations")
 
 class Detector:
     """``roots`` as in the settings. ``start`` returns at once; ``close`` ends it. ``tally`` gets
-    the counts; ``told`` is called with each violation, in the detector's thread."""
+    the counts; ``told`` is called with each violation, in the detector's thread. ``history`` says
+    what was leased, when; left out: the log of the volume."""
 
     def __init__(
         self,
@@ -67,6 +62,7 @@ class Detector:
         tally: Tally,
         told: Callable[[Violation], None] = lambda _: None,
         sweep_seconds: tuple[float, float] = SWEEP_SECONDS,
+        history: History | None = None,
     ) -> None:
         self._layout = layout
         self._roots = keys_of(roots)
@@ -75,11 +71,8 @@ class Detector:
         self._tally = tally
         self._told = told
         self._sweep_seconds = sweep_seconds
-        self._spans = Spans(clock)
-        self._replica = Replica(layout, clock, self._spans)
-        self._spans.table = lambda: self._replica.table
-        self._monitor = Monitor(Files())
-        self._judging = Judging(self._spans, process.boot_id)
+        self._history = history or LogHistory(layout, clock)
+        self._judging = Judging(self._history.spans, process.boot_id)
         self._scanners = [self._scanner(path) for path in _outermost(self._roots)]
         self._events: deque[Event] = deque()
         self._overflowed = False
@@ -138,7 +131,7 @@ class Detector:
     def _once(self) -> None:
         try:
             if not self._read_at:
-                self._read_log()  # before anything is looked at: who holds something already?
+                self._read_history()  # before anything is looked at: who holds something already?
             self._take_events()
             if self._clock.monotonic() >= self._resume_at:
                 pause = next(self._steps)
@@ -263,19 +256,18 @@ class Detector:
 
     def _judge(self) -> None:
         began = self._clock.monotonic()
-        due = self._judging.due(began)
-        if not due and began - self._read_at < READ_SECONDS:
+        ripe = self._judging.ripe(began)
+        if not ripe and began - self._read_at < self._history.read_seconds:
             return
-        self._read_log()
-        for one in due:
+        self._read_history()  # before any is taken: if it can't be read now, they wait
+        for one in self._judging.due(began):
             if not self._judging.late_local(one) and not self._judging.covered(one):
                 self._accuse(one, began)
 
-    def _read_log(self) -> None:
+    def _read_history(self) -> None:
         began = self._clock.monotonic()
-        self._monitor.run(self._replica.catch_up())
+        self._history.read()
         self._read_at = began
-        self._spans.read_to_the_end(began)
 
     def _accuse(self, one: Suspicion, now: float) -> None:
         after = seen_at(f"{self._layout.root.rstrip('/')}/{one.path}")

@@ -1,8 +1,8 @@
 """From what was seen to a verdict: was it a write, whose, and did a lease cover it?
 
 A verdict waits for a grace period: times have whole seconds, mounts show old attributes for another
-one, and a lease that just ended is read from the log a moment later. Then the history of leases is
-looked at again. So a write under a lease that was just released is no violation.
+one, and the end of a lease is read a moment later. Then the history of leases is read once more. So
+a write under a lease that was just released is no violation.
 """
 
 from __future__ import annotations
@@ -123,8 +123,12 @@ class Judging:
             path = path.rpartition("/")[0]
         return False
 
+    def ripe(self, now: float) -> bool:
+        """Whether the time of any has come."""
+        return any(one.due <= now for one in self._waiting.values())
+
     def due(self, now: float) -> list[Suspicion]:
-        """Those whose time has come; judge them after the log was read once more."""
+        """Those whose time has come; judge them after the history was read once more."""
         ripe = [one for one in self._waiting.values() if one.due <= now]
         for one in ripe:
             del self._waiting[one.path]

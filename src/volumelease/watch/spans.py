@@ -1,25 +1,22 @@
 """When was a path under a lease? The history of leases, as far as it is needed to judge a write.
 
-Read from the log by a replica of its own: a lease begins at the earliest when the log was last read
-to its end before the grant was found there, and ends at the latest when its end was found.
+It is read again and again (``histories``). A lease begins at the earliest when the history was last
+read to its end before the grant was found there, and ends at the latest when its end was found.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from volumelease.clock import Clock
-from volumelease.core import records
 from volumelease.core.conflicts import covers, overlaps
-from volumelease.core.records import Entry
-from volumelease.core.table import Holding, Outcome
 
 KEPT_SECONDS: Final = 600.0
 
 
 class Span(NamedTuple):
     """``keys`` were leased exclusively from ``began`` to ``ended`` (monotonic), by a process of
-    the boot ``boot_id``."""
+    the boot ``boot_id``, "" if that is not known."""
 
     keys: tuple[str, ...]
     began: float
@@ -28,47 +25,43 @@ class Span(NamedTuple):
 
 
 class Spans:
-    """A listener of a replica. Its calls come from one thread at a time."""
+    """What was leased when. Not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.table: Any = None
-        """The replica's; set by who makes both."""
         self._read_at = clock.monotonic()
         self._began = False
         self._open: dict[int, Span] = {}
         self._over: list[Span] = []
         self._blind: list[tuple[float, float]] = []
-        """Times of which nothing is known: entries were skipped."""
+        """Times of which nothing is known."""
 
-    def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None:
-        now = self._clock.monotonic()
-        for token in outcome.ended:
-            self._end(token, now)
-        for token in outcome.granted:
-            holding = self.table().holdings.get(token)
-            if holding is not None and holding.exclusive:
-                self._open[token] = self._span(holding, self._read_at)
-        match entry.body:
-            case records.Downgrade(token):
-                self._end(token, now)
-            case records.Publish(_, _, target) if not outcome.void:
-                self._open[-1 - index] = Span((target.key,), self._read_at, float("inf"), "")
-            case records.Published(publish):
-                self._end(-1 - publish, now)
+    def begin(self, token: int, keys: tuple[str, ...], boot_id: str) -> None:
+        """A lease was found that was not there at the last reading."""
+        self._open[token] = Span(keys, self._read_at, float("inf"), boot_id)
 
-    def table_loaded(self) -> None:
-        now = self._clock.monotonic()
-        if self._began:  # before, nothing was looked at either
-            self._blind.append((self._read_at, now))
-        for token in list(self._open):
-            self._end(token, now)
-        for token, holding in self.table().holdings.items():
-            if holding.granted and holding.exclusive:
-                self._open[token] = self._span(holding, self._read_at)
+    def end(self, token: int) -> None:
+        """That lease was found to be over, or to be no longer exclusive."""
+        span = self._open.pop(token, None)
+        if span is not None:
+            self._over.append(span._replace(ended=self._clock.monotonic()))
+
+    def begun(self, token: int) -> bool:
+        """Whether that lease is known, and not known to be over."""
+        return token in self._open
+
+    @property
+    def running(self) -> list[int]:
+        """The tokens of the leases that are not over."""
+        return list(self._open)
+
+    def know_nothing(self) -> None:
+        """Of the time since the last reading: before the first one, nothing was looked at."""
+        if self._began:
+            self._blind.append((self._read_at, self._clock.monotonic()))
 
     def read_to_the_end(self, began_at: float) -> None:
-        """The log was read completely by a reading that began then."""
+        """The history was read completely by a reading that began then."""
         self._read_at, self._began = began_at, True
         oldest = began_at - KEPT_SECONDS
         self._over = [span for span in self._over if span.ended > oldest]
@@ -91,13 +84,3 @@ class Spans:
             for spans in (self._open.values(), self._over)
             for span in spans
         )
-
-    def _span(self, holding: Holding, began: float) -> Span:
-        session = self.table().sessions.get(holding.session)
-        boot_id = session.facts.process.boot_id if session is not None else ""
-        return Span(holding.keys, began, float("inf"), boot_id)
-
-    def _end(self, token: int, now: float) -> None:
-        span = self._open.pop(token, None)
-        if span is not None:
-            self._over.append(span._replace(ended=now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from volumelease.authorities.volume import attending, committer
+from volumelease.authorities.volume import attending, courtesy
 
 Patches = list[tuple[Any, str, Any]]
 
@@ -16,7 +16,7 @@ def bell_is_trusted() -> Patches:
 def turnstile_without_a_bound() -> Patches:
     """Sought at the first miss already: so many herds are rare in so small a fleet."""
     return [
-        (committer, "TURNSTILE_SECONDS", 3600.0),
-        (committer, "BACK_OFF_SECONDS", 0.0),
-        (committer, "HERD_MISSES", 1),
+        (courtesy, "TURNSTILE_SECONDS", 3600.0),
+        (courtesy, "BACK_OFF_SECONDS", 0.0),
+        (courtesy, "HERD_MISSES", 1),
     ]

@@ -56,7 +56,7 @@ def found(root: str, wanted: Founding) -> Steps[tuple[Identity, bool]]:
         try:
             yield WriteNew(layout.identity, encode_identity(identity).encode() + b"\n")
         except OSError as error:  # unknown, EEXIST too: read it back
-            trouble = error
+            trouble = error.with_traceback(None)
         elected = yield from _read(root)
         if elected is not None:
             if elected.id != wanted.id:

@@ -140,7 +140,7 @@ class Publishing:
                 yield Rename(source, place)
                 break
             except OSError as error:
-                trouble = error
+                trouble = error.with_traceback(None)
             if not (yield from is_there(root, source)):
                 break  # done: its answer was lost, and it was sent again
             self._refuse(draft, trouble, place)

@@ -129,7 +129,7 @@ class Adopting:
             except OSError as error:
                 if error.errno in MISSING:
                     return False
-                trouble = error
+                trouble = error.with_traceback(None)
                 yield pause(number)
             else:
                 return bool(names)
@@ -174,7 +174,7 @@ class Adopting:
             try:
                 yield Rename(place, self._passage(unique))
             except OSError as error:
-                trouble = error
+                trouble = error.with_traceback(None)
             if (yield from self._filled(unique)):
                 return Adopted(unique, contents)
             if trouble is None or trouble.errno in _CHANGED:  # None: a crashed master forgot it
@@ -195,7 +195,7 @@ class Adopting:
             try:
                 yield MakeDirectory(passage)
             except OSError as error:
-                trouble = error
+                trouble = error.with_traceback(None)
             else:
                 return unique
             if trouble.errno in FORBIDDEN | FULL | MISSING:
@@ -220,7 +220,7 @@ class Adopting:
                     return
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     raise self._two_of_them(place, unique, unique + MOVING) from error
-                trouble = error
+                trouble = error.with_traceback(None)
                 yield pause(number)
             else:
                 return

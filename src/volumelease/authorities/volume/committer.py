@@ -37,15 +37,12 @@ from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, Vol
 from volumelease.tallies import Tally
 from volumelease.wire import entries, marks
 
+from .courtesy import BEHIND_ENTRIES, Contender, Courtesy
 from .layout import Layout
 from .replica import Replica
 
 SLOW_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 1.0
-TURNSTILE_SECONDS: Final = 0.05
-BACK_OFF_SECONDS: Final = 0.0005
-HERD_MISSES: Final = 2
-"""Two committers that meet sort themselves out sooner than a lock could."""
 
 _CONFLICT: Final = ("log_conflicts_total",)
 _NUMBERS_APART: Final = 1 << 20
@@ -92,8 +89,7 @@ class Committer:
         self._turn = turn
         self._alive = alive
         self._close_segment = close_segment
-        self._turnstile = turnstile
-        self._turnstile_stuck = False
+        self._courtesy = Courtesy(author, turnstile)
         self._number = 0
         self._awaited: dict[int, Committed | None] = {}
         self._wanted: dict[int, Callable[[], bool]] = {}
@@ -165,12 +161,12 @@ class Committer:
         try:
             self._wanted[number] = wanted
             self._awaited[number] = None
+            yield from self._courtesy.begin(attempt)
             return (yield from self._until_known(attempt, decide))
         finally:
             del self._awaited[number]
             del self._wanted[number]
-            if attempt.passed and self._turnstile is not None:
-                self._turnstile.leave()
+            self._courtesy.end(attempt)
             self._turn.leave()
 
     def _until_known(
@@ -221,7 +217,7 @@ class Committer:
         try:
             yield Symlink(target, str(index % SEGMENT_ENTRIES), directory)
         except OSError as error:
-            trouble = error
+            trouble = error.with_traceback(None)  # which leads to this frame, and that to it
         ended = self._clock.boottime()
         slow = ended - started > SLOW_SECONDS
         attempt.began = attempt.began or started
@@ -248,15 +244,15 @@ class Committer:
             self._turn.leave()  # the other threads need not wait for what was slow here
             yield Sleep(ATTRIBUTE_CACHE_SECONDS)
             replica.distrust()
-        in_vain = False
         if trouble is not None and trouble.errno == errno.EEXIST:
-            in_vain = yield from self._queue_up(attempt)
+            yield from self._courtesy.missed(attempt)
         # The first time it was mostly one other entry, such as that of who waits for this release:
         # then the next index is free, and trying it costs no more than asking whether it is.
         first = trouble is not None and trouble.errno == errno.EEXIST and attempt.misses == 1
         try:
-            yield from replica.reach_end(index if first else None)
-            self._turnstile_stuck |= in_vain and replica.next_index <= index + 1
+            beyond = index if first else None
+            while not (yield from replica.reach_end(beyond, BEHIND_ENTRIES)):
+                yield from self._courtesy.behind(attempt)
         except AuthorityUnreachable:
             yield from self._pause(attempt)
             replica.distrust()
@@ -275,37 +271,6 @@ class Committer:
             )
         replica.distrust()
         yield from self._pause(attempt)
-
-    def _queue_up(self, attempt: _Attempt) -> Steps[bool]:
-        """Somebody else was faster: from the second time on, take turns with all who were slower
-        too, so that a herd of N costs N misses and not N * N. Returns whether it was in vain.
-
-        Courtesy, not safety, and so with a bound. A turnstile through which nobody comes while
-        the log stands still is stuck (a host that was cut off keeps its lock for a day): then it
-        is only tried, until it is had at once.
-        """
-        attempt.misses += 1
-        turnstile = self._turnstile
-        if turnstile is None or attempt.passed or attempt.misses < HERD_MISSES:
-            return False
-        seconds = 0.0 if self._turnstile_stuck else TURNSTILE_SECONDS
-        try:
-            attempt.passed = yield EnterTurn(turnstile, seconds)
-        except BaseException:  # interrupted, perhaps right after it was had
-            turnstile.leave()
-            raise
-        if attempt.passed:
-            self._turnstile_stuck = False
-            return False
-        yield Sleep(self._scattered(attempt))
-        return True
-
-    def _scattered(self, attempt: _Attempt) -> float:
-        """Seconds that differ from author to author and grow: few may queue at the turnstile, and
-        all others would meet again at the next index."""
-        longest = min(BACK_OFF_SECONDS * 2.0**attempt.misses, TURNSTILE_SECONDS)
-        share = (int(self._author[:6], 16) * (2 * attempt.misses + 1) >> 4) % 1000
-        return longest * share / 1000
 
     def _pause(self, attempt: _Attempt) -> Steps[None]:
         yield Sleep(attempt.pause)
@@ -351,15 +316,13 @@ class Committer:
         return names
 
 
-class _Attempt:
+class _Attempt(Contender):
     """What stays the same over all tries of one commit: so they all write the same record."""
 
     __slots__ = (
         "began",
-        "misses",
         "noted",
         "number",
-        "passed",
         "pause",
         "stored",
         "urgent",
@@ -367,12 +330,11 @@ class _Attempt:
     )
 
     def __init__(self, number: int, wall: float, urgent: bool) -> None:
+        super().__init__()
         self.number = number
         self.wall = wall  # rounded before it is applied here, so that readers apply the same
         self.urgent = urgent
         self.stored = ""
         self.began = 0.0
         self.noted = False
-        self.misses = 0
-        self.passed = False
         self.pause = _FIRST_PAUSE

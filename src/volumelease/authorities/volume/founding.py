@@ -132,7 +132,7 @@ def found(root: str, founding: Founding) -> Steps[tuple[Identity, bool]]:
         try:
             yield Symlink(encode_identity(identity), layout.identity)
         except OSError as error:  # unknown, EEXIST too: read it back
-            trouble = error
+            trouble = error.with_traceback(None)
         elected = yield from read_identity(root)
         if elected is not None:
             break
@@ -206,7 +206,7 @@ def succeed(root: str, identity: Identity) -> Steps[Identity]:
                 encode_identity(identity), f"{root}/{CONTROL}/{identity_name(identity.era)}"
             )
         except OSError as error:  # unknown, EEXIST too: read it back
-            trouble = error
+            trouble = error.with_traceback(None)
         elected = yield from read_identity(root)
         if elected is not None and elected.era >= identity.era:
             return elected
@@ -260,7 +260,7 @@ def _insist(root: str, effect: MakeDirectory | Symlink) -> Steps[None]:
                 raise _refusal(root, error) from error
             if error.errno in (errno.EDQUOT, errno.ENOSPC):
                 raise VolumeFull(f"{root} is full: {error}", root=root) from error
-            trouble = error
+            trouble = error.with_traceback(None)
             yield Sleep(_PAUSE_SECONDS)
         else:
             return

@@ -122,7 +122,7 @@ def read_place(layout: Layout, name: str, directory: Directory) -> Steps[tuple[b
                 return False, None
             if error.errno == errno.EINVAL:
                 return True, None
-            last = error
+            last = error.with_traceback(None)
         else:
             if target:  # an entry being born can read as '' on some file systems
                 return True, target

@@ -37,7 +37,7 @@ def make(root: str, effect: MakeDirectory | Symlink) -> Steps[None]:
         except OSError as error:
             if error.errno == errno.EEXIST:
                 return
-            trouble = error
+            trouble = error.with_traceback(None)
             if error.errno in FULL | FORBIDDEN | MISSING:
                 break
             yield pause(number)
@@ -55,7 +55,7 @@ def move(root: str, source: str, target: str) -> Steps[bool]:
         try:
             yield Rename(source, target)
         except OSError as error:
-            trouble = error
+            trouble = error.with_traceback(None)
         else:
             return True
         if (yield from is_there(root, target)):
@@ -78,7 +78,7 @@ def unlink(root: str, path: str) -> Steps[None]:
         except OSError as error:
             if error.errno in MISSING:
                 return
-            trouble = error
+            trouble = error.with_traceback(None)
             if error.errno in FORBIDDEN:
                 break
             yield pause(number)
@@ -97,7 +97,7 @@ def kind_of(root: str, path: str) -> Steps[str]:
         except OSError as error:
             if error.errno in MISSING:
                 return ""
-            trouble = error
+            trouble = error.with_traceback(None)
             if error.errno in FORBIDDEN:
                 break
             yield pause(number)

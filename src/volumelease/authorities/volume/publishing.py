@@ -181,7 +181,7 @@ class Publishing:
             try:
                 yield Rename(source, place)
             except OSError as error:
-                trouble = error
+                trouble = error.with_traceback(None)
             else:
                 if unique_of(one.source) in self._tried:
                     self._visible.add(unique_of(one.source))

@@ -122,12 +122,15 @@ class Replica:
                     self.layout, self.name, self.place, self.directory, self._clock
                 )
 
-    def reach_end(self, beyond: int | None = None) -> Steps[None]:
+    def reach_end(self, beyond: int | None = None, at_most: int | None = None) -> Steps[bool]:
         """Apply entries until none is next, which is where the next one can be committed; with
-        ``beyond``, no more when one after that index is next. Errors: those of ``catch_up``."""
-        while beyond is None or self.next_index <= beyond:
+        ``beyond``, no more when one after that index is next. Returns whether ``at_most`` so many
+        calls were enough. Errors: those of ``catch_up``."""
+        while (beyond is None or self.next_index <= beyond) and at_most != 0:
             if (yield from self._read_on()):
-                return
+                return True
+            at_most = None if at_most is None else at_most - 1
+        return at_most != 0
 
     def _read_on(self) -> Steps[bool]:
         """Apply the next entry. Returns whether there was none."""

@@ -238,6 +238,6 @@ class Requests:
             except SessionOver:
                 raise
             except LeaseError as error:  # of one path; the others must not wait for it
-                trouble = error
+                trouble = error.with_traceback(None)
         if trouble is not None:
             raise trouble

@@ -112,7 +112,7 @@ class Segments:
         try:
             yield Symlink(marks.seal(mark, text), place, directory)
         except OSError as error:
-            trouble = error
+            trouble = error.with_traceback(None)
         yield from replica.reach_end()  # whose record it is decides, not what the call said
         if trouble is not None and replica.segment == segment:
             if trouble.errno in _FULL:
@@ -132,7 +132,7 @@ class Segments:
             try:
                 yield effect
             except OSError as error:
-                trouble = error
+                trouble = error.with_traceback(None)
                 if error.errno == errno.EEXIST:
                     return
                 if error.errno in _FULL:

@@ -13,6 +13,7 @@ if not token then return {'void'} end
 local r = redis.call('HMGET', P .. 'r:' .. token, 'g', 'x', 'k')
 if r[1] ~= '' and r[2] == '1' then
   local keys, candidates = split(r[3]), {}
+  past(token, ME, r[3], redis.call('HGET', STATE, 'sequence'))
   place('ZREM', token, keys, true)
   behind(candidates, token, keys, true)
   redis.call('HSET', P .. 'r:' .. token, 'x', '0')

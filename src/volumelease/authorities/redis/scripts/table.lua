@@ -30,6 +30,9 @@
 -- :<incarnation>:x: z: X: Z: <key>  sorted sets: tokens that lie, exclusively or shared, on that
 --                              key, and below it
 -- :<incarnation>:marked        set: tokens of leases that are being broken
+-- :<incarnation>:past          sorted set: what was leased exclusively and ended, by the sequence at
+--                              its end: token, session, keys; only while somebody reads it, see
+--                              past.lua
 --
 -- A token is (incarnation, sequence), two numbers that a Lua number can hold; as a name both have
 -- ten digits, so that names sort like tokens.
@@ -177,13 +180,21 @@ local function insert(token, number, exclusive, granted, owner, keys, about, ask
   place('ZADD', token, split(keys), exclusive == '1')
 end
 
+-- An exclusive lease ended at that sequence: tell who watches what is written.
+local function past(token, session, keys, sequence)
+  if redis.call('EXISTS', P .. 'past') == 1 then
+    redis.call('ZADD', P .. 'past', sequence, token .. '\0' .. session .. '\0' .. keys)
+  end
+end
+
 -- Take a request out. Returns its keys and mode, for whoever waited behind it. That takes a number
 -- too: who finds its token right behind the number before it knows that nothing was between.
 local function erase(token)
-  local r = redis.call('HMGET', P .. 'r:' .. token, 's', 'n', 'o', 'x', 'k', 'c', 'b')
+  local r = redis.call('HMGET', P .. 'r:' .. token, 's', 'n', 'o', 'x', 'k', 'c', 'b', 'g')
   if not r[1] then return end
-  redis.call('HINCRBY', STATE, 'sequence', 1)
+  local sequence = redis.call('HINCRBY', STATE, 'sequence', 1)
   local keys, exclusive = split(r[5]), r[4] == '1'
+  if exclusive and r[8] ~= '' then past(token, r[1], r[5], sequence) end
   redis.call('DEL', P .. 'r:' .. token)
   redis.call('HDEL', P .. 'of:' .. r[1], r[2])
   redis.call('SREM', owners(r[1], r[3]), token)

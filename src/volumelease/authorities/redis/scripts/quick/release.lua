@@ -45,6 +45,9 @@ do
         for _, place in ipairs(places) do call('ZREM', place, token) end
         local sequence = tonumber(state[2]) + 1
         call('HSET', KEYS[1], 'sequence', sequence)
+        if exclusive and call('EXISTS', P .. 'past') == 1 then
+          call('ZADD', P .. 'past', sequence, token .. '\0' .. me .. '\0' .. key)
+        end
         if tonumber(ARGV[6]) > tonumber(session[1]) then
           call('HSET', P .. 's:' .. me, 'floor', ARGV[6])
         end

@@ -1,0 +1,191 @@
+"""What changed between two documents, and which of several volumes starts a worker first.
+
+A regression is a ratio whose whole interval is below 0.95. The intervals of all results of one
+comparison hold together at 95 % (Bonferroni), so that one of twenty doesn't fail by chance.
+Limit: runs at different times may differ by more than any interval of repeats knows (0.83 to 1.95
+on one disk, measured): when it matters, run them in turn, A B A B.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .document import Document, Result
+from .layout import block_name, way
+
+REGRESSION: Final = 0.95
+IMPROVEMENT: Final = 1.05
+Change = Literal["regression", "improvement", "no change", "unclear"]
+Key = tuple[str, str, int, int, bool]
+
+_UNUSABLE: Final = frozenset({"cache-suspected", "wrong-data"})
+_LEAST_SPREAD: Final = 0.005
+"""Repeats that agree better than that agree by chance, with so few of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One result in both documents. ``ratio``: new to old, with its interval."""
+
+    key: Key
+    old: float
+    new: float
+    unit: str
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def name(self) -> str:
+        """What was measured, in words."""
+        scenario, variant, jobs, block, direct = self.key
+        how = f"{block_name(block)} {way(direct)}" if block else ""
+        return " ".join(filter(None, (scenario, variant, f"{jobs} jobs" if jobs > 1 else "", how)))
+
+    def as_document(self) -> dict[str, object]:
+        """The same for programs."""
+        scenario, variant, jobs, block_bytes, direct = self.key
+        return {
+            "scenario": scenario,
+            "variant": variant,
+            "jobs": jobs,
+            "block_bytes": block_bytes,
+            "direct": direct,
+            "unit": self.unit,
+            "old": self.old,
+            "new": self.new,
+            "ratio": self.ratio,
+            "ci95_ratio": [self.low, self.high],
+            "change": self.change,
+        }
+
+    @property
+    def change(self) -> Change:
+        """What the whole interval says."""
+        if self.high < REGRESSION:
+            return "regression"
+        if self.low > IMPROVEMENT:
+            return "improvement"
+        inside = self.low >= REGRESSION and self.high <= IMPROVEMENT
+        return "no change" if inside else "unclear"
+
+
+def compare(old: Document, new: Document) -> list[Comparison]:
+    """Every result that both have, in the order of ``new``. Left out is what failed or did not
+    come from the volume."""
+    before = {key_of(result): result for result in old["results"]}
+    pairs = [
+        (result, before[key])
+        for result in new["results"]
+        if (key := key_of(result)) in before and _usable(result) and _usable(before[key])
+    ]
+    confidence = 1 - 0.05 / max(1, len(pairs))
+    return [_comparison(first, second, confidence) for second, first in pairs]
+
+
+def rank(documents: Sequence[tuple[str, Document]]) -> list[tuple[str, float, str]]:
+    """(name, seconds, way) of volumes by the seconds until a 7B model is loaded cold, in the best
+    way that each has; those without that measurement last, with infinity."""
+    found = []
+    for name, document in documents:
+        loads = [
+            (result["cold_start_seconds"]["7B"], result.get("variant", ""))
+            for result in document["results"]
+            if "cold_start_seconds" in result and "cache-suspected" not in result["flags"]
+        ]
+        seconds, way = min(loads, default=(math.inf, "not measured"))
+        found.append((name, seconds, way))
+    return sorted(found, key=lambda volume: volume[1])
+
+
+def key_of(result: Result) -> Key:
+    """What makes two results the same measurement."""
+    return (
+        result["scenario"],
+        result.get("variant", ""),
+        result["jobs"],
+        result["block_bytes"],
+        result["direct"],
+    )
+
+
+def same_volume(documents: Sequence[Document]) -> bool:
+    """Whether all are of one mount, as far as its source tells."""
+    mounts = {
+        (d["mount"]["source"], d["mount"]["fstype"], d["mount"]["directory"]) for d in documents
+    }
+    return len(mounts) == 1
+
+
+def _usable(result: Result) -> bool:
+    return not _UNUSABLE.intersection(result["flags"]) and len(_values(result)) >= 2
+
+
+def _values(result: Result) -> list[float]:
+    values = []
+    for repeat in result.get("repeats", []):
+        rate = repeat["mb_per_s"] if repeat["mb_per_s"] is not None else repeat.get("ops_per_s")
+        if rate and rate > 0:
+            values.append(rate)
+    return values
+
+
+def _comparison(old: Result, new: Result, confidence: float) -> Comparison:
+    before, after = _values(old), _values(new)
+    low, high = ratio_interval(after, before, confidence)
+    median_old, median_new = statistics.median(before), statistics.median(after)
+    unit = "MB/s" if new["median_mb_per_s"] is not None else "operations/s"
+    ratio = median_new / median_old
+    return Comparison(
+        key_of(new), median_old, median_new, unit, ratio, min(low, ratio), max(high, ratio)
+    )
+
+
+def ratio_interval(
+    new: Sequence[float], old: Sequence[float], confidence: float
+) -> tuple[float, float]:
+    """The interval of new to old by Welch's t test on logarithms: rates differ by factors, and a
+    bootstrap of three repeats knows nothing beyond their range.
+
+    Source: B. L. Welch, Biometrika 34 (1947).
+    """
+    logs = [[math.log(value) for value in values] for values in (new, old)]
+    parts = [max(statistics.variance(values), _LEAST_SPREAD**2) / len(values) for values in logs]
+    error = math.sqrt(sum(parts))
+    freedom: float = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, logs, strict=True)
+    )
+    middle = statistics.fmean(logs[0]) - statistics.fmean(logs[1])
+    reach = student_quantile((1 + confidence) / 2, freedom) * error
+    return math.exp(middle - reach), math.exp(middle + reach)
+
+
+def student_quantile(share: float, freedom: float) -> float:
+    """The quantile of Student's t distribution, for shares above one half."""
+    low, high = 0.0, 1e4
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_cdf(middle, freedom) < share else (low, middle)
+    return (low + high) / 2
+
+
+def _student_cdf(t: float, freedom: float) -> float:
+    """By Simpson's rule over the angle with t = sqrt(freedom) * tan(angle), where the density is a
+    power of the cosine and has no tail."""
+    end, steps = math.atan(t / math.sqrt(freedom)), 100
+    step = end / steps
+    weights = [1, *[4, 2] * (steps // 2 - 1), 4, 1]
+    area: float = (
+        step
+        / 3
+        * sum(
+            weight * math.cos(number * step) ** (freedom - 1)
+            for number, weight in enumerate(weights)
+        )
+    )
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    return 0.5 + scale * area

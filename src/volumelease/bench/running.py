@@ -1,0 +1,162 @@
+"""A whole run: what is refused, calibration, scenarios, and the document of what came out.
+
+An interruption or an error keeps what is measured by then: the document is marked partial, and
+nothing is left on the volume.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Final
+
+from . import fio
+from .calibration import calibrate
+from .checking import cross_check, differences
+from .document import SCHEMA, Document, MountFacts, Result
+from .engine import Engine
+from .judging import judge
+from .measuring import failed
+from .options import Options
+from .problems import BenchProblem, Interrupted, explain
+from .scenario import Context, Progress, Silent, names, scenario_named
+from .scratch import Scratch
+from .surroundings import environment, mount_facts
+
+CALIBRATION_SECONDS: Final = {"quick": 0.3, "normal": 0.6, "full": 1.0}
+FREE_SHARE: Final = 0.8
+"""Of the free space, at most: other users of the volume go on."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def run(
+    directory: str,
+    options: Options,
+    *,
+    progress: Progress | None = None,
+    command: Sequence[str] = (),
+    seed: str | None = None,
+) -> Document:
+    """Measure, and leave nothing behind.
+
+    Returns the document, partial after an interruption (``KeyboardInterrupt``, ``Interrupted``)
+    or an error in the middle. Errors: ``BenchProblem`` and ``VolumeNotFound`` before anything was
+    measured; ``BenchProblem`` when the scratch can't be removed.
+    """
+    began = time.monotonic()
+    facts = mount_facts(directory, local=options.local)
+    options = within_free_space(options, facts["free_bytes"], directory)
+    document = _begun(facts, options, command, seed or secrets.token_hex(8))
+    scratch = Scratch.make(facts["directory"], options.budget_bytes)
+    try:
+        with Engine() as engine:
+            context = Context(
+                scratch, options, progress or Silent(), engine, facts, document.get("seed", "")
+            )
+            try:
+                _measure(context, document, began)
+            finally:
+                document["results"] += context.unfinished
+    except (KeyboardInterrupt, Interrupted):
+        document["partial"], document["reason"] = True, "interrupted"
+    except BenchProblem as problem:
+        document["partial"], document["reason"] = True, str(problem)
+    finally:
+        _remove(scratch)
+    document["notes"] += [*judge(document["results"]), *differences(document)]
+    document["environment"]["seconds"] = time.monotonic() - began
+    return document
+
+
+def _begun(facts: MountFacts, options: Options, command: Sequence[str], seed: str) -> Document:
+    here = environment(options, list(command))
+    if options.engine == "fio" or options.cross_check:
+        version = fio.version()
+        here["engine_version"] = version if options.engine == "fio" else here["engine_version"]
+    return {
+        "schema": SCHEMA,
+        "mount": facts,
+        "environment": here,
+        "partial": False,
+        "results": [],
+        "options": asdict(options),
+        "seed": seed,
+        "notes": [],
+    }
+
+
+def within_free_space(options: Options, free_bytes: int, directory: str) -> Options:
+    """The options with a budget that leaves a fifth of the free space to others.
+
+    Errors: ``BenchProblem`` when too little is left to measure anything.
+    """
+    budget = min(options.budget_bytes, int(free_bytes * FREE_SHARE))
+    if budget < options.least_bytes:
+        least = options.least_bytes
+        if options.budget_bytes < least:
+            raise BenchProblem(
+                f"a budget of {options.budget_bytes / 1e6:,.0f} MB is too little: "
+                f"{options.jobs} jobs need {least / 1e6:,.0f}",
+                advice="Give it more (--budget 1G), or fewer jobs (--jobs 2)",
+                path=directory,
+            )
+        raise BenchProblem(
+            f"the volume of {directory} is full: {free_bytes / 1e6:,.0f} MB are free, and a "
+            f"benchmark needs {least / FREE_SHARE / 1e6:,.0f}",
+            advice="Free some space; it is given back when the run ends",
+            path=directory,
+        )
+    return replace(options, budget_bytes=budget)
+
+
+def _measure(context: Context, document: Document, began: float) -> None:
+    context.progress.step("calibrating on memory")
+    options = context.options
+    document["environment"]["generator"] = calibrate(
+        context.engine, options.jobs, CALIBRATION_SECONDS[options.pace]
+    )
+    chosen = options.scenarios or names(options.pace)
+    weights = [scenario_named(name).weight for name in chosen]
+    for number, name in enumerate(chosen):
+        if options.total_seconds is not None:
+            left = began + options.total_seconds - time.monotonic()
+            share = left * weights[number] / sum(weights[number:])
+            context.until_monotonic = time.monotonic() + max(0.0, share)
+        for result in _results(context, name):
+            document["results"].append(result)
+            context.rates.setdefault(name, result["median_mb_per_s"] or 0.0)
+            context.progress.result(result)
+
+    if options.cross_check:
+        document["cross_check"] = []
+        for check in cross_check(context):
+            document["cross_check"].append(check)
+
+
+def _results(context: Context, name: str) -> Iterator[Result]:
+    """Those of one scenario. One that fails is a result that says so; a full volume ends the run:
+    nothing after it would be worth anything."""
+    try:
+        yield from scenario_named(name).run(context)
+    except OSError as error:
+        if error.errno in _FULL:
+            explain(error, context.mount["directory"])
+        yield failed(name, 1, 0, False, f"{errno.errorcode.get(error.errno or 0, '')}: {error}")
+    except BenchProblem as problem:
+        if context.options.scenarios == (name,) or "number" in problem.facts:
+            raise
+        yield failed(name, 1, 0, False, str(problem))
+
+
+def _remove(scratch: Scratch) -> None:
+    try:
+        scratch.remove()
+    except OSError as error:
+        raise BenchProblem(
+            f"{scratch.path} can't be removed: {error.strerror or error}",
+            advice=f"Later: volumelease bench clean {scratch.path.rpartition('/')[0] or '/'}",
+            path=scratch.path,
+        ) from error

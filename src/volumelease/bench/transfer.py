@@ -1,0 +1,271 @@
+"""The task that writes or reads one file: ``pwritev`` and ``preadv`` on page-aligned buffers.
+
+What is counted is on the volume: a buffered write counts once the kernel has written it back, 32
+MiB behind the writer, so that writing and writing back overlap as they do without a benchmark.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import random
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from .contents import PAGE, PERIOD, Contents
+from .histograms import bucket
+from .job import Job
+from .residency import forget, resident_share
+from .writeback import SyncNow, Writeback
+
+_CPU_EVERY_NS: Final = 20_000_000
+_MOST_ERRORS: Final = 100
+_FATAL: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EINVAL, errno.EBADF, errno.ESTALE, errno.ENODEV, errno.EROFS}
+)
+
+
+def run(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Transfer until told to stop, or until ``limit_bytes`` are through.
+
+    Parameters: ``path`` (exists), ``mode`` ``write`` or ``read``, ``block_bytes``, ``direct``,
+    ``random`` (order of blocks), ``file_bytes`` (where it begins anew; a multiple of the block),
+    ``limit_bytes`` (0: none), ``seed`` and ``file`` of the contents. An empty path is memory of the
+    job's own. Answers ``resident_share``: what the page cache had of the file before it was read.
+
+    Errors: ``OSError`` of what can't get better (no space, no direct I/O); others are counted.
+    """
+    return Transfer(job, parameters).run()
+
+
+class Transfer:
+    """One file, one direction, one thread."""
+
+    def __init__(self, job: Job, parameters: dict[str, Any]) -> None:
+        self.job = job
+        self.slot = job.slot
+        self.writing: bool = parameters["mode"] == "write"
+        self.direct: bool = parameters["direct"]
+        self.block: int = parameters["block_bytes"]
+        self.size: int = parameters["file_bytes"]
+        self.limit: int = parameters["limit_bytes"] or 1 << 62
+        self.path: str = parameters["path"]
+        self.at_random: bool = parameters["random"]
+        self.contents = Contents(parameters["seed"], parameters["file"])
+        self.chance = random.Random(f"{parameters['seed']}:{job.number}:order")
+        self.latencies: dict[int, int] = {}
+        self.slowest_ns = 0
+        self.errors: dict[str, int] = {}
+        self.wrong = 0
+        self.operations = 0
+        self.done = 0
+        self.extent = 0
+        self.untimed_ns = 0
+        self.resident_share = 0.0
+        # At random, a block comes again before all were read: forget after each fiftieth part.
+        self.forget_after = self.size // (50 if self.at_random else 1)
+        self.forget_at = self.forget_after
+
+    def run(self) -> dict[str, Any]:
+        descriptor = self._open()
+        try:
+            began = self.job.begin()
+            if self.writing:
+                self._write(descriptor, began)
+            else:
+                self._read(descriptor, began)
+            transferred = time.monotonic_ns()
+            if self.writing:
+                os.fsync(descriptor)
+            synced = time.monotonic_ns()
+        finally:
+            closing = time.monotonic_ns()
+            os.close(descriptor)
+        closed = time.monotonic_ns()
+        return {
+            "bytes": self.done,
+            "operations": self.operations,
+            "errors": self.errors,
+            "wrong_blocks": self.wrong,
+            "extent": self.extent,
+            "fsync_seconds": (synced - transferred) / 1e9,
+            "close_seconds": (closed - closing) / 1e9,
+            "done_seconds": (closed - began) / 1e9,
+            "latencies": {str(number): count for number, count in self.latencies.items()},
+            "slowest_ns": self.slowest_ns,
+            "resident_share": self.resident_share,
+        }
+
+    def _open(self) -> int:
+        if not self.path:
+            return self._memory()
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_WRONLY if self.writing else os.O_RDONLY)
+        descriptor = os.open(self.path, flags | (os.O_DIRECT if self.direct else 0))
+        if not self.writing:
+            forget(descriptor)
+            self.resident_share = resident_share(descriptor)
+        return descriptor
+
+    def _memory(self) -> int:
+        descriptor = os.memfd_create("volumelease-bench-calibration")
+        for at in range(0, self.size, PERIOD):
+            self.contents.turn_to(at // PERIOD, 0)
+            os.pwrite(descriptor, self.contents.view, at)
+        return descriptor
+
+    # ---- where
+
+    def _offsets(self) -> Iterator[int]:
+        if self.at_random:
+            blocks = self.size // self.block
+            while True:
+                yield self.chance.randrange(blocks) * self.block
+        while True:
+            yield from range(0, self.size, self.block)
+
+    # ---- writing
+
+    def _write(self, descriptor: int, began: int) -> None:
+        contents, slot, block = self.contents, self.slot, self.block
+        writeback = self._writeback(descriptor)
+        views = [[contents.view[at : at + block]] for at in range(0, PERIOD, block)]
+        # What is written again differs from what is there: no storage can leave it out.
+        period, turn, before = -1, int.from_bytes(os.urandom(2)), began
+        cpu_at = began
+        for offset in self._offsets():
+            if slot.told_to_stop() or self.done >= self.limit:
+                break
+            if self.at_random:
+                turn += 1
+                contents.turn_block_to(offset, turn, block)
+            elif offset // PERIOD != period:
+                turn += offset == 0
+                period = offset // PERIOD
+                contents.turn_to(period, turn)
+            try:
+                written = os.pwritev(descriptor, views[offset % PERIOD // block], offset)
+                if written < block:
+                    written += self._rest(
+                        descriptor, views[offset % PERIOD // block][0], offset, written
+                    )
+                counted = written if writeback is None else writeback.wrote(offset, written)
+            except OSError as error:
+                self._failed(error)
+                written = counted = 0
+            now = time.monotonic_ns()
+            self._took(now - before)
+            before = now
+            self.done += written
+            self.extent = max(self.extent, offset + written)
+            self._counted += counted
+            if counted:
+                slot.count(self._counted, now - began)
+            if now - cpu_at > _CPU_EVERY_NS:
+                cpu_at = now
+                self._tell_more()
+        self._tell_more()
+
+    _counted = 0
+
+    def _writeback(self, descriptor: int) -> Writeback | SyncNow | None:
+        if self.direct or not self.path:
+            return None
+        return SyncNow(descriptor) if self.at_random else Writeback(descriptor, self.size)
+
+    def _rest(self, descriptor: int, view: memoryview, offset: int, written: int) -> int:
+        """What a short write left."""
+        more = 0
+        while written + more < len(view):
+            at = written + more
+            count = os.pwrite(descriptor, view[at:], offset + at)
+            if not count:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            more += count
+        return more
+
+    # ---- reading
+
+    def _read(self, descriptor: int, began: int) -> None:
+        slot, block = self.slot, self.block
+        memory = mmap.mmap(-1, max(block, PAGE))
+        view = memoryview(memory)[:block]
+        words = view[:8].cast("Q")
+        is_of = self.contents.is_of
+        buffers = [view]
+        before = cpu_at = began
+        for offset in self._offsets():
+            if slot.told_to_stop() or self.done >= self.limit:
+                break
+            if self.done >= self.forget_at and not self.direct and self.path:
+                self._forget(descriptor)
+                before = time.monotonic_ns()
+            try:
+                count = os.preadv(descriptor, buffers, offset)
+                if count < block or not is_of(words[0], offset):
+                    self.wrong += 1
+            except OSError as error:
+                self._failed(error)
+                count = 0
+            now = time.monotonic_ns()
+            self._took(now - before)
+            before = now
+            self.done += count
+            slot.count(self.done, now - began - self.untimed_ns)
+            if now - cpu_at > _CPU_EVERY_NS:
+                cpu_at = now
+                self._tell_more()
+        self._tell_more()
+
+    def _forget(self, descriptor: int) -> None:
+        """Before a second round: else it is read out of the page cache, at 7 GB/s from a mount of
+        0.3 (measured)."""
+        began = time.monotonic_ns()
+        self.forget_at = self.done + self.forget_after
+        forget(descriptor)
+        self.untimed_ns += time.monotonic_ns() - began
+
+    # ---- telling
+
+    def _took(self, nanoseconds: int) -> None:
+        self.operations += 1
+        number = bucket(nanoseconds)
+        self.latencies[number] = self.latencies.get(number, 0) + 1
+        self.slowest_ns = max(self.slowest_ns, nanoseconds)
+
+    def _tell_more(self) -> None:
+        errors = sum(self.errors.values())
+        self.slot.count_more(self.operations, errors, time.process_time_ns())
+
+    def _failed(self, error: OSError) -> None:
+        name = errno.errorcode.get(error.errno or 0, str(error.errno))
+        self.errors[name] = self.errors.get(name, 0) + 1
+        if error.errno in _FATAL or sum(self.errors.values()) >= _MOST_ERRORS:
+            raise error
+
+
+def verify(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Read whole blocks of a file at random places, past the page cache where that can be, and
+    compare every byte. Answers ``blocks`` and ``wrong`` ones. Parameters as of ``run``;
+    ``seconds`` is how long it may take."""
+    contents = Contents(parameters["seed"], parameters["file"])
+    size, chance = parameters["file_bytes"], random.Random(parameters["seed"])
+    block = min(1 << 20, size)
+    view = memoryview(mmap.mmap(-1, block))
+    descriptor = os.open(parameters["path"], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    until = job.begin() + int(parameters["seconds"] * 1e9)
+    blocks = wrong = 0
+    try:
+        forget(descriptor)
+        places = list(range(0, size, block))
+        chance.shuffle(places)
+        for offset in places:
+            if time.monotonic_ns() > until and blocks:
+                break
+            blocks += 1
+            count = os.preadv(descriptor, [view], offset)
+            wrong += count < block or not contents.same(view, offset)
+    finally:
+        os.close(descriptor)
+    return {"blocks": blocks, "wrong": wrong}

@@ -1,0 +1,108 @@
+"""The files that a benchmark leaves where its user wants them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from .speech import Problem, note, say
+
+if TYPE_CHECKING:
+    from volumelease.bench.document import Document
+
+
+def _json(document: Document) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _prometheus(document: Document) -> str:
+    from volumelease.bench.textfile import prometheus
+
+    return prometheus(document)
+
+
+def _markdown(document: Document) -> str:
+    from volumelease.bench.textfile import markdown
+
+    return markdown(document)
+
+
+def _html(document: Document) -> str:
+    text: str = import_module("volumelease.bench.report_html").report(document)
+    return text
+
+
+FORMS: Final[dict[str, Callable[[Document], str]]] = {
+    "json_file": _json,
+    "html_file": _html,
+    "prometheus_file": _prometheus,
+    "markdown_file": _markdown,
+}
+
+
+def outputs(chosen: dict[str, Any]) -> dict[str, str]:
+    """Which files are wanted, by their form."""
+    return {form: chosen[form] for form in FORMS if chosen[form] is not None}
+
+
+def check(wanted: dict[str, str]) -> None:
+    """Find out before a long run that a file can't be written after it. Errors: ``Problem``."""
+    for path in wanted.values():
+        folder = os.path.dirname(os.path.abspath(path))
+        if path != "-" and (os.path.isdir(path) or not os.access(folder, os.W_OK)):
+            raise Problem(
+                f"{path} can't be written: {_why(path, folder)}",
+                advice="Name a file in a directory that this user may write",
+                exit_code=2,
+            )
+
+
+def _why(path: str, folder: str) -> str:
+    if os.path.isdir(path):
+        return "it is a directory"
+    return "no permission" if os.path.isdir(folder) else f"there is no directory {folder}"
+
+
+def write(wanted: dict[str, str], document: Document) -> None:
+    """Write all of them, each as a whole or not at all. Errors: ``Problem``, after the others
+    were written."""
+    failed = []
+    for form, path in wanted.items():
+        text = FORMS[form](document)
+        if path == "-":
+            say(text.rstrip("\n"))
+            continue
+        try:
+            _replace(path, text)
+        except OSError as error:
+            failed.append(f"{path} can't be written: {error.strerror}")
+        else:
+            note(f"wrote {path}")
+    if failed:
+        raise Problem("; ".join(failed), advice="Free some space there, and measure again")
+
+
+def _replace(path: str, text: str) -> None:
+    """Whoever collects textfiles must not see half of one."""
+    folder = os.path.dirname(os.path.abspath(path))
+    descriptor, draft = tempfile.mkstemp(prefix=".volumelease-bench-", dir=folder)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

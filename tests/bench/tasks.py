@@ -1,0 +1,61 @@
+"""Tasks for the engine that touch no volume: their rates are known exactly, whatever else runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from volumelease.bench.job import Job
+
+
+def paced(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Claim ``bytes_per_s``, after ``credit_bytes`` at ten times that, on a clock of its own that
+    runs with the real one."""
+    began = job.begin()
+    block, rate, credit = 1 << 18, parameters["bytes_per_s"], parameters.get("credit_bytes", 0)
+    done, clock = 0, 0.0
+    while not job.slot.told_to_stop():
+        clock += block / (rate * 10 if done < credit else rate)
+        done += block
+        time.sleep(max(0.0, began / 1e9 + clock - time.monotonic()))
+        job.slot.count(done, round(clock * 1e9))
+    return answer(done, clock)
+
+
+def fixed(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """One piece of work: so many bytes in so many seconds, at once."""
+    job.begin()
+    job.slot.count(parameters["bytes"], round(parameters["seconds"] * 1e9))
+    return answer(parameters["bytes"], parameters["seconds"])
+
+
+def failing(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Fail with ``errno``."""
+    raise OSError(parameters["errno"], os.strerror(parameters["errno"]))
+
+
+def dying(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """End the process in the middle."""
+    os._exit(7)
+
+
+def endless(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Never look at the order."""
+    job.begin()
+    time.sleep(3600)
+    return {}
+
+
+def answer(done: int, seconds: float) -> dict[str, Any]:
+    return {
+        "bytes": done,
+        "operations": 1,
+        "errors": {},
+        "wrong_blocks": 0,
+        "fsync_seconds": 0.0,
+        "close_seconds": 0.0,
+        "done_seconds": seconds,
+        "latencies": {},
+        "slowest_ns": 0,
+    }

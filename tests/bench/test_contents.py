@@ -1,0 +1,86 @@
+"""Trap: sparse or constant data, read at 122 GB/s from a hole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.bench.contexts import context_on
+from volumelease.bench.contents import PAGE, PERIOD, Contents
+from volumelease.bench.layout import Work, file_name, lay_out, orders, transfer, verify
+from volumelease.bench.measuring import Measurement
+from volumelease.bench.problems import BenchProblem
+
+
+def test_no_page_of_a_file_is_constant_or_there_twice(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        lay_out(context, 2)
+        pages: list[bytes] = []
+        for number in range(2):
+            path = Path(context.scratch.path, file_name(number))
+            written = context.extents[file_name(number)]
+            data = path.read_bytes()[:written]
+            assert os.stat(path).st_blocks * 512 >= written
+            pages += [data[at : at + PAGE] for at in range(0, len(data), PAGE)]
+    assert len(set(pages)) == len(pages)
+    assert min(len(set(page)) for page in pages) > 200
+
+
+def test_each_run_has_other_contents() -> None:
+    assert bytes(Contents("one", "f").view) != bytes(Contents("two", "f").view)
+    assert bytes(Contents("one", "f").view) == bytes(Contents("one", "f").view)
+
+
+def test_what_a_block_holds_follows_from_its_offset() -> None:
+    contents = Contents("seed", "f")
+    contents.turn_to(3, 7)
+    period = bytes(contents.view)
+    assert contents.same(memoryview(period)[PAGE * 5 : PAGE * 9], 3 * PERIOD + PAGE * 5)
+    assert not contents.same(memoryview(period)[PAGE * 5 : PAGE * 9], 4 * PERIOD + PAGE * 5)
+    changed = bytearray(period)
+    changed[PAGE * 8 + 1000] ^= 1
+    assert not contents.same(memoryview(changed)[PAGE * 5 : PAGE * 9], 3 * PERIOD + PAGE * 5)
+
+
+def test_a_file_with_a_hole_is_not_measured(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        lay_out(context, 1)
+        path = Path(context.scratch.path, file_name(0))
+        size = path.stat().st_size
+        os.truncate(path, 0)
+        os.truncate(path, size)
+        with pytest.raises(BenchProblem, match="do not hold what was written"):
+            verify(context, 1)
+
+
+@pytest.mark.parametrize("at_random", [False, True])
+def test_reading_what_nobody_wrote_is_flagged(tmp_path: Path, at_random: bool) -> None:
+    with context_on(tmp_path) as context:
+        lay_out(context, 1)
+        path = Path(context.scratch.path, file_name(0))
+        os.truncate(path, 0)
+        os.truncate(path, context.extents[file_name(0)])
+        measurement = Measurement("sequential-read", 1, PAGE, False)
+        measurement.add(transfer(context, Work("read", 1, PAGE, False, at_random)))
+        result = measurement.result(context)
+    assert "wrong-data" in result["flags"]
+    assert result["verdict"] in ("inconclusive", "not the volume")
+
+
+def test_reading_what_was_written_is_not_flagged(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        lay_out(context, 2)
+        for block in (PAGE, 1 << 20):
+            answers = transfer(context, Work("read", 2, block, False, block == PAGE)).answers
+            assert [answer["wrong_blocks"] for answer in answers] == [0, 0]
+            assert min(answer["operations"] for answer in answers) > 0
+
+
+def test_random_places_are_all_over_the_file(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        lay_out(context, 1)
+        (order,) = orders(context, Work("read", 1, PAGE, False, at_random=True))
+    assert order["random"]
+    assert order["file_bytes"] == context.extents[file_name(0)] // PERIOD * PERIOD

@@ -1,0 +1,103 @@
+"""The cold load of a model: a real safetensors file, loaded as that library loads it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.bench.contexts import context_on
+from volumelease.bench.contents import PAGE
+from volumelease.bench.model import FILE, MODEL_BYTES, lay_out, measure, run
+from volumelease.bench.options import MEBIBYTE
+from volumelease.bench.tensors import HEADER_BYTES, tensors_of
+
+ONCE = "tests.bench.loading:by_mapping"
+BY_SAFETENSORS = "tests.bench.loading:by_safetensors"
+
+needs_safetensors = pytest.mark.skipif(
+    find_spec("safetensors") is None or find_spec("numpy") is None,
+    reason="no safetensors: pip install -e '.[guard-tests]'",
+)
+
+
+@pytest.mark.parametrize("size", [32 * MEBIBYTE, 384 * MEBIBYTE, 4096 * MEBIBYTE])
+def test_tensors_fill_the_file_one_after_another(size: int) -> None:
+    spans = [tensor["data_offsets"] for tensor in tensors_of(size).values()]
+    assert spans[0][0] == 0
+    assert spans[-1][1] == size - HEADER_BYTES
+    assert all(one[1] == other[0] for one, other in pairwise(spans))
+    assert len(json.dumps(tensors_of(size))) < HEADER_BYTES - 8
+
+
+def test_the_file_is_one_that_any_reader_of_the_format_takes(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        size = lay_out(context)
+        path = Path(context.scratch.path, FILE)
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+            first = file.read(PAGE)
+        assert path.stat().st_size == size
+    assert 8 + length == HEADER_BYTES
+    assert header == tensors_of(size)
+    assert len(set(first)) > 200
+
+
+def test_each_way_loads_all_of_it(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        results = list(run(context))
+    assert [result["variant"] for result in results] == ["mmap", "read", "threads"]
+    for result in results:
+        rate = result["median_mb_per_s"]
+        assert rate
+        assert result["cold_start_seconds"]["70B"] == pytest.approx(140e9 / 1e6 / rate)
+        assert list(result["cold_start_seconds"]) == list(MODEL_BYTES)
+    assert (results[2]["threads"], results[2]["block_bytes"]) == (8, 4 * MEBIBYTE)
+
+
+@needs_safetensors
+def test_safetensors_reads_what_was_written(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    with context_on(tmp_path) as context:
+        size = lay_out(context)
+        path = Path(context.scratch.path, FILE)
+        found = load_file(path)
+        data = path.read_bytes()
+    for name, tensor in tensors_of(size).items():
+        first, last = tensor["data_offsets"]
+        assert found[name].tobytes() == data[HEADER_BYTES + first : HEADER_BYTES + last]
+
+
+@needs_safetensors
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_mmap_takes_as_long_as_safetensors_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within 10 %, in turn, both cold. On a machine that has nothing else to do:
+    ``make torture ARGS=tests/bench/test_model_load.py``."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    ratios = []
+    with context_on(tmp_path, pace="normal", budget_bytes=2048 * MEBIBYTE) as context:
+        size = lay_out(context)
+        order = {
+            "path": str(Path(context.scratch.path, FILE)),
+            "file_bytes": size,
+            "way": "mmap",
+            "threads": 1,
+        }
+        for number in range(8):
+            rates = {}
+            for way in ("mmap", "safetensors") if number % 2 else ("safetensors", "mmap"):
+                task = ONCE if way == "mmap" else BY_SAFETENSORS
+                rates[way] = context.engine.run(task, [order], whole=True).bytes_per_s
+            ratios.append(rates["mmap"] / rates["safetensors"])
+        result = measure(context, "mmap", size)
+    print(f"{statistics.median(ratios):.3f} {ratios} {result['median_mb_per_s']}")
+    assert 0.9 <= statistics.median(ratios) <= 1.1
