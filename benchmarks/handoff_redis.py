@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.volume.fleet import fleet
 
 from .handoff import AWAY_SECONDS, HOLD_SECONDS, TURNS, hand_offs, open_redis, players, turns
-from .measure import Goal, Samples, report
+from .measure import Goal, Limit, Samples, report
 from .players import ON_REDIS, PEERS_ON_REDIS
 
 GOAL_SECONDS = 0.001
@@ -35,10 +35,8 @@ def run(folders: list[Path], where: str, target: Path | None, rounds: int) -> bo
                 if number:  # the first round warms up
                     results[kind].seconds.extend(found)
     goals = [Goal(ON_REDIS, "redis-py Lock", 0.02)]
-    met = report("hand-off, authority redis", where, results, goals, target)
-    median = results[ON_REDIS].median
-    print(f"  {ON_REDIS}: {median * 1e3:.2f} ms (goal <= {GOAL_SECONDS * 1e3:.0f} ms)")
-    return met and median <= GOAL_SECONDS
+    title, limits = "hand-off, authority redis", [Limit(ON_REDIS, GOAL_SECONDS)]
+    return report(title, where, results, goals, target, limits)
 
 
 def _found(root: Path, redis: str) -> None:

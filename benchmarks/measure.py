@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,26 @@ class Goal:
     factor: float
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``name`` may take ``seconds``; the median of it, or with ``slowest`` each time."""
+
+    name: str
+    seconds: float
+    slowest: bool = False
+
+    def measured(self, results: Mapping[str, Samples]) -> float:
+        samples = results[self.name]
+        return max(samples.seconds) if self.slowest else samples.median
+
+
 def report(
-    title: str, where: str, results: Mapping[str, Samples], goals: list[Goal], target: Path | None
+    title: str,
+    where: str,
+    results: Mapping[str, Samples],
+    goals: Sequence[Goal],
+    target: Path | None,
+    limits: Sequence[Limit] = (),
 ) -> bool:
     """Print medians, p99 and ratios; write the JSON. Returns whether every goal was met."""
     print(f"\n{title} ({where})")
@@ -96,6 +114,13 @@ def report(
             f"  {goal.ours} / {goal.theirs}: {ratio:.2f} (goal <= {goal.factor:.2f})"
             f" {'met' if met else 'MISSED'}"
         )
+    limits = [limit for limit in limits if limit.name in results]
+    for limit in limits:
+        took = limit.measured(results)
+        print(
+            f"  {limit.name}{', the slowest' * limit.slowest}: {took * 1e6:.1f} us"
+            f" (goal <= {limit.seconds * 1e6:g} us) {'met' if took <= limit.seconds else 'MISSED'}"
+        )
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(
@@ -114,9 +139,20 @@ def report(
                         for name, samples in results.items()
                     },
                     "ratios": ratios,
+                    "limits": [
+                        {
+                            "name": limit.name,
+                            "slowest": limit.slowest,
+                            "measured_us": limit.measured(results) * 1e6,
+                            "most_us": limit.seconds * 1e6,
+                        }
+                        for limit in limits
+                    ],
                 },
                 indent=1,
             )
             + "\n"
         )
-    return all(item["ratio"] <= item["goal"] for item in ratios)
+    return all(item["ratio"] <= item["goal"] for item in ratios) and all(
+        limit.measured(results) <= limit.seconds for limit in limits
+    )

@@ -90,5 +90,34 @@ def relay(folder: str, kind: str, hold: float, away: float, redis: str | None = 
         say(spans=spans)
 
 
+def hold(folder: str, kind: str, ttl: float, redis: str | None = None) -> None:
+    """One turn, without an end; tells when it asked and when it began."""
+    take = taker_with_ttl(kind, folder, ttl, redis)
+    say(asked=now())
+    with take():
+        say(begun=now())
+        sys.stdin.readline()
+
+
+def taker_with_ttl(kind: str, folder: str, ttl: float, redis: str | None) -> Taker:
+    """As ``taker``, and where each lock has a ttl of its own, with that one."""
+    if kind == "volumelease":
+        from volumelease.leases.asking import volume_lease
+
+        return lambda: volume_lease(f"{folder}/baton")
+    if kind == "filelock SoftFileLease":
+        import filelock
+
+        return lambda: filelock.SoftFileLease(f"{folder}/soft", lease_duration=ttl)
+    if kind == "redis-py Lock":
+        import redis as client
+
+        assert redis is not None
+        connected = client.Redis.from_url(redis)
+        return lambda: connected.lock("heir", timeout=ttl)
+    return taker(kind, folder, redis)
+
+
 if __name__ == "__main__":
-    {"relay": relay}[sys.argv[1]](**json.loads(sys.argv[2]))
+    jobs: dict[str, Callable[..., None]] = {"relay": relay, "hold": hold}
+    jobs[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -21,6 +21,8 @@ BRIDGE: Final = "br0"
 LINK: Final = "eth0"
 # Ethernet, IP and TCP headers (66 bytes) and a status: "no such name" makes 79, "made" 118 bytes.
 LONGEST_REFUSAL: Final = "100"
+SHAPED_BURST: Final = "512kb"
+"""More than the 64 KiB that a virtual cable hands on in one piece, and gone in milliseconds."""
 MOST_HOSTS: Final = 200  # addresses 10.201.0.11 to .210
 
 
@@ -107,9 +109,10 @@ class BedHost:
         ip(self.namespace, "link", "set", "dev", LINK, "down")
 
     def heal(self) -> None:
-        """Plug the host in again, and let replies through again."""
+        """Plug the host in again, and let everything through at full speed again."""
         ip(self.namespace, "link", "set", "dev", LINK, "up")
         self.restore_replies()
+        self._forget_queue(self.namespace, LINK)
 
     def lose_replies(self) -> None:
         """Requests of this host reach the server and are carried out; no answer comes back.
@@ -133,10 +136,26 @@ class BedHost:
         """
         self._drop_answers("tbf", "rate", "1gbit", "burst", LONGEST_REFUSAL, "limit", "1mb")
 
+    def shape(self, bytes_per_second: int) -> None:
+        """From now on the host's cable carries that much in each direction, until ``heal``.
+
+        Counted are whole frames, so files go through some percent slower. Limit: this host's
+        mount alone; it ends ``lose_replies``.
+        """
+        rate = ("rate", f"{8 * bytes_per_second}bit", "burst", SHAPED_BURST, "latency", "100ms")
+        self.restore_replies()
+        tc(self.servers, "qdisc", "add", "dev", self.port, "root", "tbf", *rate)
+        self._forget_queue(self.namespace, LINK)
+        tc(self.namespace, "qdisc", "add", "dev", LINK, "root", "tbf", *rate)
+
     def restore_replies(self) -> None:
         """Let all answers through again, whichever way they were lost."""
-        if "noqueue" not in tc(self.servers, "qdisc", "show", "dev", self.port):
-            tc(self.servers, "qdisc", "del", "dev", self.port, "root")
+        self._forget_queue(self.servers, self.port)
+
+    @staticmethod
+    def _forget_queue(namespace: str, device: str) -> None:
+        if "noqueue" not in tc(namespace, "qdisc", "show", "dev", device):
+            tc(namespace, "qdisc", "del", "dev", device, "root")
 
     def _drop_answers(self, *queue: str) -> None:
         # Without a fixed entry the host's ARP probes stay unanswered after some seconds, and then

@@ -27,7 +27,11 @@ def fixed(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     """One piece of work: so many bytes in so many seconds, at once."""
     job.begin()
     job.slot.count(parameters["bytes"], round(parameters["seconds"] * 1e9))
-    return answer(parameters["bytes"], parameters["seconds"])
+    found = answer(parameters["bytes"], parameters["seconds"])
+    if fsync := parameters.get("fsync_seconds"):
+        found["fsync_seconds"] = fsync
+        found["done_seconds"] += fsync
+    return found
 
 
 def failing(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:

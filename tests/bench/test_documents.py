@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (top / "volume").mkdir()
     scenarios = ("sequential-write", "sequential-read", "random", "metadata", "checkpoint")
     words = [word for name in scenarios for word in ("--scenario", name)]
-    forms = {name: top / f"out.{name}" for name in ("json", "prometheus", "markdown")}
+    forms = {name: top / f"out.{name}" for name in ("json", "prometheus", "markdown", "html")}
     files = [word for name, path in forms.items() for word in (f"--{name}", str(path))]
     result = run(
         "bench", top / "volume", "--local", "--quick", "--budget", "192M", "--jobs", "2",
@@ -46,6 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "document": json.loads(forms["json"].read_text()),
         "prometheus": forms["prometheus"].read_text(),
         "markdown": forms["markdown"].read_text(),
+        "html": forms["html"].read_text(),
         "said": result.stdout,
     }
 
@@ -105,6 +106,11 @@ def test_the_page_of_markdown_has_every_result(made: dict[str, Any]) -> None:
     rows = [line for line in made["markdown"].splitlines() if line.startswith("| ")]
     assert len(rows) == len(made["document"]["results"]) + 1
     assert "MB/s" in made["markdown"]
+
+
+def test_the_report_is_one_page(made: dict[str, Any]) -> None:
+    assert made["html"].startswith("<!doctype html>")
+    assert "sequential-read" in made["html"]
 
 
 def test_the_table_says_the_verdict_first(made: dict[str, Any]) -> None:

@@ -40,7 +40,10 @@ def jobs_at_work(bench: Running, directory: Path) -> list[int]:
     return children_of(bench.pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.torture)],
+)
 def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     directory = with_file_of_a_user(tmp_path)
     target = tmp_path / "result.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.shell import children_of, eventually, runs
 from volumelease.bench.engine import Engine
 from volumelease.bench.measuring import Measurement
+from volumelease.bench.page import Page
 from volumelease.bench.problems import BenchProblem
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,17 @@ def test_jobs_of_one_run_add_up_and_keep_their_own_end(engine: Engine) -> None:
     assert (repeat["first_done_seconds"], repeat["last_done_seconds"]) == (1.0, 4.0)
 
 
+@pytest.mark.parametrize(("fsync", "expected"), [(0.0, 150), (0.05, 150), (2.0, 75)])
+def test_what_a_client_held_back_until_the_fsync_counts_with_its_time(
+    engine: Engine, fsync: float, expected: float
+) -> None:
+    order = {"bytes": 300_000_000, "seconds": 2.0, "fsync_seconds": fsync}
+    measurement = Measurement("sequential-write", 1, 1 << 20, True)
+    measurement.add(engine.run(f"{TASKS}:fixed", [order]))
+    assert measurement.repeats[0]["mb_per_s"] == pytest.approx(expected)
+    assert ("written-behind" in measurement.flags) == (expected < 150)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EINVAL])
 def test_an_error_of_a_job_is_raised_here_and_the_engine_goes_on(
     engine: Engine, number: int
@@ -69,6 +82,17 @@ def test_an_error_of_a_job_is_raised_here_and_the_engine_goes_on(
         engine.run(f"{TASKS}:failing", [{"errno": number}, {"errno": number}])
     assert caught.value.errno == number
     assert engine.run(f"{TASKS}:fixed", [{"bytes": 1, "seconds": 1.0}], whole=True).answers
+
+
+def test_what_a_process_did_before_is_not_counted_as_its_load() -> None:
+    page = Page()
+    slot = page.slot(0)
+    while time.process_time() < 0.1:
+        pass
+    slot.ready()
+    slot.count_more(1, 0, time.process_time_ns())
+    assert page.counts(0).cpu_ns < 50_000_000
+    page.close()
 
 
 def test_a_job_that_dies_is_told(engine: Engine) -> None:

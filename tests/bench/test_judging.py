@@ -60,6 +60,12 @@ def test_the_generator_is_not_taken_for_a_cap() -> None:
     assert judge([one, result("sequential-read", 30_000, jobs=2)]) == []
 
 
+def test_nothing_follows_from_what_never_became_steady() -> None:
+    one = result("sequential-read", 43, steady=False)
+    assert judge([one, result("sequential-read", 126, jobs=8, steady=False)]) == []
+    assert one["flags"] == []
+
+
 def test_wrong_data_is_the_note_that_nobody_misses() -> None:
     notes = judge([result("sequential-read", 300, flags=["wrong-data"])])
     assert "not what was written" in notes[0]

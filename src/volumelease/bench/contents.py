@@ -8,10 +8,11 @@ holds follows from its offset alone, so readers of any block size can check it.
 
 from __future__ import annotations
 
-import mmap
 import random
 from array import array
 from typing import Final
+
+from .buffers import buffer
 
 PERIOD: Final = 4 << 20
 PAGE: Final = 4096
@@ -27,9 +28,8 @@ class Contents:
     """
 
     def __init__(self, seed: str, job: str) -> None:
-        self._memory = mmap.mmap(-1, PERIOD)
-        self._memory[:] = random.Random(f"{seed}:{job}").randbytes(PERIOD)
-        self.view = memoryview(self._memory)
+        self.view = buffer(PERIOD)
+        self.view[:] = random.Random(f"{seed}:{job}").randbytes(PERIOD)
         self._stamps = self.view.cast("Q")[::_WORDS_A_PAGE]
         self._tag = (random.Random(f"{seed}:{job}:tag").getrandbits(16) | 1) << 48
         self.turn_to(0, 0)

@@ -27,6 +27,7 @@ Verdict = Literal[
 Flag = Literal[
     "generator-bound",
     "cache-suspected",
+    "written-behind",
     "not-the-volume",
     "not-steady",
     "burst",

@@ -95,7 +95,8 @@ def arguments(orders: list[dict[str, Any]], seconds: float, logs: str) -> list[s
         f"--rw={kind}",
         f"--bs={first['block_bytes']}",
         f"--direct={int(first['direct'])}",
-        "--allow_file_create=0",
+        # Else it would write a file of its own where there is none to read.
+        f"--allow_file_create={int(first['mode'] == 'write')}",
         "--fallocate=none",
         "--randrepeat=0",
         "--norandommap",

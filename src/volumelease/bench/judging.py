@@ -90,7 +90,7 @@ def _streams(results: Sequence[Result], scenario: str) -> str:
 def _latency(results: Sequence[Result]) -> str:
     """One request at a time is what mmap and plain reads come down to: on a mount that takes 1 ms
     for each they get 210 MB/s where eight threads of 4 MiB get 1,877 (measured)."""
-    threads = rate(results, "model-load", variant="threads")
+    threads = max(map(_median, _of(results, "model-load", variant="threads")), default=0.0)
     slow = [
         result
         for variant in ("mmap", "read")
@@ -118,4 +118,5 @@ def _differences(results: Sequence[Result]) -> str:
 
 
 def _median(result: Result) -> float:
-    return result["median_mb_per_s"] or 0.0
+    """0 of what never became steady: nothing follows from it."""
+    return (result["median_mb_per_s"] or 0.0) if result["steady"] else 0.0

@@ -26,6 +26,8 @@ BURST: Final = 1.25
 RESIDENT: Final = 0.02
 """The share of a file in the page cache before it is read, from which the cache is suspected."""
 LEAST_SECONDS: Final = STEADY_SAMPLES * SAMPLE_SECONDS + 0.25
+BEHIND: Final = 0.05
+"""The share of its time that a writer's last fsync may take."""
 ALIKE: Final = 0.10
 """The variation of repeats of fixed work, up to which they count as steady."""
 
@@ -69,6 +71,24 @@ class Measurement:
         if run.cpu_share > GENERATOR_BOUND or run.cpu_total > GENERATOR_BOUND * cores:
             self.flags.add("generator-bound")
         self.repeats.append(self._repeat(run))
+        if not self.fixed_work:
+            self._count_what_came_behind(self.repeats[-1])
+
+    def _count_what_came_behind(self, repeat: Repeat) -> None:
+        """What a client still held when its writer had ended was not on the volume yet: where the
+        last fsync took long, the rate is that of all bytes in all of the time, if that is less.
+
+        MooseFS keeps up to 128 MiB back, from direct writes too: 150 MB/s for 1.75 s, and then an
+        fsync of 2.6 s (measured).
+        """
+        whole, rate = repeat["last_done_seconds"], repeat["mb_per_s"]
+        if rate is None or repeat["fsync_seconds"] <= BEHIND * whole:
+            return
+        honest = repeat["bytes"] / whole / 1e6
+        if honest < rate:
+            self.flags.add("written-behind")
+            repeat["mb_per_s"] = honest
+            repeat["ops_per_s"] = honest * 1e6 / self.block_bytes if self.block_bytes else 0.0
 
     def result(self, context: Context) -> Result:
         """What the repeats say together. Without any, a result that failed."""

@@ -52,7 +52,7 @@ _LARGEST_FILE: Final = 4096 * MEBIBYTE
 def quick() -> Options:
     """At most a minute, on a mount that answers."""
     return Options(
-        "quick", repeats=3, repeat_seconds=3.0, total_seconds=55.0, budget_bytes=1024 * MEBIBYTE
+        "quick", repeats=3, repeat_seconds=3.0, total_seconds=52.0, budget_bytes=1024 * MEBIBYTE
     )
 
 

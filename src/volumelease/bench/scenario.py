@@ -127,6 +127,8 @@ _PLACES: Final = {
     "small-files": "small_files:FILES",
     "checkpoint": "checkpoint:CHECKPOINT",
     "block-sweep": "sequential:SWEEP_ALL",
+    "lease-cost": "lease_cost:COST",
+    "locks": "lease_cost:LOCKS",
 }
 """Where each scenario stands, in the order in which they run: what writes comes before what reads
 it. A module is imported when its scenario runs."""

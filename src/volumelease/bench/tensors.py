@@ -14,6 +14,7 @@ import threading
 import time
 from typing import Any, Final
 
+from .buffers import buffer
 from .contents import PAGE
 from .histograms import bucket
 from .job import Job
@@ -153,7 +154,7 @@ class _Load:
                 self._took(last - first, time.monotonic_ns() - before)
 
     def _by_threads(self) -> None:
-        model = mmap.mmap(-1, self.size)
+        model = buffer(self.size)
         places = iter(range(0, self.size, DIRECT_BLOCK))
         readers = [
             threading.Thread(target=self._read_places, args=(model, places))
@@ -164,13 +165,12 @@ class _Load:
         for reader in readers:
             reader.join()
 
-    def _read_places(self, model: mmap.mmap, places: Any) -> None:
+    def _read_places(self, view: memoryview, places: Any) -> None:
         try:
             descriptor = self._open_directly()
         except OSError as error:
             self.failure = error
             return
-        view = memoryview(model)
         try:
             while not self._stopped():
                 with self.lock:

@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from .speech import Problem, note, say
@@ -33,8 +32,9 @@ def _markdown(document: Document) -> str:
 
 
 def _html(document: Document) -> str:
-    text: str = import_module("volumelease.bench.report_html").report(document)
-    return text
+    from volumelease.bench.report_html import report
+
+    return report(document)
 
 
 FORMS: Final[dict[str, Callable[[Document], str]]] = {

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
-import statistics
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Final
 
+from volumelease.bells.locality import locks_in, p50, symlink_cost
 from volumelease.errors import SettingsMismatch
 
 from .checks import Check, Patient
@@ -21,19 +18,8 @@ from .reading import Reader
 
 _ROUNDS: Final = 20
 _CONTENDERS: Final = 4
-_SAMPLES: Final = 40
-_MUCH_CHEAPER: Final = 4
 _LITTLE_SPACE: Final = 64 << 20
 """Some volumes refuse every write when less than one chunk of 64 MiB is left."""
-
-_TRY_TO_LOCK: Final = """\
-import fcntl, sys
-file = open(sys.argv[1], "r+b")
-try:
-    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except OSError:
-    sys.exit(11)
-"""
 
 
 def mount(patient: Patient) -> Check:
@@ -184,7 +170,7 @@ def heartbeat(patient: Patient) -> Check:
 
 
 def cost(patient: Patient) -> Check:
-    commit, read, beat = _commit_cost(patient), _read_cost(patient), _beat_cost(patient)
+    commit, read, beat = symlink_cost(patient.scratch), _read_cost(patient), _beat_cost(patient)
     detail = f"symlink {_shown(commit)}, readlink {_shown(read)}, utime {_shown(beat)} (p50); "
     detail += f"an uncontended lease of a log costs about {_shown(2 * commit)}"
     if commit > 0.1:
@@ -192,26 +178,12 @@ def cost(patient: Patient) -> Check:
     return Check("cost", "ok", detail)
 
 
-def _p50(work: Callable[[int], object]) -> float:
-    times = []
-    for number in range(_SAMPLES):
-        started = time.perf_counter()
-        work(number)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def _commit_cost(patient: Patient) -> float:
-    name = os.urandom(4).hex()
-    return _p50(lambda number: os.symlink("x" * 200, f"{patient.scratch}/{name}-{number}"))
-
-
 def _read_cost(patient: Patient) -> float:
-    return _p50(lambda number: os.readlink(f"{patient.scratch}/long"))
+    return p50(lambda number: os.readlink(f"{patient.scratch}/long"))
 
 
 def _beat_cost(patient: Patient) -> float:
-    return _p50(lambda number: os.utime(f"{patient.scratch}/beat", (number, number)))
+    return p50(lambda number: os.utime(f"{patient.scratch}/beat", (number, number)))
 
 
 def _shown(seconds: float) -> str:
@@ -220,28 +192,15 @@ def _shown(seconds: float) -> str:
 
 def locks(patient: Patient) -> Check:
     """POSIX locks: leases don't need them, but what wakes waiters may use them."""
-    import fcntl
-
-    path = f"{patient.scratch}/data"
     unneeded = "Nothing: leases don't use locks"
-    with open(path, "r+b") as file:
-
-        def lock_once(number: int) -> None:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-            fcntl.lockf(file, fcntl.LOCK_UN)
-
-        try:
-            lock = _p50(lock_once)
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        except OSError as error:
-            return Check("locks", "warn", f"POSIX locks don't work: {error}", unneeded)
-        command = [sys.executable, "-I", "-S", "-c", _TRY_TO_LOCK, path]
-        excluded = subprocess.run(command, timeout=20, check=False).returncode == 11
-    commit = _commit_cost(patient)
-    detail = f"POSIX lock and unlock {_shown(lock)}, a symlink {_shown(commit)} (p50)"
-    if not excluded:
+    found = locks_in(patient.scratch, shared=patient.verdict.shared)
+    if found.trouble:
+        return Check("locks", "warn", f"POSIX locks don't work: {found.trouble}", unneeded)
+    detail = f"POSIX lock and unlock {_shown(found.lock_seconds)}, "
+    detail += f"a symlink {_shown(found.symlink_seconds)} (p50)"
+    if not found.excludes:
         return Check("locks", "warn", f"POSIX locks exclude nobody; {detail}", unneeded)
-    if patient.verdict.shared and lock * _MUCH_CHEAPER < commit:
+    if found.local_only:
         detail = f"LOCAL ONLY: locks never leave this host, they are too cheap for it; {detail}"
         return Check("locks", "warn", detail, f"{unneeded}; don't use them for anything else")
     where = "processes" if patient.verdict.shared else "processes of this host"
