@@ -1,39 +1,29 @@
-"""A serverless handler: the model is fetched once by the whole fleet, results have one writer.
+"""A serverless handler: the model is fetched once by the whole fleet, answers have one writer.
 
     python deploy/examples/handler.py --test_input '{"input": {"prompt": "hello"}}'
 
 ``VOLUME`` is the directory of the network volume, ``/runpod-volume`` unless it is set.
+
+A lease that is lost, or that can't be had in time, is an exception, and so an error of the job:
+the platform says FAILED, and a retry (``/retry/<job id>``) is safe, for the answer is added once.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
+import once
 import runpod
 
-from volumelease import populate, volume_lease
-
-VOLUME = Path(os.environ.get("VOLUME", "/runpod-volume"))
-
-
-def fetch(draft: Path) -> None:
-    """Download the model; here it is made up. Runs in one worker, the others wait."""
-    draft.mkdir()
-    (draft / "weights").write_text("HELLO " * 1000)
+from volumelease import volume_lease
 
 
 def handler(job: dict[str, Any]) -> dict[str, Any]:
-    model = populate(VOLUME / "models" / "shouting", fetch)
-    answer = job["input"]["prompt"].upper()
-    results = VOLUME / "results"
-    with volume_lease(results, timeout=60, reason=f"job {job['id']}") as lease:
-        log = results / "log.txt"
-        before = log.read_text() if log.exists() else ""
-        with lease.open(log, "w") as file:  # published whole, and only if the lease still holds
-            file.write(f"{before}{job['id']} {answer}\n")
-    return {"answer": answer, "weights": (model / "weights").stat().st_size, "token": lease.token}
+    weights = once.model() / "weights"
+    answer = once.compute(weights, job["input"]["prompt"])  # without a lease: the others can write
+    with volume_lease(once.ANSWERS, timeout=60, reason=f"job {job['id']}") as lease:
+        added = once.add_answer(lease, job, answer)
+    return {**answer, "added": added, "token": str(lease.token)}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,24 @@ from tests.volume.fleet import ROOT
 from volumelease import DaemonUnavailable, LeaseError, LeaseTimeout, volume_lease
 from volumelease.client.connecting import connect
 from volumelease.daemon.doorway import Doorway, SocketTaken
+from volumelease.daemon.reception import Reception
 from volumelease.leases import daemon_hosting
 from volumelease.leases.volumes import Volumes
-from volumelease.model import Acquire, Answer, Claim, Lost
+from volumelease.model import (
+    Acquire,
+    Answer,
+    Claim,
+    Ended,
+    Granted,
+    Lost,
+    Prepare,
+    Prepared,
+    Publish,
+    Release,
+)
 from volumelease.wire.questions import decode_answer
 
-from .inside import surroundings
+from .inside import Inside, surroundings
 from .outside import Scene, gone
 
 
@@ -208,6 +221,54 @@ def test_what_a_killed_socket_left_is_cleared_away(tmp_path: Path) -> None:
     listening.close()
     doorway.close()
     assert not path.exists()
+
+
+def test_no_daemon_begins_before_the_one_that_ends_has_closed_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = Inside(tmp_path / "s", surroundings(tmp_path))
+    found: list[bool] = []
+    successors: list[Doorway] = []
+    waits = threading.Thread(target=lambda: successors.append(Doorway(str(inside.socket))))
+
+    def close(*about: object, **more: object) -> None:
+        del about, more
+        assert not inside.socket.exists()
+        waits.start()
+        waits.join(0.5)
+        found.append(waits.is_alive())
+
+    monkeypatch.setattr(Reception, "close", close)
+    inside.end()
+    assert found == [True]
+    waits.join(30)
+    successors[0].leave()
+
+
+def test_a_client_with_more_than_one_message_can_carry_comes_back_to_a_new_daemon(
+    tmp_path: Path,
+) -> None:
+    with Scene(tmp_path) as scene, ExitStack() as stack:
+        first = scene.start()
+        hosted = scene.session()
+        hosted.open()
+        drafts = []
+        for number in range(40):
+            path = f"{number:03d}{'é' * 120}/{'ö' * 120}"  # the longest, and each letter an escape
+            answer = hosted.ask(Acquire((Claim(path, path),), True, "o", True, ""))
+            assert isinstance(answer, Granted)
+            prepared = hosted.ask(Prepare(answer.token, Claim(path, path)))
+            assert isinstance(prepared, Prepared)
+            drafts.append(prepared.draft)
+        assert len(hosted._mine.as_pages()) > 1
+        first.kill()
+        first.wait()
+        scene.start()
+        stack.callback(hosted.close)
+        for draft in drafts:
+            Path(draft.path).write_text("content")
+            assert hosted.ask(Publish(draft)) == Ended()
+            assert hosted.ask(Release(draft.token)) == Ended()
 
 
 def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -11,15 +11,17 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
+from volumelease.client.connecting import connect
 from volumelease.daemon.clients import User
 from volumelease.daemon.connection import Request
 from volumelease.daemon.desk import Desk
+from volumelease.daemon.returning import reclaim
 from volumelease.drivers.crew import MOST_THREADS, Job
 from volumelease.errors import LeaseViolation
 from volumelease.leases.belongings import Belongings
 from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.model import Acquire, Answer, Claim, Client, Ended, Granted, Lost, Release
-from volumelease.wire.dialogue import Asked, ServerSide
+from volumelease.wire.dialogue import Asked, ClientSide, ProtocolError, ServerSide
 
 from .inside import Daemons
 
@@ -95,11 +97,60 @@ def test_what_a_client_of_an_earlier_daemon_does_not_claim_is_given_back(
     owner = owner_of(daemons)
     for token in tokens[:2]:
         owner.held[(desk.volume, token)].adopted = True
-    desk.reclaim(owner, {tokens[0], tokens[2]}, [])
+    named = [str(tokens[0]), str(tokens[2])]
+    reclaim(desk, owner, {"tokens": named, "drafts": []})
     assert owner.tokens(desk.volume) == [tokens[0], tokens[2]]
     owner.held[(desk.volume, tokens[2])].adopted = True
     desk.forsake(owner)
     assert owner.tokens(desk.volume) == [tokens[0]]
+
+
+def test_pages_of_a_reclaim_count_together_or_not_at_all(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    tokens = [acquire(hosted, path).token for path in "abc"]
+    desk, owner = desk_of(daemons), owner_of(daemons)
+
+    def say(token: int, **page: Any) -> Any:
+        return reclaim(desk, owner, {"tokens": [str(token)], "drafts": [], **page})["tokens"]
+
+    with pytest.raises(ProtocolError, match="0 was to come"):
+        say(tokens[1], page=1)  # of what was said to a daemon before this one
+    assert say(tokens[2], page=0, more=True) == [str(tokens[2])]
+    assert say(tokens[0], page=0, more=True) == [str(tokens[0])]  # from the beginning again
+    with pytest.raises(ProtocolError, match="1 was to come"):
+        say(tokens[1], page=2)
+    assert owner.tokens(desk.volume) == tokens
+    say(tokens[0], page=0, more=True)
+    assert say(tokens[1], page=1) == [str(tokens[1])]
+    assert owner.tokens(desk.volume) == tokens[:2]
+
+
+def test_what_one_message_can_carry_is_claimed_in_one() -> None:
+    mine = Belongings()
+    mine.held.update(range(100))
+    (page,) = mine.as_pages()
+    assert len(page["tokens"]) == 100
+    assert "page" not in page
+    mine.held.update(range(10**18, 10**18 + 9000))
+    pages = mine.as_pages()
+    assert [one.get("more", False) for one in pages] == [True] * (len(pages) - 1) + [False]
+    assert [one["page"] for one in pages] == list(range(len(pages)))
+    assert sum(len(one["tokens"]) for one in pages) == 9100
+    for one in pages:
+        ClientSide().ask("reclaim", {"volume": "v" * 16, "session": "s" * 16, **one})
+
+
+def test_who_names_no_session_has_the_next_one_after_a_loss(
+    daemons: Daemons, hosted: HostedByDaemon
+) -> None:
+    desk = desk_of(daemons)
+    with connect(str(daemons.running[0].socket), events=False) as line:
+        assert line.ask("acquire", {"claims": [["a"]]})["is"] == "granted"
+        desk.hosted.session.pulse.lose("a test")
+        assert line.ask("acquire", {"claims": [["b"]], "session": desk.session})["is"] == "lost"
+        assert line.ask("acquire", {"claims": [["b"]]})["is"] == "granted"
+        assert line.ask("acquire", {"claims": [["c"]], "session": desk.session})["is"] == "lost"
 
 
 def test_a_request_that_was_given_back_before_it_began_never_begins(

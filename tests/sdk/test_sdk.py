@@ -31,7 +31,7 @@ needs_namespaces = pytest.mark.skipif(
 @needs_sdk
 def test_the_sdk_runs_the_example(tmp_path: Path) -> None:
     volume = make_volume(tmp_path / "volume", ttl=15.0)
-    for prompt in ("hello", "again"):
+    for prompt in ("hello", "again", "hello"):
         result = subprocess.run(
             [
                 sys.executable,
@@ -48,7 +48,12 @@ def test_the_sdk_runs_the_example(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, result.stdout + result.stderr
         assert f"'answer': '{prompt.upper()}'" in result.stdout
-    assert (volume / "results/log.txt").read_text() == "job-hello HELLO\njob-again AGAIN\n"
+    lines = (volume / "results/answers.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["job"], row["answer"]) for row in rows] == [
+        ("job-hello", "HELLO"),
+        ("job-again", "AGAIN"),
+    ]
     assert (volume / "models/shouting").is_symlink()
 
 

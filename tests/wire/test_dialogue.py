@@ -33,6 +33,7 @@ from volumelease.model import (
 )
 from volumelease.wire import questions
 from volumelease.wire.dialogue import (
+    MOST_ANSWER_BYTES,
     MOST_BYTES,
     MOST_UNDER_WAY,
     MOST_WRONG,
@@ -249,3 +250,17 @@ def test_wrong_fields_make_no_question(do: str, fields: dict[str, object]) -> No
     except Malformed:
         return
     assert question is None or questions.encode_question(question)[0] == do
+
+
+def test_those_in_the_way_are_told_in_an_answer_that_can_be_read() -> None:
+    longest = tuple(f"{number:05d}" + "\u00e9" * 2045 for number in range(32))
+    ahead = (HOLDER._replace(paths=longest),) * 40
+    told = questions.encode_answer(Waiting(7, ahead))
+    assert len(ServerSide().answer(1, told)) < MOST_ANSWER_BYTES
+    answer = questions.decode_answer(told)
+    assert isinstance(answer, Waiting)
+    assert len(answer.ahead) == 32
+    assert all(holder.paths[0] == longest[0] for holder in answer.ahead)
+    assert questions.decode_answer(questions.encode_answer(Waiting(7, (HOLDER,) * 3))) == Waiting(
+        7, (HOLDER,) * 3
+    )

@@ -106,6 +106,8 @@ class User:
         self.given_back: dict[tuple[str, str], None] = {}
         """The last that were given back before they began, so that they never do."""
         self.drafts: dict[str, Made] = {}
+        self.naming: dict[str, tuple[int, set[int]]] = {}
+        """Of a reclaim in pages, by volume: how many came, and the tokens they named."""
         self.publishing: set[str] = set()
         """Drafts whose publish is under way."""
         self.gone = False

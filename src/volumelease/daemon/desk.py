@@ -34,7 +34,7 @@ from volumelease.model import (
     Waiting,
 )
 from volumelease.paths.locate import VolumeRoot
-from volumelease.wire.questions import encode_draft, encode_token
+from volumelease.wire.questions import encode_token
 
 from .clients import Held, Made, User
 from .page import Page
@@ -327,31 +327,6 @@ class Desk:
         with user.lock:
             user.held[(self.volume, token)] = held
         self._watch(user, token)
-
-    def reclaim(
-        self, user: User, tokens: set[int], drafts: list[Draft]
-    ) -> dict[str, list[dict[str, Any]] | list[str]]:
-        """That client came back and says what it has; it gets what really is its own, and what it
-        does not name is given back. Errors: those of ``ask``."""
-        with user.lock:
-            for token in user.tokens(self.volume):
-                if token in tokens:
-                    user.held[(self.volume, token)].adopted = False
-        for token in user.tokens(self.volume):
-            if token not in tokens and self._let_go(user, token) is not None:
-                self.hosted.ask(Cancel(token))
-        kept = [token for token in user.tokens(self.volume) if not self.hosted.loss_of(token)]
-        for draft in drafts:
-            name = draft.target.path.rpartition("/")[2]
-            ours = draft.unique.startswith(f"{self.session}-") and draft.unique.isascii()
-            at = f"{self.layout.stage(draft.unique)}/{name}"
-            if ours and draft.path == at and "/" not in draft.unique:
-                made = Made(self.volume, draft, resumable=False, inherited=True)
-                user.drafts.setdefault(draft.unique, made)
-        return {
-            "tokens": [encode_token(token) for token in kept],
-            "drafts": [encode_draft(made.draft) for made in user.drafts.values()],
-        }
 
     def forsake(self, user: User) -> None:
         """Give back what an earlier daemon made for that client and it has not claimed: by its

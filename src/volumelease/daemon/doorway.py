@@ -16,6 +16,9 @@ from volumelease.errors import LeaseError
 MODE: Final = 0o600
 """Whoever may connect may move files of the volume with the daemon's rights."""
 
+ENDING_SECONDS: Final = 5.0
+"""A daemon whose socket is gone already is ending: its sessions are being closed."""
+
 _WAITING: Final = 512
 _LONGEST_ADDRESS: Final = 107
 """Bytes, of ``struct sockaddr_un`` (unix(7))."""
@@ -42,9 +45,9 @@ class Doorway:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if path == own_socket():
             _must_be_ours(folder)
-        self._lock = FileLock(path + ".lock", mode=0o600)
+        self._lock = FileLock(path + ".lock", mode=0o600, thread_local=False)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=0 if os.path.lexists(path) else ENDING_SECONDS)
         except Timeout:
             raise SocketTaken(
                 f"another daemon serves {path}",
@@ -84,11 +87,15 @@ class Doorway:
         os.unlink(self.path)
 
     def close(self) -> None:
-        """Remove the socket, unless somebody put another one in its place."""
+        """Remove the socket, unless somebody put another one in its place. The place stays ours:
+        a successor that began now would find sessions that are still used."""
         with suppress(OSError):
             found = os.lstat(self.path)
             if (found.st_dev, found.st_ino) == self._ours:
                 os.unlink(self.path)
+
+    def leave(self) -> None:
+        """Once nothing is held any more: the next daemon may have the place."""
         self._lock.release()
 
 

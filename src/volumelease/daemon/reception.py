@@ -13,18 +13,21 @@ from volumelease.errors import LeaseError, VolumeNotFound
 from volumelease.leases.hosting import HostedSession, Hosting
 from volumelease.leases.succeeding import resume
 from volumelease.leases.volumes import VERSION, Volumes
-from volumelease.model import Acquire, Claim, Client, Discard, Lost, Prepare, Publish
+from volumelease.model import (
+    Acquire,
+    Claim,
+    Client,
+    Discard,
+    Lost,
+    Prepare,
+    Publish,
+    Question,
+)
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.wire.dialogue import ProtocolError
 from volumelease.wire.entries import decode_claims
-from volumelease.wire.fields import Malformed, take, take_number, take_objects
-from volumelease.wire.questions import (
-    decode_draft,
-    decode_question,
-    encode_answer,
-    encode_holder,
-    take_token,
-)
+from volumelease.wire.fields import Malformed, take, take_number
+from volumelease.wire.questions import decode_question, encode_answer, encode_holder
 
 from . import bequest
 from .bequest import Bequest, Left
@@ -33,6 +36,7 @@ from .clients import User, find
 from .connection import Request
 from .desk import NAMELESS, Desk
 from .page import Page
+from .returning import reclaim
 
 Work = Callable[[], dict[str, Any]]
 
@@ -319,37 +323,55 @@ class Reception:
         if session not in ("", desk.session):
             return lambda: encode_answer(Lost("the session is over, and this is another one"))
         question = decode_question(do, fields)
+        if isinstance(question, Acquire):
+            return self._acquire(user, request, desk, question, anew=not session)
         if question is not None:
-            key = ""
-            if isinstance(question, Acquire):
-                key = _key(request)
-                request.abandon = lambda: self._undo(desk, user, key)
-            elif isinstance(question, Publish | Prepare | Discard):
+            if isinstance(question, Publish | Prepare | Discard):
                 request.seconds = None  # as long as there is data; ``working`` says it goes on
-            return lambda: (
-                encode_answer(desk.ask(user, question, key)) | {"tail": desk.hosted.tail()}
-            )
+            return lambda: _asked(desk, user, question)
         match do:
             case "give_back":
                 key = _key(request)
                 return lambda: encode_answer(desk.give_back(user, key))
             case "reclaim":
-                return self._reclaim(user, fields, desk)
+                take(fields, "session", str)
+                return lambda: _reclaimed(desk, user, fields)
             case "who_holds" | "progress":
                 (claim,) = decode_claims(fields, "target")
                 return _look_at(do, desk, claim)
             case _:
                 raise ProtocolError(f"nothing is called {do[:40]!r}", advice="See PROTOCOL.md")
 
-    def _reclaim(self, user: User, fields: dict[str, Any], desk: Desk) -> Work:
-        take(fields, "session", str)
-        tokens = {take_token({"token": token}) for token in take(fields, "tokens", list)}
-        drafts = [decode_draft(one) for one in take_objects(fields, "drafts")]
+    def _acquire(
+        self, user: User, request: Request, desk: Desk, question: Acquire, *, anew: bool
+    ) -> Work:
+        """``anew``: the client names no session, so if that one is over it means the next one, as
+        it does when it asks by paths; else it would hear ``lost`` for ever."""
+        key = _key(request)
 
-        return lambda: {"is": "reclaimed"} | desk.reclaim(user, tokens, drafts)
+        def undo() -> None:
+            self._undo(self._desks.get(desk.volume, desk), user, key)
+
+        def acquire() -> dict[str, Any]:
+            now = self._desk_of(desk.root) if anew and desk.hosted.over else desk
+            return _asked(now, user, question, key)
+
+        request.abandon = undo
+        return acquire
+
+
+def _asked(desk: Desk, user: User, question: Question, key: str = "") -> dict[str, Any]:
+    return encode_answer(desk.ask(user, question, key)) | {"tail": desk.hosted.tail()}
 
 
 _NUMBERS: Final = itertools.count()
+
+
+def _reclaimed(desk: Desk, user: User, fields: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return reclaim(desk, user, fields)
+    except Malformed as error:
+        raise _told("reclaim", error) from None
 
 
 def _look_at(do: str, desk: Desk, claim: Claim) -> Work:

@@ -80,11 +80,13 @@ class Daemon:
     def end(self) -> None:
         """After ``run``: let go of what nobody uses, and end this process's part in it all."""
         self._reception.close(_CLOSE_SECONDS)
+        self._doorway.leave()
 
     def end_all(self, seconds: float) -> None:
         """After ``run``: what dead clients had is free at once, too. Sessions of clients that live
         (who came into the container from outside, say) end at their deadline."""
         self._reception.close(seconds, everything=True)
+        self._doorway.leave()
 
 
 def _wait_for(will: str, surroundings: Surroundings) -> bequest.Bequest | None:

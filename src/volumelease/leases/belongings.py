@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import Any, Final
 
 from volumelease.model import (
     Acquire,
@@ -20,7 +20,12 @@ from volumelease.model import (
     Release,
     Waiting,
 )
+from volumelease.wire.dialogue import MOST_BYTES
+from volumelease.wire.fields import encode
 from volumelease.wire.questions import encode_draft, encode_token
+
+PAGE_BYTES: Final = MOST_BYTES - 1024
+"""Of a message, for what is named in it; what else it says takes a few hundred."""
 
 
 class Belongings:
@@ -102,13 +107,29 @@ class Belongings:
                     return token, ""
         return None, key
 
-    def as_fields(self) -> dict[str, Any]:
-        """All of it, for a daemon that went on with the session."""
+    def as_pages(self) -> list[dict[str, Any]]:
+        """All of it, for a daemon that went on with the session: the fields of one ``reclaim``, or
+        of several if one message can't carry it. A draft that no message can carry is left out;
+        it could not be published either."""
         with self._lock:
-            return {
-                "tokens": [encode_token(token) for token in self.held | self.waiting],
-                "drafts": [encode_draft(draft) for draft in self._drafts.values()],
-            }
+            parts = [("tokens", encode_token(token)) for token in self.held | self.waiting]
+            drafts = [("drafts", encode_draft(draft)) for draft in self._drafts.values()]
+        pages: list[dict[str, Any]] = []
+        room = 0
+        for name, part in [*parts, *drafts]:
+            size = len(encode({"": part}))
+            if size > PAGE_BYTES:
+                continue
+            if size > room:
+                pages.append({"tokens": [], "drafts": []})
+                room = PAGE_BYTES
+            pages[-1][name].append(part)
+            room -= size
+        for number, page in enumerate(pages[:-1]):
+            page |= {"page": number, "more": True}
+        if len(pages) > 1:
+            pages[-1]["page"] = len(pages) - 1
+        return pages or [{"tokens": [], "drafts": []}]
 
     def keep(self, tokens: set[int]) -> None:
         """That daemon has these of what was claimed."""

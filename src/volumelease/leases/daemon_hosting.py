@@ -247,7 +247,7 @@ class HostedByDaemon(Hosting[Any]):
     def _reclaim(self, line: Line) -> None:
         """Errors: those of ``Line``."""
         self._returns += 1  # first: what is noted after the next line is claimed by nobody
-        mine = self._mine.as_fields()
+        pages = self._mine.as_pages()
         session = self._about["session"]
         about = line.attach(self._root, self.volume)
         if take(about, "session", str) != session:
@@ -255,8 +255,11 @@ class HostedByDaemon(Hosting[Any]):
             line.close()
             return
         belief = Belief(about, self.clock)
-        answer = line.ask("reclaim", {"volume": self.volume, "session": session, **mine})
-        self._mine.keep({take_token({"token": token}) for token in take(answer, "tokens", list)})
+        kept: set[int] = set()
+        for page in pages:
+            answer = line.ask("reclaim", {"volume": self.volume, "session": session, **page})
+            kept |= {take_token({"token": token}) for token in take(answer, "tokens", list)}
+        self._mine.keep(kept)
         if not self._loss():  # the old page decides until here: what is lost stays lost
             self._belief = belief
         self._arrived(line)

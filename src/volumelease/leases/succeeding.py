@@ -19,7 +19,8 @@ def resume(
     until: float,
 ) -> HostedSession | None:
     """Go on with a session of that name, whose process is provably gone; None where that can't be
-    done. Errors: those of ``Session.resume``."""
+    done, as where a Redis keeps it: calls of a dead process can still be on their way there.
+    Errors: those of ``Session.resume``."""
     identity = choosing.existing(root, volumes.surroundings)
     if identity is None or identity.id != volume or identity.authority != "volume":
         return None

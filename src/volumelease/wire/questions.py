@@ -31,10 +31,14 @@ from volumelease.model import (
 )
 
 from .entries import decode_claims, encode_claims
-from .fields import Malformed, take, take_number, take_objects
+from .fields import Malformed, encode, take, take_number, take_objects
 
 MOST_TOLD: Final = 32
-"""Of how many in the way a client is told."""
+"""Of how many in the way a client is told, and of how many paths of each."""
+
+MOST_MORE_BYTES: Final = 128 * 1024
+"""What all paths of theirs may take together, beyond the first of each: the longest paths, escaped,
+are 24 KiB each, and with 32 of 32 no answer would be short enough to be read."""
 
 _ABOUT_TOKEN: Final[dict[str, type[Inspect | Cancel | Release | Downgrade]]] = {
     "inspect": Inspect,
@@ -189,7 +193,16 @@ def decode_answer(source: dict[str, Any]) -> Answer:
 
 
 def _holders(ahead: tuple[Holder, ...]) -> list[dict[str, Any]]:
-    return [encode_holder(holder) for holder in ahead[:MOST_TOLD]]
+    left, told = MOST_MORE_BYTES, []
+    for holder in ahead[:MOST_TOLD]:
+        paths = list(holder.paths[:1])
+        for path in holder.paths[1:MOST_TOLD]:
+            left -= len(encode({"": path}))
+            if left < 0:
+                break
+            paths.append(path)
+        told.append(encode_holder(holder._replace(paths=tuple(paths))))
+    return told
 
 
 def _decode_holders(source: dict[str, Any]) -> tuple[Holder, ...]:
