@@ -23,6 +23,16 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (found.ttl, found.scope) == (5.0, "volume")
 
 
+def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "volumelease.toml"
+    config.write_text("ttl = 30\n")
+    environ = {"VOLUMELEASE_CONFIG": str(config)}
+    assert load(environ, init_environ=NOWHERE).ttl == 30.0
+    config.unlink()
+    with pytest.raises(SettingsInvalid, match=r"unset VOLUMELEASE_CONFIG \(--config\)"):
+        load(environ, init_environ=NOWHERE)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [

@@ -30,31 +30,8 @@ PAPERS: Final = {
         )
     },
 }
-NOT_THERE_YET: Final = {
-    "ecosystem.md",
-}
-"""Pages of the navigation that may be missing."""
 LINK: Final = re.compile(r"(?P<text>!?\[[^]]*\])\((?P<path>\.\./[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
 FROM_THE_TOP: Final = re.compile(r"\]\((?P<path>(?!\w+:|#|/)[^)#\s]+)")
-
-
-def on_config(config: Any) -> Any:
-    config.nav = without(config.nav, {name for name in NOT_THERE_YET if not there(name)})
-    return config
-
-
-def there(name: str) -> bool:
-    return (ROOT / "docs" / name).exists()
-
-
-def without(nav: Any, missing: set[str]) -> Any:
-    if isinstance(nav, list):
-        kept = [without(item, missing) for item in nav]
-        return [item for item in kept if item]
-    if isinstance(nav, dict):
-        kept_titles = {title: without(item, missing) for title, item in nav.items()}
-        return {title: item for title, item in kept_titles.items() if item}
-    return None if nav in missing else nav
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -70,11 +70,12 @@ def load(
 ) -> Settings:
     """The settings of a process with this environment.
 
-    ``config`` must exist when it is named. Errors: ``SettingsInvalid``, which names the setting,
-    its value and what is allowed.
+    ``config`` (else the file that VOLUMELEASE_CONFIG names) must exist. Errors:
+    ``SettingsInvalid``, which names the setting, its value and what is allowed.
     """
     values: dict[str, Any] = {}
-    if config is not None:
+    config = config or environ.get(f"{PREFIX}CONFIG")
+    if config:
         values.update(_from_file(config))
     for name in environ:  # names first: other people's secrets are not even looked at
         if name.startswith(PREFIX) and name[len(PREFIX) :] not in _PASSED_TO_CHILDREN:
@@ -94,7 +95,7 @@ def _from_file(config: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsInvalid(
             f"{config} can't be read as configuration: {error}",
-            advice="Correct the file, or leave --config away",
+            advice="Correct the file, or unset VOLUMELEASE_CONFIG (--config)",
             setting=str(config),
             value=None,
         ) from error

@@ -45,6 +45,30 @@ def test_no_command_shows_the_help_and_is_wrong_usage() -> None:
     assert result.stderr.startswith("Usage: volumelease ")
 
 
+def test_a_file_of_settings_serves_the_command_and_what_it_starts(tmp_path: Path) -> None:
+    config = tmp_path / "volumelease.toml"
+    config.write_text("ttl = 7\n")
+    root = tmp_path / "volume"
+    root.mkdir()
+    assert run("--config", config, "init", root).returncode == 0
+    other = tmp_path / "other.toml"
+    other.write_text("ttl = 8\n")
+    refused = run(f"--config={other}", "hold", root / "a", "--", "true")
+    assert "VOLUMELEASE_TTL is 8 s here" in " ".join(error_of(refused))
+    show = ("sh", "-c", "echo $VOLUMELEASE_CONFIG")
+    held = run("--config", "volumelease.toml", "hold", root / "a", "--", *show, cwd=tmp_path)
+    assert held.stdout == f"{config}\n"
+
+
+@pytest.mark.parametrize("text", ["tlt = 7", "ttl = 'soon'", "ttl ="])
+def test_a_wrong_file_of_settings_is_named(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "volumelease.toml"
+    config.write_text(text)
+    result = run("--config", config, "status", tmp_path)
+    assert result.returncode != 0
+    assert str(config) in " ".join(error_of(result))
+
+
 def test_an_unknown_command_is_wrong_usage() -> None:
     result = run("frobnicate")
     assert result.returncode == 2

@@ -93,6 +93,9 @@ ELSEWHERE: Final[dict[tuple[str, str], str]] = {
     ("daemon/reception.py", "ProtocolError"): (
         "tests/daemon/test_garbage.py::test_every_wrong_message_gets_its_reply"
     ),
+    ("daemon/returning.py", "ProtocolError"): (
+        "tests/daemon/test_desks.py::test_pages_of_a_reclaim_count_together_or_not_at_all"
+    ),
     ("daemon/server.py", "AuthorityUnreachable"): (
         "tests/daemon/test_on_a_real_volume.py::test_a_volume_that_hangs_is_told_of_and_used_again_when_it_is_back"
     ),

@@ -75,13 +75,20 @@ class _Commands(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.option(
+    "--config",
+    type=click.Path(path_type=str),
+    help="Settings, where the environment has none (TOML); passed on to what is started.",
+)
 @click.version_option(__version__, prog_name="volumelease", message="%(prog)s %(version)s")
 @click.pass_context
-def program(context: click.Context) -> int:
+def program(context: click.Context, config: str | None) -> int:
     """Leases on the paths of a shared network volume: one writer at a time.
 
     Limit: a lease excludes those who ask for one. What writes without asking is not stopped.
     """
+    if config:
+        os.environ["VOLUMELEASE_CONFIG"] = os.path.abspath(config)
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         return USAGE
@@ -96,11 +103,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
         return answer(question)
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if _APART.intersection(words[:1]):
+    if _APART.intersection(_command_of(words)):
         from .apart import run_apart
 
         return run_apart(lambda: _run(words))
     return _run(words)
+
+
+def _command_of(words: list[str]) -> list[str]:
+    """The command, behind the options that stand before it."""
+    while words[:1] and words[0].startswith("--config"):
+        words = words[1 if "=" in words[0] else 2 :]
+    return words[:1]
 
 
 def _run(words: list[str]) -> int:
