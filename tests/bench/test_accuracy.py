@@ -27,6 +27,8 @@ from tests.bench.mounts import (
 )
 from volumelease.bench.document import Document, Result, Verdict
 
+pytestmark = pytest.mark.torture  # they measure: nothing else may run beside them
+
 RUNS: Final = 5
 TOLERANCE: Final = 0.03
 SPEEDS: Final[dict[int, Verdict]] = {

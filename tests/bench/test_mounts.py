@@ -26,6 +26,8 @@ from tests.bench.mounts import (
 )
 from tests.bench.mounts.meter import Bucket
 
+pytestmark = pytest.mark.torture  # they measure: nothing else may run beside them
+
 ROOT: Final = Path(__file__).parents[2]
 MIB: Final = 1 << 20
 

@@ -13,7 +13,10 @@ import pytest
 from tests.bench.harness import bench, one, rate
 from tests.bench.mounts import Limits, ThrottledMount, missing_fuse
 
-pytestmark = pytest.mark.skipif(missing_fuse() is not None, reason=str(missing_fuse()))
+pytestmark = [
+    pytest.mark.skipif(missing_fuse() is not None, reason=str(missing_fuse())),
+    pytest.mark.torture,  # they measure: nothing else may run beside them
+]
 
 MIB: Final = 1 << 20
 

@@ -118,10 +118,11 @@ def losses(mode: str, folder: Path, trials: int) -> int:
 @needs_sdk
 @needs_namespaces
 @pytest.mark.timeout(300)
-def test_no_file_of_the_cache_is_lost_in_200_trials(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trials", [40, pytest.param(200, marks=pytest.mark.torture)])
+def test_no_file_of_the_cache_is_lost(tmp_path: Path, trials: int) -> None:
     plain = losses("plain", tmp_path, 20)
     print(f"without leases {plain} of 20 trials lose a file")
-    assert losses("leased", tmp_path, 200) == 0
+    assert losses("leased", tmp_path, trials) == 0
 
 
 @needs_sdk
