@@ -99,6 +99,7 @@ def test_a_process_that_was_away_believes_no_page(
     slot, hands = page.free_slot(), Hands()
     page.show(slot, 105.0)
     about = {"page": page.path, "slot": slot, "tag": page.tag(slot), "ttl": 15.0, "cache": 1.0}
+    about["margin"] = 3.0
     belief = Belief(about, hands)
     hands.go_on(1.0, 1.0, 1.0)
     page.show(slot, 112.0)

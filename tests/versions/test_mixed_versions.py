@@ -45,9 +45,12 @@ def made(build: Build, root: Path) -> None:
 
 
 def everything(root: Path) -> dict[str, str]:
-    """All that lies on a volume, but for the beats: names, kinds, what links say."""
+    """All that lies on a volume, but for what a live session leaves there of itself (beats, its
+    counters, the reserve of its first beat): names, kinds, what links say."""
     found = {}
     for folder, _, files in os.walk(root):
+        if Path(folder).name in ("metrics", "reserve"):
+            continue
         for name in files:
             place = Path(folder) / name
             found[str(place)] = os.readlink(place) if place.is_symlink() else "file"

@@ -11,6 +11,7 @@ from volumelease.wire import replies
 from volumelease.wire.replies import is_reply
 
 TOKEN = b"0170000000-0000000001"
+ENDED = TOKEN + b"\0ab\0models"
 HOLDER = [TOKEN, b"ab", b"1", b"1.5", b"1.5", b"{}", b"", b"{}"]
 
 
@@ -32,6 +33,11 @@ def test_each_script_has_its_replies() -> None:
         ("release", [b"released", [], TOKEN]),
         ("move", [b"ended", b"volume", b"ab"]),
         ("beat", [b"ended", b"volume", None]),
+        ("past", [b"past", b"0", b"nothing", b"0", 0, [], [], []]),
+        (
+            "past",
+            [b"past", b"7", b"", b"3", 1, [b"", ENDED], [[TOKEN, b"ab", b"a"]], [[b"ab", b""]]],
+        ),
     ],
 )
 def test_what_the_scripts_say_is_a_reply(script: str, reply: list[Any]) -> None:
@@ -55,6 +61,7 @@ def test_what_the_scripts_say_is_a_reply(script: str, reply: list[Any]) -> None:
         ("acquire", [b"waiting", TOKEN, [HOLDER[:-1]]]),
         ("acquire", [b"waiting", TOKEN, [[*HOLDER[:3], b"nan", *HOLDER[4:]]]]),
         ("beat", [b"beat", b"", 0, None, [], [], b"n"]),
+        ("past", [b"past", b"7", b"", b"3", 1, [b"ab\0cd\0key"], [], []]),
         ("beat", [b"beat", b"", -1, b"3", [], [], b"n"]),
         ("beat", [b"beat", b"", 0, b"3", [], [b"ab"], b"n"]),
         ("beat", [b"beat", b"", 0, b"9" * 20, [], [], b"n"]),

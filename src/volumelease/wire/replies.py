@@ -65,6 +65,13 @@ def _process(value: Any) -> bool:
     return _number(pid) and colon == b":" and _number(start_time)
 
 
+def _lent_or_none(value: Any) -> bool:
+    """A token, its session and its keys, between zeros."""
+    if type(value) is not bytes:
+        return False
+    return not value or (value.count(b"\0") >= 2 and _token(value.partition(b"\0")[0]))
+
+
 def _word(*words: bytes) -> _Check:
     return lambda value: value in words
 
@@ -149,6 +156,19 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
     "moved": {b"memory": ((_number, _plain, _plain),)},
     "names": {b"names": ((_text, _TEXTS),)},
     "open": {b"open": ((_number, _text, _plain),), b"evicts": ((_text,),)},
+    "past": {
+        b"past": (
+            (
+                _number,
+                _text,
+                _number,
+                _number,
+                _all(_lent_or_none),
+                _all(_in_order(_token, _text, _text)),
+                _all(_in_order(_text, _text)),
+            ),
+        ),
+    },
     "picture": {
         b"picture": (
             (
