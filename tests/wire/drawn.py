@@ -11,6 +11,7 @@ from volumelease.core import records
 from volumelease.core.records import Body, Entry, SessionFacts
 from volumelease.host import ProcessFacts
 from volumelease.model import Claim, Client
+from volumelease.wire.fields import nameable
 
 characters = st.characters(exclude_categories=["Cs"]) | st.characters(
     min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"]
@@ -34,11 +35,24 @@ telling = st.sampled_from(
         "[{[{",
     )
 )
+
+
+def is_key(text: str) -> bool:
+    return not {"", ".", ".."} & set(text.split("/"))
+
+
+def is_path(text: str) -> bool:
+    """Whether there can be a file there: a record of a publish says no other place."""
+    return is_key(text) and nameable(text)
+
+
 texts = st.lists(characters | telling, max_size=12).map("".join)
 long_texts = st.builds(lambda text, times: text * times, texts, st.sampled_from((1, 1, 1, 400)))
 claims = st.builds(Claim, long_texts, texts) | texts.map(lambda text: Claim(text, text))
-targets = claims.filter(lambda claim: bool(claim.path and claim.key) and "\0" not in claim.path)
-sources = texts.filter(bool).map(lambda name: f"stage/{name}".replace("\0", ""))
+targets = claims.filter(lambda claim: is_path(claim.path) and is_key(claim.key))
+sources = texts.map(lambda name: f"stage/{name}").filter(
+    lambda source: is_path(source) and source.count("/") < 3
+)
 indexes = st.integers(0, 10**18)
 walls = st.floats(-1e9, 1e12).map(lambda wall: round(wall, 3))
 clients = st.builds(Client, indexes, indexes)
