@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from volumelease.authorities.volume import courtesy, founding
-from volumelease.authorities.volume.committer import Committer
+from volumelease.authorities.volume.committer import Committer, SessionOver
 from volumelease.authorities.volume.courtesy import (
     BEHIND_SECONDS,
     COMMITS_IN_A_ROW,
@@ -203,7 +204,13 @@ class Player:
                 self._error = trouble
 
 
-def committer_of(layout: Layout, author: str, clock: Clock, turnstile: Way | None) -> Committer:
+def committer_of(
+    layout: Layout,
+    author: str,
+    clock: Clock,
+    turnstile: Way | None,
+    alive: Callable[[], bool] = lambda: True,
+) -> Committer:
     told = Told()
     replica = Replica(layout, clock, told)
 
@@ -211,7 +218,7 @@ def committer_of(layout: Layout, author: str, clock: Clock, turnstile: Way | Non
         raise AssertionError("the race should be over before the segment is full")
         yield
 
-    told.committer = Committer(replica, author, clock, Free(), lambda: True, full, turnstile)
+    told.committer = Committer(replica, author, clock, Free(), alive, full, turnstile)
     return told.committer
 
 
@@ -241,3 +248,26 @@ def test_who_is_behind_gets_to_the_end_of_a_log_that_grows_as_fast_as_it_reads(
         for player in (*writers, late) if first._replica.place > 60 else writers:
             player.play(moment, files)
     assert late.over is courteous
+
+
+def test_who_was_lost_on_the_way_does_not_run_on(layout: Layout) -> None:
+    """The end of the log moves on as fast as it is read; the session was over long before."""
+    clock, files = SystemClock(), Files()
+    writer = committer_of(layout, f"{1:016x}", clock, None)
+    over: list[bool] = []
+    newcomer = committer_of(layout, f"{2:016x}", clock, None, lambda: not over)
+
+    def write() -> Steps[None]:
+        while True:
+            yield from writer.commit(records.Close)
+
+    busy, late = Player(write()), Player(newcomer.commit(records.Close))
+    with pytest.raises(SessionOver):
+        for moment in range(10_000):
+            assert writer._replica.place < CLOSING_ENTRIES - 2, "it is still running"
+            busy.play(moment, files)
+            if writer._replica.place > 60:
+                late.play(moment, files)
+            if newcomer._replica.place > 4:
+                over.append(True)
+    assert newcomer._replica.place < 70

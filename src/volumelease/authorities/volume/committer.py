@@ -252,6 +252,8 @@ class Committer:
         try:
             beyond = index if first else None
             while not (yield from replica.reach_end(beyond, BEHIND_ENTRIES)):
+                if not self._alive():
+                    return  # the end can move on for ever, and a lost session needs it no more
                 yield from self._courtesy.behind(attempt)
         except AuthorityUnreachable:
             yield from self._pause(attempt)
