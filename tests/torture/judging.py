@@ -74,10 +74,13 @@ class ToldSession:
         self.replica: Any = SimpleNamespace(table=Table(), next_index=0)
         self.requests = SimpleNamespace(wanted={})
         self.knew_at = -1e9
-        self.log_deleted = False
         self.began = False
         self.dead = False
         self.losses: dict[int, str] = {}
+
+    @property
+    def log_deleted(self) -> bool:
+        return self.identity.id in self.worker.fleet.deleted
 
     def alive(self) -> bool:
         return not self.dead
@@ -136,6 +139,8 @@ class ToldFleet(Fleet):
         self.workers: list[Worker] = []
         self.state_lost_at = -1e9
         self.deletions = 0
+        self.deleted: dict[str, float] = {}
+        """The logs that somebody deleted, and when that began or ended last."""
         self.seen: dict[str, str] = {}
         """What is public at the places that somebody looks at right now."""
         self.violations: list[str] = []
@@ -159,6 +164,19 @@ class ToldFleet(Fleet):
 
     def session_of(self, name: str) -> ToldSession | None:
         return self.told.get(name)
+
+    def counts(self, session: WatchedSession) -> bool:
+        """A tree is deleted name by name: an index of the log is free again while others go on
+        reading what stood there. Two can read two records at it, and both have an effect until
+        their next beat."""
+        return super().counts(session) and not session.log_deleted
+
+    def knows(self, session: WatchedSession) -> bool:
+        return super().knows(session) and not session.log_deleted
+
+    def notices_by(self, worker: Worker) -> float:
+        deleted = max(self.deleted.values(), default=-1e9)
+        return max(super().notices_by(worker), deleted + self.setup.ttl * 1.05)
 
     @property
     def bound(self) -> float:
@@ -275,6 +293,7 @@ class Teller:
         self._calm: float | None = None
         self._first_after: dict[str, float] = {}
         self._refusals: Counter[str] = Counter()
+        self._going: set[str] = set()
         lines = [
             (line["at"], number, name, line) for number, (name, line) in enumerate(_all(notes))
         ]
@@ -342,7 +361,7 @@ class Teller:
         table = decode_snapshot(header, line["snapshot"][1:])
         assert table is not None
         session.replica = SimpleNamespace(table=table, next_index=line["next"])
-        session.log_deleted, session.began = False, True
+        session.began = True
         self.fleet.tell("loaded", session)
 
     def _applied(self, name: str, line: Note) -> None:
@@ -538,10 +557,13 @@ class Teller:
         self.fleet.tell("resumed", cast("Process", process))
 
     def _deleted(self, name: str, line: Note) -> None:
+        """Noted when it begins and when it ended: between, a new log may have been founded."""
         del name, line
         self.fleet.deletions += 1
-        for session in self.fleet.told.values():
-            session.log_deleted = True
+        if self.fleet.deletions % 2:
+            self._going = {session.identity.id for session in self.fleet.told.values()}
+        for identity in self._going:
+            self.fleet.deleted[identity] = self.fleet.world.now
 
     def _settled(self, name: str, line: Note) -> None:
         del name, line

@@ -193,6 +193,34 @@ def test_two_entries_at_one_index_are_caught(history: History) -> None:
     assert history.caught_by("one log")
 
 
+def test_of_a_log_that_is_deleted_name_by_name_two_can_read_two_records(history: History) -> None:
+    history.note("torturer", "deleted")
+    body = records.Request((Claim("a", "a"),), True, "a")
+    first = history.commit("a", body, read_by="a")
+    other = Entry("s-b", 99, 0.0, records.Request((Claim("a", "a"),), True, "b"))
+    history.apply("b", first, other)
+    history.believe("a", first)
+    history.believe("b", first)
+    history.note("torturer", "deleted")
+    for who in "ab":
+        history.note(who, "noticed", alive=False)
+    assert not history.judged().violations
+
+
+def test_after_a_deletion_was_noticed_two_that_believe_are_caught(history: History) -> None:
+    history.note("torturer", "deleted")
+    history.note("torturer", "deleted")
+    first = history.request("a")
+    history.believe("a", first)
+    history.commit("b", records.Expire("s-a", "seen dead"))
+    history.believe("b", history.request("b"))
+    history.at += TERMS.ttl * 1.1
+    for who in "ab":
+        history.note(who, "good")
+    history.note("torturer", "finished")
+    assert history.caught_by("exclusion")
+
+
 def test_a_smaller_token_after_a_larger_one_is_caught(history: History) -> None:
     first, second = history.request("a"), history.request("b")
     history.believe("b", second)

@@ -21,7 +21,9 @@ class Tokens(Checker):
         self._tokens: set[tuple[str, int]] = set()
 
     def granted(self, held: Held) -> None:
-        if self._excused() or not held.believed():  # it may have been stopped, and lost, meanwhile
+        if self._excused() or not self.fleet.counts(held.session):
+            return
+        if not held.believed():  # it may have been stopped, and lost, meanwhile
             return
         identity = held.session.log
         if (identity, held.token) in self._tokens:
