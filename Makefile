@@ -9,6 +9,9 @@ RUN := .venv/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input -qq
 PYTEST := $(RUN) -m pytest -q --tb=short
 
+# The tests start thousands of processes, and each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
 

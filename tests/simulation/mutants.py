@@ -387,7 +387,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("forget",),
         400,
         busy=True,
-        workers=4,
+        workers=6,
         rare=True,
     ),
     Mutant(
@@ -406,12 +406,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("forget", "kill"),
         200,
         workers=4,
+        rare=True,
     ),
     Mutant(
         "decided-and-discarded",
         "a draft whose publish may be decided is not discarded, whatever its writer was told",
         publishing.decided_and_discarded,
         ("lost", "interrupt"),
+        rare=True,
     ),
     Mutant(
         "resumed-without-proof",

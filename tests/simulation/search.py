@@ -52,8 +52,8 @@ def _first_here(mutant: mutants.Mutant | None, cases: list[Case]) -> tuple[int, 
     return None
 
 
-def hunt(mutant: mutants.Mutant) -> Found | None:
-    """Find that mutant within its budget."""
+def hunt(mutant: mutants.Mutant, *hints: int) -> Found | None:
+    """Find that mutant within its budget. ``hints``: seeds that are tried first."""
     if not mutant.duels:
         case = Case(
             0,
@@ -63,7 +63,8 @@ def hunt(mutant: mutants.Mutant) -> Found | None:
             daemons=mutant.daemons,
             authority=mutant.authority,
         )
-        return first((case._replace(seed=seed) for seed in range(mutant.budget)), mutant)
+        seeds = (*hints, *range(mutant.budget))
+        return first((case._replace(seed=seed) for seed in seeds), mutant)
     with mutants.alive(mutant):
         result = duel.search(range(mutant.duels))
     if result is None:

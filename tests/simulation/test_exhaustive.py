@@ -10,7 +10,16 @@ from tests.simulation.exhaustive import Scope, explore
 from tests.simulation.mutants import alive, named
 
 
-@pytest.mark.parametrize("scope", exhaustive.SCOPES, ids=str)
+LONG = pytest.mark.torture, pytest.mark.timeout(600)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        pytest.param(scope, id=str(scope), marks=LONG if scope.publishes else ())
+        for scope in exhaustive.SCOPES
+    ],
+)
 def test_every_interleaving_keeps_every_promise(scope: Scope) -> None:
     explored = explore(scope)
     assert explored.states > 2_000
@@ -32,8 +41,8 @@ def test_every_interleaving_with_another_fault_keeps_every_promise(scope: Scope)
         "index-skipped",
         "eexist-is-not-ours",
         "orphans-dropped",
-        "shown-before-decided",
-        "used-before-applied",
+        pytest.param("shown-before-decided", marks=LONG),
+        pytest.param("used-before-applied", marks=LONG),
     ],
 )
 def test_a_broken_rule_is_found_without_chance(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Final
 
 import pytest
 
@@ -11,6 +12,34 @@ from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.setup import Case
 
 RARE = pytest.mark.torture, pytest.mark.timeout(600)
+SEEN_AT: Final = {
+    "bell-is-trusted": 237,
+    "turnstile-without-a-bound": 17,
+    "deadline-on-monotonic": 17,
+    "missing-heartbeat-is-death": 19,
+    "pid-without-start-time": 34,
+    "own-expiry-ignored": 17,
+    "abandoned-answers-kept": 15,
+    "draft-removed-by-path": 195,
+    "retired-deleted-at-once": 36,
+    "draft-named-by-its-token": 71,
+    "moved-to-a-free-name": 19,
+    "lengths-not-told": 43,
+    "draft-not-made-anew": 2,
+    "decided-and-discarded": 5,
+    "resumed-without-proof": 105,
+    "redis-reclaimed-at-any-time": 110,
+    "redis-granted-by-an-old-memory": 56,
+    "redis-expire-without-comparing": 54,
+    "redis-nothing-given-back": 99,
+    "redis-forgetting-is-another-server": 25,
+    "redis-reply-of-an-older-memory": 248,
+    "redis-smaller-token-wins": 761,
+    "redis-reclaimed-beside-others": 48,
+}
+"""Seeds that show what others show rarely or late: tried first. Where the protocol changed and they
+show it no more, the hunt goes on from seed 0."""
+
 NEEDS_LUA = pytest.mark.skipif(find_spec("lupa") is None, reason="pip install lupa")
 
 
@@ -24,7 +53,8 @@ def marks_of(mutant: Mutant) -> list[pytest.MarkDecorator]:
     [pytest.param(m, id=m.name, marks=marks_of(m)) for m in MUTANTS],
 )
 def test_a_rule_that_is_switched_off_is_missed(mutant: Mutant) -> None:
-    found = search.hunt(mutant)
+    hints = [SEEN_AT[mutant.name]] if mutant.name in SEEN_AT else []
+    found = search.hunt(mutant, *hints)
     assert found is not None, f"nothing noticed that this no longer holds: {mutant.rule}"
 
 

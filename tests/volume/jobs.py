@@ -144,6 +144,21 @@ def relay(mount: str, turns: int, hold: float, bells: str, redis: str | None = N
     mine.close()
 
 
+def keep_turnstile(mount: str) -> None:
+    """Come through the turnstile of the log and stay there, until told to stop or killed."""
+    from volumelease.bells.lockfile import TURNSTILE_BYTE, lock_file
+
+    mine = volumes(bells=bells_of("fcntl"))
+    with volume_lease(f"{mount}/warm-{os.getpid()}", volumes=mine):
+        (hosted,) = mine._sessions.values()
+    layout = hosted.session.replica.layout
+    file = lock_file(layout.identity_id, layout.locks, mine.surroundings.process.boot_id)
+    while not file.take(TURNSTILE_BYTE):
+        time.sleep(0.01)
+    say(kept=True)
+    sys.stdin.readline()
+
+
 def wait_counted(mount: str, bells: str, seconds: float, redis: str | None = None) -> None:
     """Wait for a lease that somebody holds; say what that cost the server, beats included."""
     from volumelease.bells.lockfile import _process
@@ -307,6 +322,7 @@ JOBS: Final[dict[str, Callable[..., None]]] = {
     "contend": contend,
     "take": take,
     "relay": relay,
+    "keep_turnstile": keep_turnstile,
     "wait_counted": wait_counted,
     "start_together": start_together,
     "commits": commits,

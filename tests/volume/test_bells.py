@@ -4,6 +4,7 @@ it is needed."""
 from __future__ import annotations
 
 import itertools
+import signal
 import statistics
 import time
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests.bed.moosefs import MooseFsBed
 from tests.bed.redis import RedisServer
+from volumelease.authorities.volume.courtesy import TURNSTILE_SECONDS, VAIN_WAITS
 
 from .fleet import fleet, make_volume
 
@@ -93,6 +96,31 @@ def test_a_waiter_costs_the_server_less_than_fifty_operations_a_second(
             assert holder.finish() == 0
         waiter.wait_for("granted")
         assert waiter.finish() == 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("trouble", ["stopped", "cut off"])
+def test_a_turnstile_that_nobody_leaves_costs_seconds_and_no_lease(
+    bed: MooseFsBed, shared_mounts: list[Path], trouble: str
+) -> None:
+    """A server keeps the lock of a host that was cut off for a day. Whoever waits behind it does
+    so in vain, a bounded number of times, and then only tries."""
+    make_volume(shared_mounts[0], ttl=15)
+    with fleet() as workers:
+        keeper = workers.start("keep_turnstile", mount=shared_mounts[0])
+        keeper.wait_for("kept")
+        keeper.signal(signal.SIGSTOP)
+        if trouble == "cut off":
+            bed.hosts[0].cut()
+        contenders = [
+            workers.start("contend", mount=shared_mounts[1], seconds=12, seed=seed, bells="fcntl")
+            for seed in range(4)
+        ]
+        said = [worker.wait_for("grants", 60) for worker in contenders]
+        assert [worker.process.wait(20) for worker in contenders] == [0] * 4
+    print([(one["grants"], round(one["longest"], 3)) for one in said])
+    assert min(one["grants"] for one in said) > 50
+    assert max(one["longest"] for one in said) < 2 * VAIN_WAITS * TURNSTILE_SECONDS
 
 
 @pytest.mark.torture

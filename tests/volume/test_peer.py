@@ -71,7 +71,13 @@ def _until_mounted(mount: Path) -> None:
 
 @pytest.mark.skipif(missing_sshfs() is not None, reason=f"no sshfs here: {missing_sshfs()}")
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("options", ["", "subtype=mystery"], ids=["by name", "by the verdict"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("", id="by name"),
+        pytest.param("subtype=mystery", id="by the verdict", marks=pytest.mark.torture),
+    ],
+)
 def test_sshfs_is_disproved_and_refused(tmp_path: Path, options: str) -> None:
     """By its name, and where its name says nothing, by what two hosts found out."""
     with SshfsMounts(tmp_path, options) as sshfs:
