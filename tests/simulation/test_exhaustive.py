@@ -9,7 +9,6 @@ from tests.simulation.checkers import Violation
 from tests.simulation.exhaustive import Scope, explore
 from tests.simulation.mutants import alive, named
 
-
 LONG = pytest.mark.torture, pytest.mark.timeout(600)
 
 
