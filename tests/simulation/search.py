@@ -53,7 +53,7 @@ def _first_here(mutant: mutants.Mutant | None, cases: list[Case]) -> tuple[int, 
 
 
 def hunt(mutant: mutants.Mutant, *hints: int) -> Found | None:
-    """Find that mutant within its budget. ``hints``: seeds that are tried first."""
+    """Find that mutant within its budget. ``hints``: seeds that are tried first, here and now."""
     if not mutant.duels:
         case = Case(
             0,
@@ -63,8 +63,10 @@ def hunt(mutant: mutants.Mutant, *hints: int) -> Found | None:
             daemons=mutant.daemons,
             authority=mutant.authority,
         )
-        seeds = (*hints, *range(mutant.budget))
-        return first((case._replace(seed=seed) for seed in seeds), mutant)
+        hinted = _first_here(mutant, [case._replace(seed=seed) for seed in hints])
+        if hinted is not None:
+            return hinted[1]
+        return first((case._replace(seed=seed) for seed in range(mutant.budget)), mutant)
     with mutants.alive(mutant):
         result = duel.search(range(mutant.duels))
     if result is None:

@@ -12,8 +12,8 @@ from .fleet import fleet, make_volume
 
 pytestmark = pytest.mark.bed
 
-LEASES: Final = (1_000, 2_500)
-"""Of each of the four processes: 8,000 commits together; in the long form 20,000."""
+LEASES: Final = (600, 2_500)
+"""Of each of the four processes: 4,800 commits together; in the long form 20,000."""
 
 
 @pytest.mark.timeout(180)
