@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,17 @@ class BedHost:
         Limit: buffered writes and whatever is cached are still answered by the mount itself.
         """
         ip(self.namespace, "link", "set", "dev", LINK, "down")
+
+    def cut_for(self, seconds: float) -> None:
+        """``cut`` at once, and plug the host in again so many seconds later, from a process of its
+        own: whoever has a locked file of the mount open can't start one until then."""
+        switch = f"{program('ip')} -n {self.namespace} link set dev {LINK}"
+        script = f"{switch} down; echo; sleep {seconds}; {switch} up"
+        healer = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)
+        assert healer.stdout is not None
+        with healer.stdout as cut:
+            cut.readline()
+        threading.Thread(target=healer.wait, daemon=True).start()
 
     def heal(self) -> None:
         """Plug the host in again, and let everything through at full speed again."""

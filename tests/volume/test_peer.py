@@ -70,12 +70,13 @@ def _until_mounted(mount: Path) -> None:
 
 
 @pytest.mark.skipif(missing_sshfs() is not None, reason=f"no sshfs here: {missing_sshfs()}")
+@pytest.mark.torture
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "options",
     [
         pytest.param("", id="by name"),
-        pytest.param("subtype=mystery", id="by the verdict", marks=pytest.mark.torture),
+        pytest.param("subtype=mystery", id="by the verdict"),
     ],
 )
 def test_sshfs_is_disproved_and_refused(tmp_path: Path, options: str) -> None:
