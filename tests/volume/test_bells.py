@@ -23,7 +23,7 @@ pytestmark = pytest.mark.bed
 POLL_SECONDS: Final = 0.5
 """The longest poll interval under a bell."""
 
-HOLD_SECONDS: Final = 0.25
+HOLD_SECONDS: Final = 0.5
 """Long enough that whoever waits polls steadily: a wait begins with some short pauses."""
 
 
@@ -53,18 +53,16 @@ def hand_offs(mounts: list[Path], turns: int, **facts: Any) -> list[float]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("bells", ["fcntl", "redis"])
-def test_a_bell_hands_over_sooner_than_polling(
+def test_a_bell_is_heard_before_anybody_looks(
     shared_mounts: list[Path], redis_server: RedisServer, bells: str
 ) -> None:
-    """The goals in milliseconds are judged by ``python -m benchmarks handoff``."""
+    """Who has a bell looks ever more rarely. The goals in milliseconds are judged by
+    ``python -m benchmarks handoff``."""
     make_volume(shared_mounts[0], ttl=15)
-    medians = {}
-    for kind in ("", bells):
-        found = hand_offs(shared_mounts, 10, bells=kind, redis=redis_server.url)
-        assert len(found) > 8
-        medians[kind] = statistics.median(found)
-        print(f"{kind or 'poll'}: p50 {medians[kind] * 1000:.2f} ms")
-    assert medians[bells] < medians[""]
+    found = hand_offs(shared_mounts, 10, bells=bells, redis=redis_server.url)
+    assert len(found) > 8
+    print(f"{bells}: p50 {statistics.median(found) * 1000:.2f} ms")
+    assert statistics.median(found) < POLL_SECONDS / 5
 
 
 @pytest.mark.timeout(120)
