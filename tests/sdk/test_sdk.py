@@ -118,7 +118,7 @@ def losses(mode: str, folder: Path, trials: int) -> int:
 @needs_sdk
 @needs_namespaces
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("trials", [40, pytest.param(200, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("trials", [20, pytest.param(200, marks=pytest.mark.torture)])
 def test_no_file_of_the_cache_is_lost(tmp_path: Path, trials: int) -> None:
     plain = losses("plain", tmp_path, 20)
     print(f"without leases {plain} of 20 trials lose a file")
