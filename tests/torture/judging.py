@@ -175,7 +175,9 @@ class ToldFleet(Fleet):
         return super().knows(session) and not session.log_deleted
 
     def notices_by(self, worker: Worker) -> float:
-        deleted = max(self.deleted.values(), default=-1e9)
+        lease = cast("ToldWorker", worker).lease
+        identity = "" if lease is None else lease.session.identity.id
+        deleted = self.deleted.get(identity, -1e9)
         return max(super().notices_by(worker), deleted + self.setup.ttl * 1.05)
 
     @property

@@ -207,6 +207,24 @@ def test_of_a_log_that_is_deleted_name_by_name_two_can_read_two_records(history:
     assert not history.judged().violations
 
 
+def test_two_of_the_log_that_follows_a_deleted_one_are_caught_at_once(history: History) -> None:
+    history.notes["old"] = []
+    about = {"session": "s-old", "log": "old/0", "identity": "old"}
+    snapshot = encode_snapshot(Table(), 0)
+    history.note("old", "loaded", at=99.0, **about, next=0, snapshot=snapshot)
+    history.note("torturer", "deleted", at=99.5)
+    history.note("torturer", "deleted", at=99.6)
+    first = history.request("a")
+    history.believe("a", first)
+    history.commit("b", records.Expire("s-a", "seen dead"))
+    history.believe("b", history.request("b"))
+    for who in "ab":
+        history.note(who, "good")
+    for who in "ab":
+        history.note(who, "ended", lost=False)
+    assert history.caught_by("exclusion")
+
+
 def test_after_a_deletion_was_noticed_two_that_believe_are_caught(history: History) -> None:
     history.note("torturer", "deleted")
     history.note("torturer", "deleted")
