@@ -41,20 +41,23 @@ def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
     from volumelease.leases.volumes import Surroundings, Volumes
     from volumelease.paths.locate import locate
 
-    root = folder / "volume"
-    (root / "data").mkdir(parents=True)
     around = Surroundings.of_this_process()
-    inside = Volumes(around)
-    inside.found(locate(str(root), explicit=str(root)), ready=True, ttl=15.0)
+    # A volume for each, or each would have to read what the other wrote.
+    inside, apart = Volumes(around), {}
+    for name in (DAEMON, INSIDE):
+        apart[name] = folder / name.replace(" ", "-")
+        (apart[name] / "data").mkdir(parents=True)
+        root = str(apart[name])
+        inside.found(locate(root, explicit=root), ready=True, ttl=15.0)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "daemon.sock"
-        with daemon(path, root), Line(str(path), events=False) as line:
+        with daemon(path, apart[DAEMON]), Line(str(path), events=False) as line:
             settings = around.settings._replace(socket=str(path))
             outside = Volumes(around._replace(daemon=True, settings=settings))
 
             def lease(volumes: Volumes, name: str) -> Callable[[], None]:
                 def once() -> None:
-                    with volume_lease(root / "data" / name, volumes=volumes):
+                    with volume_lease(apart[name] / "data" / "a", volumes=volumes):
                         pass
 
                 return once
@@ -63,11 +66,13 @@ def run(folder: Path, where: str, target: Path | None, rounds: int) -> bool:
                 for _ in range(3):
                     line.ask("ping", {})
 
-            # Not in turns with the daemon: each would have to read what the other wrote.
-            calls = {DAEMON: lease(outside, "a"), ROUND_TRIPS: three}
+            calls = {
+                DAEMON: lease(outside, DAEMON),
+                ROUND_TRIPS: three,
+                INSIDE: lease(inside, INSIDE),
+            }
             results = alternate(calls, rounds, calls=25)
             outside.close()
-    results |= alternate({INSIDE: lease(inside, "b")}, rounds, calls=25)
     inside.close()
     inside_and = Samples(GOAL)
     both = zip(results[INSIDE].seconds, results[ROUND_TRIPS].seconds, strict=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -42,6 +43,8 @@ class Server:
         self.users: dict[Client, User] = {}
         self.wrong_messages = 0
         self.buffer = memoryview(bytearray(MOST_BYTES))
+        self.awake = threading.Lock()
+        """Held by the thread that waits for a request without sleeping."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._doors = Crew(size=32)
         self._ticking = False
