@@ -89,6 +89,19 @@ def test_a_desk_that_closes_alarms_and_tells_those_who_have_something_left(
     assert hosted.loss_of(token)
 
 
+def test_a_beat_that_counts_is_on_the_page_at_once(tmp_path: Path) -> None:
+    with Daemons(tmp_path, ttl=3.0) as daemons:
+        hosted = daemons.one_more()
+        desk = desk_of(daemons)
+        timing = desk.hosted.session.timing
+        desk.hosted.watch_seconds = 3600.0  # nobody else brings it up to date
+        least, until = timing.ttl, time.monotonic() + 2 * timing.ttl
+        while time.monotonic() < until:
+            least = min(least, hosted.remaining_seconds())
+            time.sleep(0.005)
+    assert least > (timing.ttl - timing.margin - timing.beat_interval) / 4
+
+
 def test_what_a_client_of_an_earlier_daemon_does_not_claim_is_given_back(
     daemons: Daemons, hosted: HostedByDaemon
 ) -> None:

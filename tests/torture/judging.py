@@ -486,7 +486,8 @@ class Teller:
         if lease is not None:
             told = cast("ToldSession", lease.session)
             told.losses[lease.token] = "told as lost"
-            told.dead = told.dead or not line["alive"]
+            # By the page of a daemon a hand may believe less than that daemon, and attach again.
+            told.dead = told.dead or (told.worker.name == name and not line["alive"])
             self.fleet.tell("looked", lease.worker)
             self._end(lease)
 

@@ -254,6 +254,23 @@ def test_a_session_that_comes_back_is_caught(history: History) -> None:
     assert history.caught_by("latch")
 
 
+def test_a_hand_that_a_daemons_page_told_too_little_may_attach_again(history: History) -> None:
+    history.notes["hand"] = []
+    history.note("hand", "begins", pid=2)
+    for lost in (True, False):
+        token = history.request("a")
+        history.note("hand", "asked", paths=["a"], exclusive=True)
+        facts: Note = {"session": "s-a", "token": str(token), "paths": ["a"]}
+        history.note("hand", "granted", **facts, exclusive=True)
+        history.note("hand", "good")
+        if lost:
+            history.note("hand", "noticed", alive=False)
+        history.note("hand", "ended", lost=lost)
+        history.commit("a", records.Release(token))
+        history.note("hand", "released")
+    assert not history.judged().violations
+
+
 def test_a_beat_that_counts_without_what_was_known_is_caught(history: History) -> None:
     body = records.Request((Claim("a", "a"),), True, "a")
     history.commit("a", body, read_by="a")

@@ -16,6 +16,7 @@ the session at or after ``s + ttl + cache``, which is later than the holder's la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from volumelease.clock import Reading
@@ -58,7 +59,7 @@ class Pulse:
     the holder's own clocks; the deadline runs on boottime, which counts suspension.
     """
 
-    __slots__ = ("_counted", "_last", "_sent", "_timing", "deadline", "lost")
+    __slots__ = ("_counted", "_last", "_sent", "_timing", "deadline", "lost", "moved")
 
     def __init__(self, timing: Timing, now: Reading) -> None:
         self._timing = timing
@@ -66,6 +67,8 @@ class Pulse:
         self._sent: Reading | None = None
         self.deadline = now.boottime + timing.ttl - timing.margin
         self.lost = ""
+        self.moved: Callable[[], None] | None = None
+        """Told of each beat that moved the deadline; must return at once."""
 
     def alive(self, now: Reading) -> bool:
         """Whether the session may still be assumed; latches the loss if not. Any thread may ask,
@@ -93,6 +96,8 @@ class Pulse:
             return False
         self.deadline = sent.boottime + self._timing.ttl - self._timing.margin
         self._counted = sent
+        if self.moved is not None:
+            self.moved()
         return self.alive(now)
 
     def _notice_time(self, now: Reading) -> None:

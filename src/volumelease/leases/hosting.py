@@ -119,6 +119,7 @@ class Hosting(Generic[S]):
         self._go()
 
     def _go(self) -> None:
+        self.session.pulse.moved = self._deadline_moved
         self._start(self._keep, "volumelease-beat")
         self._start(self._watch, "volumelease-watch")
         if self.belfry is not None:
@@ -181,9 +182,13 @@ class Hosting(Generic[S]):
             self._news.wait(min(self.session.remaining_seconds() + 0.001, self.watch_seconds))
             self._news.clear()
 
+    def _deadline_moved(self) -> None:
+        if self._on_change:  # a daemon's clients go by what its listener shows them
+            self._news.set()
+
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` in the watching thread whenever a lease may have been lost. Returns
-        what stops it."""
+        """Call ``listener`` in the watching thread whenever a lease may have been lost, and when a
+        beat moved the deadline. Returns what stops it."""
         self._on_change.append(listener)
         if not self.alive():
             listener()
