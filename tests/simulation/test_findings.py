@@ -116,6 +116,10 @@ FOUNDED_LATE: Final = [REDIS._replace(seed=75, only=("flush", "late"))]
 """The call that lets a new volume grant at once came long after it was made, right after a flush:
 no grace, and two holders. Mutant: redis-founded-in-one-call."""
 
+ENDED_WHILE_ANOTHER_WAS: Final = [Case(2880, long=True)]
+"""Two leases were being broken at once: while a session ended one, another session ended the other.
+The first looked that up, and its thread died: of a beat, the session with it."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -139,6 +143,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *GRANTED_WHEN_LOST,
         *BORN_ASLEEP,
         *MADE_ANEW_THOUGH_RETIRED,
+        *ENDED_WHILE_ANOTHER_WAS,
         *(
             pytest.param(case, marks=NEEDS_LUA)
             for case in (

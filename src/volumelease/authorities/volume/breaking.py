@@ -129,10 +129,12 @@ class Breaking:
         for token in [token for token in self._watched if token not in marked]:
             del self._watched[token]
         for token in sorted(marked):
+            holding = self._replica.table.holdings.get(token)
+            if holding is None or not holding.breaking:
+                continue  # ended while another was
             now = self._clock.read()
             watched = self._watched.setdefault(token, Standstill(self._timing))
             if watched.look(0, now, now):
-                holding = self._replica.table.holdings[token]
                 done = yield from self._committer.commit(self._broken(token), urgent=True)
                 if done is not None and self._tally is not None:
                     scope = self._tally.scope(holding.claims)
