@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from volumelease.drivers.files import LARGEST_FILE_BYTES, Files
-from volumelease.effects import Directory, OpenDirectory, ReadFile, ReadLink
+from volumelease.effects import Directory, OpenDirectory, ReadFile, ReadLink, RemoveTree
 
 Read = Callable[[str], Any]
 
@@ -75,3 +75,19 @@ def test_what_is_too_large_to_be_ours_is_not_read(tmp_path: Path) -> None:
     os.truncate(place, LARGEST_FILE_BYTES + 1)  # a file with a hole: it takes no space
     with pytest.raises(OSError, match="File too large"):
         Files().perform(ReadFile(str(place)))
+
+
+def test_a_tree_that_is_nested_too_deeply_is_an_error_of_the_system(tmp_path: Path) -> None:
+    """So it ends one cleaning and no session. Any path may be that deep: 4096 bytes are 2000
+    names."""
+    deep, names = str(tmp_path / "tree"), 1400
+    paths = [deep := deep + "/a" if number else deep for number in range(names)]
+    for path in paths:
+        os.mkdir(path)
+    try:
+        with pytest.raises(OSError, match="nested too deeply") as found:
+            Files().perform(RemoveTree(paths[0], 60.0))
+        assert found.value.errno == errno.ELOOP
+    finally:
+        for path in reversed(paths):
+            os.rmdir(path)

@@ -271,3 +271,8 @@ def test_who_was_lost_on_the_way_does_not_run_on(layout: Layout) -> None:
             if newcomer._replica.place > 4:
                 over.append(True)
     assert newcomer._replica.place < 70
+
+
+def test_who_misses_for_ever_goes_on_waiting() -> None:
+    polite = Courtesy("aa" * 8, None)
+    assert 0 <= polite._scattered(10_000) <= TURNSTILE_SECONDS

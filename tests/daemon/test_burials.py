@@ -40,8 +40,8 @@ def leave(inside: Inside, roots: list[Path]) -> None:
             assert line.ask("acquire", {"paths": [str(root / "a")]})["is"] == "granted"
 
 
-def free(root: Path, seconds: float = 5.0) -> bool:
-    volumes = Volumes(surroundings(root))
+def free(root: Path, seconds: float = 5.0, ttl: float = 15.0) -> bool:
+    volumes = Volumes(surroundings(root, ttl))
     try:
         with volume_lease(root / "a", timeout=seconds, volumes=volumes):
             return True

@@ -123,6 +123,8 @@ def test_pages_of_a_reclaim_count_together_or_not_at_all(
 ) -> None:
     tokens = [acquire(hosted, path).token for path in "abc"]
     desk, owner = desk_of(daemons), owner_of(daemons)
+    for token in tokens:
+        owner.held[(desk.volume, token)].adopted = True
 
     def say(token: int, **page: Any) -> Any:
         return reclaim(desk, owner, {"tokens": [str(token)], "drafts": [], **page})["tokens"]

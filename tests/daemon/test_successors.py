@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.volume.fleet import ROOT
 from volumelease.client.connecting import Line, connect
 from volumelease.daemon import bequest
+from volumelease.daemon.page import Page
 from volumelease.daemon.reception import Reception
 from volumelease.host import this_process
 from volumelease.leases.hosting import HostedSession
@@ -23,6 +24,9 @@ from volumelease.paths.locate import locate
 
 from .inside import Inside, surroundings
 from .test_burials import free
+from .test_desks import wait_until
+
+TTL: Final = 6.0
 
 
 def killed(folder: Path, names: str) -> list[Path]:
@@ -30,7 +34,7 @@ def killed(folder: Path, names: str) -> list[Path]:
     roots = [folder / name for name in names]
     for root in roots:
         root.mkdir()
-        around = surroundings(root)
+        around = surroundings(root, TTL)
         Volumes(around).found(locate(root, explicit=str(root)), ready=True)
     told = {k: v for k, v in os.environ.items() if not k.startswith("VOLUMELEASE_")}
     told |= {"VOLUMELEASE_SOCKET": str(socket_in(folder)), "PYTHONPATH": str(ROOT / "src")}
@@ -51,7 +55,7 @@ def socket_in(folder: Path) -> Path:
 
 
 def successor(folder: Path) -> Inside:
-    around = surroundings(folder)
+    around = surroundings(folder, TTL)
     settings = around.settings._replace(volume=None)
     return Inside(socket_in(folder), around._replace(settings=settings))
 
@@ -69,29 +73,43 @@ def test_a_volume_that_hangs_does_not_keep_a_successor_from_the_others(
             answers.wait(60)
 
     monkeypatch.setattr(HostedSession, "resume", resume)
+    until = until_of(tmp_path, hung)
     began = time.monotonic()
     inside = successor(tmp_path)
     assert time.monotonic() - began < 8.0
     desks = inside.daemon.server.reception.all_desks()
     assert [desk.root.root for desk in desks] == [str(well)]
-    assert not free(hung, 0.0)
+    assert not free(well, 0.0, TTL)
     answers.set()  # too late: nobody can come back to it
-    assert free(hung)
-    assert not free(well, 0.0)
-    assert any("too late" in line for line in inside.said)
+    wait_until(lambda: any("too late" in line for line in inside.said))
+    free_when_nobody_believes_in_it(hung, until)
     inside.end()
 
 
-def test_a_session_that_is_taken_over_by_half_is_closed(
+def until_of(folder: Path, root: Path) -> float:
+    """Up to when (boottime) clients of the daemon that was killed believe in what they have."""
+    left = bequest.read(str(socket_in(folder)) + ".sessions")
+    assert left is not None
+    (slot,) = [one.slot for one in left.sessions if one.root == str(root)]
+    return Page(str(socket_in(folder)) + ".page").deadline(slot)
+
+
+def free_when_nobody_believes_in_it(root: Path, until: float) -> None:
+    assert free(root, 3 * TTL, TTL)
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) > until
+
+
+def test_a_session_that_is_taken_over_by_half_ends_when_nobody_believes_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def take_over(reception: Reception, *about: Any) -> None:
         raise ValueError("a client that makes no sense")
 
     (root,) = killed(tmp_path, "x")
+    until = until_of(tmp_path, root)
     monkeypatch.setattr(Reception, "_take_over", take_over)
     inside = successor(tmp_path)
-    assert free(root)
+    free_when_nobody_believes_in_it(root, until)
     assert not inside.daemon.server.reception.all_desks()
     assert any("makes no sense" in line for line in inside.said)
     inside.end()

@@ -93,3 +93,11 @@ def test_who_waits_in_vain_at_a_door_that_nobody_opens_makes_a_new_one() -> None
     assert turn.enter(0.01)
     turn.leave()
     assert turn.free()
+
+
+def test_who_leaves_while_another_one_takes_its_place_does_no_harm() -> None:
+    turn = ThreadTurn()
+    assert turn.free()
+    turn._lock = threading.Lock()  # right after the leaver saw that it has the turn
+    turn.leave()
+    assert elsewhere(turn.free)

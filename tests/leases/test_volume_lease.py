@@ -32,6 +32,7 @@ from volumelease.drivers.files import Files
 from volumelease.effects import Effect, Symlink
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.volumes import Surroundings, Volumes
+from volumelease.model import Answer, Question, Release
 from volumelease.paths.locate import locate
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -248,6 +249,49 @@ def test_an_error_of_the_body_is_not_hidden_by_the_loss(volumes: Volumes, tmp_pa
     with pytest.raises(ZeroDivisionError) as caught:
         work()
     assert "was lost" in "".join(caught.value.__notes__)
+
+
+def test_a_callback_that_ends_its_thread_keeps_nobody_from_hearing(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with (
+        volume_lease(tmp_path / "a", on_lost="ignore", volumes=volumes) as first,
+        volume_lease(tmp_path / "b", on_lost="ignore", volumes=volumes) as second,
+    ):
+        first.on_lost(lambda lost: sys.exit("this thread"))
+        second.on_lost(lambda lost: told.append("second"))
+        one = hosted(volumes)
+        stop = one.on_change(lambda: sys.exit("and this one"))
+        one._news.set()
+        time.sleep(0.1)
+        stop()
+        one.session.pulse.lose("a test")
+        one._news.set()
+        until = time.monotonic() + 10
+        while told != ["second"] and time.monotonic() < until:
+            time.sleep(0.01)
+        assert told == ["second"]
+
+
+def test_a_release_that_is_interrupted_goes_on_and_is_in_nobodys_way(
+    volumes: Volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with volume_lease(tmp_path / "z", volumes=volumes):
+        pass
+    one, real, times = hosted(volumes), hosted(volumes).ask, iter([KeyboardInterrupt])
+
+    def ask(question: Question) -> Answer:
+        if isinstance(question, Release) and (trouble := next(times, None)):
+            raise trouble
+        answer: Answer = real(question)
+        return answer
+
+    monkeypatch.setattr(one, "ask", ask)
+    with pytest.raises(KeyboardInterrupt), volume_lease(tmp_path / "a", volumes=volumes):
+        pass
+    with volume_lease(tmp_path / "a", timeout=0.5, volumes=volumes):  # less than a beat
+        pass
 
 
 def test_on_lost_ignore_only_records(volumes: Volumes, tmp_path: Path) -> None:

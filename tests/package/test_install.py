@@ -25,6 +25,24 @@ from volumelease import volume_lease
 with volume_lease(sys.argv[1] + "/models") as lease:
     print(lease.token > 0)
 """
+ENDS: Final = """
+import os, signal, subprocess, sys, tempfile, time
+from volumelease.client.connecting import connect
+with tempfile.TemporaryDirectory() as folder:
+    path = folder + "/daemon.sock"
+    set_here = {"VOLUMELEASE_SOCKET": path, "VOLUMELEASE_VOLUME": sys.argv[1]}
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "volumelease", "daemon"], env={**os.environ, **set_here}
+    )
+    line = connect(path, events=False, seconds=30.0)
+    line.ask("acquire", {"paths": [sys.argv[1] + "/models"]})
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(20) == 0, "it waits for its client"
+    line.close()
+"""
+"""The daemon starts, serves and ends, though a client is connected that holds a lease. Its ttl is 2
+seconds: then the path is free."""
+
 pytestmark = pytest.mark.timeout(600)  # whichever test is first waits for the install
 EXTRAS: Final = ("redis", "metrics", "watch", "platform")
 
@@ -46,6 +64,7 @@ def tries(environment: Environment, volume: Path, *prefix: str) -> None:
         [*program, "init", str(volume), "--ttl", "2"],
         [*program, "hold", str(volume / "models"), "--", "true"],
         [*program, "status", str(volume)],
+        [*prefix, str(environment.python), "-c", ENDS, str(volume)],
         [*prefix, str(environment.python), "-c", LEASE, str(volume)],
     ]
     said = []

@@ -127,7 +127,7 @@ class User:
             del self.given_back[next(iter(self.given_back))]
 
     def tokens(self, volume: str) -> list[int]:
-        return [token for name, token in self.held if name == volume]
+        return [token for name, token in list(self.held) if name == volume]
 
     def has_something(self, volume: str) -> bool:
         with self.lock:

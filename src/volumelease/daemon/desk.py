@@ -34,7 +34,7 @@ from volumelease.model import (
     Waiting,
 )
 from volumelease.paths.locate import VolumeRoot
-from volumelease.wire.questions import encode_token
+from volumelease.wire.questions import encode_holder, encode_token
 
 from .clients import Held, Made, User
 from .page import Page
@@ -215,6 +215,16 @@ class Desk:
             self._tokens.pop(token, None)
             held.end(self.hosted.tally, self.hosted.loss_of(token))
         return held
+
+    def look(self, do: str, claim: Claim) -> dict[str, Any]:
+        """The answer to ``who_holds`` or ``progress``. Errors: those of ``Hosting``."""
+        if do == "who_holds":
+            holder = self.hosted.who_holds(claim)
+            return {"is": "held", "holder": None if holder is None else encode_holder(holder)}
+        contents = self.hosted.under_way(claim)
+        if contents is None:
+            return {"is": "progress", "files": None, "bytes": None}
+        return {"is": "progress", "files": contents.files, "bytes": contents.bytes}
 
     # ---- drafts
 

@@ -15,6 +15,7 @@ from volumelease.leases.succeeding import resume
 from volumelease.leases.volumes import VERSION, Volumes
 from volumelease.model import (
     Acquire,
+    Cancel,
     Claim,
     Client,
     Discard,
@@ -22,12 +23,13 @@ from volumelease.model import (
     Prepare,
     Publish,
     Question,
+    Release,
 )
 from volumelease.paths.locate import VolumeRoot, locate
 from volumelease.wire.dialogue import ProtocolError
 from volumelease.wire.entries import decode_claims
 from volumelease.wire.fields import Malformed, take, take_number
-from volumelease.wire.questions import decode_question, encode_answer, encode_holder
+from volumelease.wire.questions import decode_question, encode_answer
 
 from . import bequest
 from .bequest import Bequest, Left
@@ -92,16 +94,19 @@ class Reception:
         return self._desk_of(root)
 
     def _desk_of(self, root: VolumeRoot) -> Desk:
-        hosted = self._volumes.session(root)
-        with self._lock:
-            desk = self._desks.get(hosted.session.identity.id)
-            if desk is not None and desk.hosted is hosted:
+        while True:
+            hosted = self._volumes.session(root)
+            with self._lock:
+                if hosted.over:  # another thread may have opened the next one's desk
+                    continue
+                desk = self._desks.get(hosted.session.identity.id)
+                if desk is not None and desk.hosted is hosted:
+                    return desk
+                if desk is not None:
+                    desk.close()
+                desk = self._open(hosted, root, self._page.free_slot())
+                self._write_will()
                 return desk
-            if desk is not None:
-                desk.close()
-            desk = self._open(hosted, root, self._page.free_slot())
-            self._write_will()
-            return desk
 
     def _open(self, hosted: Any, root: VolumeRoot, slot: int) -> Desk:
         crew = self._volumes.crew_on(root)
@@ -191,13 +196,14 @@ class Reception:
                 if self._serves:
                     raise LeaseError("the volume answered too late")
                 desk = self._open(hosted, root, self._page.free_slot())
-            self._take_over(desk, hosted, until)
+                self._take_over(desk, hosted, until)
         except BaseException:  # nobody would ever let go of what it holds
             if desk is not None:
                 with self._lock:
                     self._desks.pop(desk.volume, None)
                 desk.close()
-            hosted.close()
+            # Not closed: its clients believe in it until ``until``. It stands still instead.
+            hosted.session.pulse.lose("its clients were not heard in time")
             raise
         report(f"went on with session {one.session} of {one.root}")
 
@@ -287,13 +293,15 @@ class Reception:
 
     def _undo(self, desk: Desk, user: User, key: str) -> None:
         """Soon, and never in the threads of those who may hang."""
-        crew = self._undoing.setdefault(desk.volume, Crew())
-        crew.do(Job(lambda: desk.give_back(user, key)), urgent=True)
+        self._soon(desk, lambda: desk.give_back(user, key))
+
+    def _soon(self, desk: Desk, work: Callable[[], Any]) -> None:
+        self._undoing.setdefault(desk.volume, Crew()).do(Job(work), urgent=True)
 
     def _about_here(self, do: str) -> dict[str, Any]:
         if do == "ping":
             return {"is": "pong"}
-        desks = [desk.about() for desk in self._desks.values()]
+        desks = [desk.about() for desk in self.all_desks()]
         return {"is": "status", "version": self.version, "volumes": desks}
 
     def _acquire_by_name(self, user: User, request: Request) -> dict[str, Any]:
@@ -326,6 +334,9 @@ class Reception:
         if isinstance(question, Acquire):
             return self._acquire(user, request, desk, question, anew=not session)
         if question is not None:
+            if isinstance(question, Release | Cancel):  # given up before its turn, too
+                token = question.token
+                request.abandon = lambda: self._soon(desk, lambda: desk.cancel(user, token))
             if isinstance(question, Publish | Prepare | Discard):
                 request.seconds = None  # as long as there is data; ``working`` says it goes on
             return lambda: _asked(desk, user, question)
@@ -338,7 +349,7 @@ class Reception:
                 return lambda: _reclaimed(desk, user, fields)
             case "who_holds" | "progress":
                 (claim,) = decode_claims(fields, "target")
-                return _look_at(do, desk, claim)
+                return lambda: desk.look(do, claim)
             case _:
                 raise ProtocolError(f"nothing is called {do[:40]!r}", advice="See PROTOCOL.md")
 
@@ -372,19 +383,6 @@ def _reclaimed(desk: Desk, user: User, fields: dict[str, Any]) -> dict[str, Any]
         return reclaim(desk, user, fields)
     except Malformed as error:
         raise _told("reclaim", error) from None
-
-
-def _look_at(do: str, desk: Desk, claim: Claim) -> Work:
-    def look() -> dict[str, Any]:
-        if do == "who_holds":
-            holder = desk.hosted.who_holds(claim)
-            return {"is": "held", "holder": None if holder is None else encode_holder(holder)}
-        contents = desk.hosted.under_way(claim)
-        if contents is None:
-            return {"is": "progress", "files": None, "bytes": None}
-        return {"is": "progress", "files": contents.files, "bytes": contents.bytes}
-
-    return look
 
 
 def _key(request: Request) -> str:

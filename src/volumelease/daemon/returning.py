@@ -28,7 +28,8 @@ def reclaim(desk: Desk, user: User, fields: dict[str, Any]) -> dict[str, Any]:
     named = _named(desk, user, page, tokens, more=take(fields, "more", bool, False))
     if named is not None:
         for token in user.tokens(desk.volume):
-            if token not in named:
+            held = user.held.get((desk.volume, token))
+            if token not in named and held is not None and held.adopted:
                 desk.cancel(user, token)
     kept = [one for one in user.tokens(desk.volume) if one in tokens and not _lost(desk, one)]
     return {
@@ -48,12 +49,12 @@ def _named(desk: Desk, user: User, page: int, tokens: set[int], *, more: bool) -
                 advice="Begin again with page 0",
             )
         named |= tokens
-        for token in user.tokens(desk.volume):
-            if token in tokens:
-                user.held[(desk.volume, token)].adopted = False
         if more:
             user.naming[desk.volume] = (page + 1, named)
             return None
+        for token in user.tokens(desk.volume):
+            if token in named:
+                user.held[(desk.volume, token)].adopted = False
     return named
 
 

@@ -30,6 +30,9 @@ from .reception import Reception
 WORKING_SECONDS: Final = 2.0
 """How often a client is told that its request is still under way."""
 
+_TURNS: Final = 5
+"""Of the loop, after the last accept: then that one is among the connections, to be cut off too."""
+
 
 class Server:
     """Serves one socket. ``run`` on an event loop; ``desks`` are shared with its threads."""
@@ -62,9 +65,14 @@ class Server:
         loop = self._loop = asyncio.get_running_loop()
         self._inherit_all()
         server = await loop.create_unix_server(lambda: Connection(self), sock=listening)
-        async with server:
-            await until.wait()
-            self._stopping = True
+        await until.wait()
+        self._stopping = True
+        loop.remove_reader(listening)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        # Not wait_closed(), nor a block that does: from Python 3.12 on it waits until every client
+        # has left by itself.
+        server.close()
         for connection in list(self.connections):
             connection.abort()
 

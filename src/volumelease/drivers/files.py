@@ -78,6 +78,8 @@ class Files:
         except ValueError as error:
             # A path that can't be one (NUL, half a surrogate) is read from forged records only.
             raise OSError(errno.EINVAL, str(error)) from None
+        except RecursionError:  # a tree that somebody nested as deep as a path may be long
+            raise OSError(errno.ELOOP, "nested too deeply") from None
 
     def _prove_death(self, effect: effects.ProveDeath) -> bool:
         return self._here is not None and host.provably_dead(effect.process, self._here)

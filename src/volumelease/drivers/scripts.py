@@ -147,7 +147,9 @@ class Scripts:
 
     def _must_be_replicated(self, connection: Any) -> None:
         connection.send_command("WAIT", self._replicas, self._wait_milliseconds)
-        reached = connection.read_response()
+        reached = _read(connection, "WAIT")
+        if type(reached) is not int:
+            raise NoReply("no reply of WAIT")
         if reached < self._replicas:
             raise AuthorityUnreachable(
                 f"only {reached} of the {self._replicas} replicas that "
@@ -159,12 +161,16 @@ class Scripts:
             )
 
 
-def _reply(connection: Any, script: str) -> Any:
+def _read(connection: Any, what: str) -> Any:
     try:
-        reply = connection.read_response()
+        return connection.read_response()
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         # What redis-py raises where it took something else for the protocol of Redis.
-        raise NoReply(f"no reply of {script}: {type(error).__name__}") from None
+        raise NoReply(f"no reply of {what}: {type(error).__name__}") from None
+
+
+def _reply(connection: Any, script: str) -> Any:
+    reply = _read(connection, script)
     if not is_reply(script, reply):
         raise NoReply(f"no reply of {script}")
     return reply

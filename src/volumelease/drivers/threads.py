@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 from volumelease.effects import Effect, Steps
@@ -85,7 +86,8 @@ class ThreadTurn:
     def leave(self) -> None:
         if self._owner == threading.get_ident():
             lock, self._owner = self._lock, 0
-            lock.release()
+            with suppress(RuntimeError):  # it was had for long, and another one took its place now
+                lock.release()
 
 
 class Monitor:

@@ -14,6 +14,7 @@ from volumelease.model import (
     Draft,
     Ended,
     Granted,
+    Inspect,
     Prepared,
     Publish,
     Question,
@@ -34,6 +35,9 @@ class Belongings:
     def __init__(self) -> None:
         self.held: set[int] = set()
         self.waiting: set[int] = set()
+        self.news: set[int] = set()
+        """Waiting tokens of which an event told, which can come before the answer that names them:
+        they are to be looked at."""
         self.losses: dict[int, str] = {}
         self._drafts: dict[str, Draft] = {}
         self._unsure: set[str] = set()
@@ -50,6 +54,8 @@ class Belongings:
         with self._lock:
             if isinstance(question, Publish):
                 self._unsure.add(question.draft.unique)
+            if isinstance(question, Inspect):  # what is told from here on is looked at again
+                self.news.discard(question.token)
             if not isinstance(question, Acquire):
                 return ""
             self._numbers += 1
@@ -94,6 +100,7 @@ class Belongings:
             with self._lock:
                 self.held.discard(token)
                 self.waiting.discard(token)
+                self.news.discard(token)
                 self.losses.pop(token, None)
                 self._keys.pop(self._tokens.pop(token, 0), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -53,13 +54,25 @@ class Block:
         lost = self._stop()
         if lease._end(lost):
             if terms.timeout is None:
-                lease._perform(lease._ask_release)
+                self._release()
             else:
                 # Who set a timeout does not wait for a volume that hangs here either: then the
                 # release goes on by itself, and the ttl frees the paths at the latest.
                 with suppress(AuthorityUnreachable):
                     terms.volumes.within(0.0, lambda _: lease._ask_release())
         self._judge(lost, error, interrupted=False)
+
+    def _release(self) -> None:
+        lease = self.lease
+        try:
+            lease._perform(lease._ask_release)
+        except BaseException:  # interrupted: it goes on by itself, and is not in this owner's way
+            self.owner.forget_abandoned()
+            with suppress(RuntimeError):
+                threading.Thread(
+                    target=lease._ask_release, name="volumelease-give-back", daemon=True
+                ).start()
+            raise
 
     async def leave_on_loop(self, error: BaseException | None) -> None:
         """The end of the block, in a task. Errors: ``LeaseLost``."""

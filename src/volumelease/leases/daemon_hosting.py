@@ -7,13 +7,14 @@ daemon resumed the same session. It never changes over to a session of its own i
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from volumelease.client.connecting import HungUp, Line, Lines, connect
+from volumelease.client.connecting import HungUp, Line, connect
 from volumelease.client.deadlines import Belief
 from volumelease.clock import Clock
 from volumelease.drivers.threads import Performer
@@ -33,6 +34,7 @@ from volumelease.model import (
     Lost,
     Publish,
     Question,
+    Release,
     Waiting,
 )
 from volumelease.tallies import Tally
@@ -43,13 +45,16 @@ from volumelease.wire.questions import (
     decode_answer,
     decode_holder,
     encode_question,
+    encode_token,
     take_token,
 )
 
 from .belongings import Belongings
 from .hosting import GIVE_BACK_SECONDS, Hosting
+from .presence import Presence, let_lapse
 
 _WATCH_SECONDS: Final = 0.5
+_VIEWS: Final = itertools.count(1)
 
 
 class HostedByDaemon(Hosting[Any]):
@@ -70,15 +75,15 @@ class HostedByDaemon(Hosting[Any]):
         self._path = path
         self._root = root
         self.volume = volume
-        self._lines = Lines(path)
-        self._events: Line | None = None
+        self._daemon = Presence(path, self._loss)
         self._lost = ""
         self._mine = Belongings()
+        self._view = next(_VIEWS)
+        """Part of each owner's name: what a lost view of the same session left is to be waited
+        for, and is nothing that an owner of this one has."""
         self._tail = -1
         self._returns = 0
         """How often what this process has was claimed from a daemon."""
-        self._connected = threading.Condition(threading.Lock())
-        self._instance = ""
         self._about: dict[str, Any] = {}
         self._belief: Belief | None = None
         self._closed = False
@@ -98,15 +103,9 @@ class HostedByDaemon(Hosting[Any]):
                 raise self._away(str(error)) from None
             raise
         self._about = about
-        self._arrived(line)
+        self._daemon.arrived(line)
         self._start(self._listen, "volumelease-daemon")
         self._start(self._watch, "volumelease-watch")
-
-    def _arrived(self, line: Line) -> None:
-        with self._connected:
-            self._events = line
-            self._instance = str(line.welcome.get("daemon", ""))
-            self._connected.notify_all()
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         """Give back everything: the daemon sees that the last connection is closed."""
@@ -119,20 +118,12 @@ class HostedByDaemon(Hosting[Any]):
                     self.ask(Cancel(token))
         self._lose("the session was closed")
         if self.pid == os.getpid():
-            self._leave()
-
-    def _leave(self) -> None:
-        """Of a session that is over nothing is left to be said, nor heard."""
-        self._lines.end()
-        events = self._events
-        if events is not None:
-            events.hang_up()
+            self._daemon.leave()
 
     def _lose(self, reason: str) -> None:
         if not self._lost:
             self._lost = reason
-        with self._connected:
-            self._connected.notify_all()
+        self._daemon.look_up()
         self._wake(None)
 
     def alive(self) -> bool:
@@ -168,7 +159,7 @@ class HostedByDaemon(Hosting[Any]):
         for token in list(self._mine.held):
             try:
                 answer = self.ask(Inspect(token))
-            except AuthorityUnreachable as error:
+            except LeaseError as error:
                 self._mine.losses.setdefault(
                     token, f"nobody says whether it is still held: {error}"
                 )
@@ -190,11 +181,12 @@ class HostedByDaemon(Hosting[Any]):
     def _watch(self) -> None:
         while True:
             alive = self.alive()
-            for listener in list(self._on_change):
-                listener()
+            self._tell_listeners()
             if not alive:
                 self._room.wake(None)
-                self._leave()
+                if not self._closed and self.pid == os.getpid():
+                    let_lapse(self._path, self._named, self._mine, 2 * self.last_seconds())
+                self._daemon.leave()
                 return
             self._news.wait(min(self.remaining_seconds() + 0.001, _WATCH_SECONDS))
             self._news.clear()
@@ -202,7 +194,7 @@ class HostedByDaemon(Hosting[Any]):
     # ---- events
 
     def _listen(self) -> None:
-        line = self._events
+        line = self._daemon.events
         assert line is not None
         while not self._lost:
             try:
@@ -211,7 +203,7 @@ class HostedByDaemon(Hosting[Any]):
                 line.close()
                 if not self._closed:
                     self._come_back()
-                line = self._events or line
+                line = self._daemon.events or line
                 continue
             if told is not None:
                 self._heard(told)
@@ -224,17 +216,16 @@ class HostedByDaemon(Hosting[Any]):
             token = take_token(told.about)
             if told.event == "lost":
                 self._mine.losses[token] = take(told.about, "reason", str)
-            self._mine.waiting.discard(token)
+            self._mine.news.add(token)  # and waits: a daemon that comes now must hear of it
             self._wake(token)
 
     def _come_back(self) -> None:
         """Find a daemon that went on with the session, before its deadline."""
-        with self._connected:
-            self._instance = ""
-        self._lines.drop()
+        self._daemon.gone()
         while not self._loss():
             with suppress(LeaseError, HungUp, OSError, Malformed):
                 line = connect(self._path, events=True, seconds=min(1.0, self.remaining_seconds()))
+                self._daemon.lines.drop()  # not before: who has no connection left has left
                 try:
                     self._reclaim(line)
                 except BaseException:
@@ -257,18 +248,22 @@ class HostedByDaemon(Hosting[Any]):
         belief = Belief(about, self.clock)
         kept: set[int] = set()
         for page in pages:
+            if self._loss():
+                raise HungUp(self._lost)
             answer = line.ask("reclaim", {"volume": self.volume, "session": session, **page})
             kept |= {take_token({"token": token}) for token in take(answer, "tokens", list)}
         self._mine.keep(kept)
         if not self._loss():  # the old page decides until here: what is lost stays lost
             self._belief = belief
-        self._arrived(line)
+        self._daemon.arrived(line)
         self._wake(None)
 
     # ---- questions
 
     def still_waits(self, token: int) -> bool:
-        return token in self._mine.waiting and not self._loss() and token not in self._mine.losses
+        mine = self._mine
+        heard = token in mine.news or token in mine.losses
+        return token in mine.waiting and not heard and not self._loss()
 
     def ask(self, question: Question) -> Answer:
         """Errors: those of the daemon's session; ``DaemonUnavailable`` if it does not answer."""
@@ -283,6 +278,8 @@ class HostedByDaemon(Hosting[Any]):
         except LeaseError as error:
             if not isinstance(error, DaemonUnavailable):
                 self._mine.refused(question)
+            elif isinstance(question, Release | Cancel) and not self._closed:
+                self._say_again("cancel", {"token": encode_token(question.token)})
             raise
         finally:
             self._mine.left(question)
@@ -290,6 +287,17 @@ class HostedByDaemon(Hosting[Any]):
         if self._returns != returns and isinstance(answer, Granted | Waiting):
             return self._confirmed(answer)
         return answer
+
+    def _say_again(self, do: str, fields: dict[str, Any]) -> None:
+        with suppress(RuntimeError):
+            self._start(
+                lambda: self._daemon.say_again(do, {**self._named, **fields}),
+                "volumelease-give-back",
+            )
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        return {"volume": self.volume, "session": self._about["session"]}
 
     def _confirmed(self, answer: Granted | Waiting) -> Answer:
         """Of an answer of before a reclaim, that may not have named it."""
@@ -303,15 +311,16 @@ class HostedByDaemon(Hosting[Any]):
 
     def _asked(self, question: Question, key: str) -> Answer:
         do, fields = encode_question(question)
-        fields |= {"volume": self.volume, "session": self._about["session"]}
+        fields |= self._named
         if key:
             fields["key"] = key
+            fields["owner"] = f"{self._view}/{fields['owner']}"
         while True:
             loss = self._loss()
             if loss:
                 return Lost(loss)
             try:
-                source = self._round_trip(do, fields)
+                source = self._daemon.ask(do, fields)
                 self._tail = take(source, "tail", int, self._tail)
                 return decode_answer(source)
             except HungUp:
@@ -324,39 +333,18 @@ class HostedByDaemon(Hosting[Any]):
             except Malformed as error:
                 raise self._away(f"it answered what no answer is: {error}") from None
 
-    def _round_trip(self, do: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Errors: ``HungUp`` once a daemon is back, or the session lost; what it answers."""
-        return self._lines.ask(self._take_line(), do, fields)
-
-    def _take_line(self) -> Line:
-        """A connection to the daemon that has the session, once there is one."""
-        while True:
-            with self._connected:
-                while not self._instance:
-                    if self._loss():
-                        raise HungUp(self._lost)
-                    self._connected.wait(0.1)
-                instance = self._instance
-            try:
-                line = self._lines.take()
-            except DaemonUnavailable:
-                if self._instance == instance:
-                    raise
-                continue
-            if str(line.welcome.get("daemon", "")) == instance:
-                return line
-            line.close()  # of another daemon: the listener will find out
-            threading.Event().wait(0.01)
-            if self._loss():
-                raise HungUp(self._lost)
-
     def _give_back(self, acquire: Acquire) -> Answer:
         token, key = self._mine.undo(acquire)
         if token is not None:
             return self.ask(Cancel(token))
         if key and not self._loss():
-            with suppress(HungUp):  # a new daemon gives back what is not claimed
-                self._round_trip("give_back", {"volume": self.volume, "key": key})
+            try:
+                self._daemon.ask("give_back", {"volume": self.volume, "key": key})
+            except HungUp:
+                pass  # a new daemon gives back what is not claimed
+            except DaemonUnavailable:
+                self._say_again("give_back", {"key": key})
+                raise
         return Ended()
 
     def give_up(self, question: Acquire) -> None:
@@ -373,7 +361,7 @@ class HostedByDaemon(Hosting[Any]):
     def who_holds(self, claim: Claim) -> Holder | None:
         fields = {"volume": self.volume, "target": encode_claims((claim,))}
         try:
-            holder = self._round_trip("who_holds", fields).get("holder")
+            holder = self._daemon.ask("who_holds", fields).get("holder")
             return decode_holder(holder) if isinstance(holder, dict) else None
         except (HungUp, Malformed) as error:
             raise self._away(str(error)) from None
@@ -384,7 +372,7 @@ class HostedByDaemon(Hosting[Any]):
     def under_way(self, claim: Claim) -> Contents | None:
         fields = {"volume": self.volume, "target": encode_claims((claim,))}
         try:
-            found = self._round_trip("progress", fields)
+            found = self._daemon.ask("progress", fields)
         except HungUp as error:
             raise self._away(str(error)) from None
         files, size = found.get("files"), found.get("bytes")

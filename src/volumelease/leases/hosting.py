@@ -13,14 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from volumelease.authorities import answers
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.session import Session
 from volumelease.bells.belfry import Belfry
 from volumelease.clock import Clock
-from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.threads import (
     Errand,
@@ -37,47 +36,13 @@ from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 
+from .member import Member
 from .ringing import Bells
 from .talking import Conversation
 
 GIVE_BACK_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 1.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
-
-
-class Member(Protocol):
-    """A session of whatever authority, as what runs it needs it."""
-
-    @property
-    def timing(self) -> Timing: ...
-
-    @property
-    def pulse(self) -> Pulse: ...
-
-    @property
-    def identity(self) -> Identity: ...
-
-    @property
-    def waits(self) -> bool: ...
-
-    @property
-    def publishing(self) -> Any: ...
-
-    def alive(self) -> bool: ...
-
-    def remaining_seconds(self) -> float: ...
-
-    def loss_of(self, token: int) -> str: ...
-
-    def open(self) -> Steps[None]: ...
-
-    def keep(self) -> Steps[None]: ...
-
-    def attend(self) -> Steps[None]: ...
-
-    def close(self) -> Steps[None]: ...
-
-    def ask(self, question: Question) -> Steps[Answer]: ...
 
 
 S = TypeVar("S", bound=Member)
@@ -172,8 +137,7 @@ class Hosting(Generic[S]):
         """Notice losses on time, whatever the volume does, and tell those who asked to know."""
         while True:
             alive = self.session.alive()
-            for listener in list(self._on_change):
-                listener()
+            self._tell_listeners()
             if not alive:
                 self._room.wake(None)
                 if self.belfry is not None:
@@ -181,6 +145,13 @@ class Hosting(Generic[S]):
                 return
             self._news.wait(min(self.session.remaining_seconds() + 0.001, self.watch_seconds))
             self._news.clear()
+
+    def _tell_listeners(self) -> None:
+        for listener in list(self._on_change):
+            try:
+                listener()
+            except BaseException as error:  # noqa: BLE001 - of one; it must not end this thread
+                self._report(f"volumelease: {listener!r} failed, told of a loss: {error!r}")
 
     def _deadline_moved(self) -> None:
         if self._on_change:  # a daemon's clients go by what its listener shows them
@@ -219,7 +190,11 @@ class Hosting(Generic[S]):
             if self._attending:
                 return
             self._attending = True
-        self._start(self._attend_while_needed, "volumelease-wait")
+        try:
+            self._start(self._attend_while_needed, "volumelease-wait")
+        except BaseException:
+            self._attending = False
+            raise
 
     def _attend_while_needed(self) -> None:
         try:

@@ -183,7 +183,7 @@ class Lease:
                     callback(self)
                 else:
                     loop.call_soon_threadsafe(callback, self)
-            except Exception as error:  # noqa: BLE001 - the next one must be told all the same
+            except BaseException as error:  # noqa: BLE001 - the next one must be told all the same
                 self._hosted.notice(f"{callback!r} failed when told of a lost lease: {error!r}")
 
     def lend(self) -> Loan:

@@ -59,7 +59,7 @@ def _rules(lease: Lease, require: Level | None) -> landlock.Ruleset | None:
     those of ``sandbox``."""
     terms = lease._terms
     names = [claim.path for claim in terms.claims] if lease.mode == "exclusive" else []
-    drafts = [os.path.dirname(place) for place in lease._root._drafts]
+    drafts = [os.path.dirname(place) for place in list(lease._root._drafts)]
     try:
         if require == "supervised":
             raise landlock.LandlockMissing(0, "this version has no level supervised")
@@ -145,7 +145,10 @@ class _Watch:
             seconds = self._lease._hosted.last_seconds() / 2
             timer = threading.Timer(seconds, self._signal, (signal.SIGKILL,))
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError:  # no thread can be made: better at once than never
+                self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
         with self._lock, suppress(ProcessLookupError):

@@ -29,5 +29,6 @@ def resume(
     hosted.resume(predecessor, until)
     if volumes.adopt(root, identity, hosted):
         return hosted
-    hosted.close()  # somebody did not wait for this one
+    # Somebody did not wait for this one. Its other clients may believe in it: no Close yet.
+    hosted.session.pulse.lose("another session took its place")
     return None

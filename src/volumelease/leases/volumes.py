@@ -138,7 +138,7 @@ class Volumes:
         """Where each log in use went on, as far as this process knew, by the root's real path."""
         return {
             root: self._sessions[identity.id].tail()
-            for root, identity in self._identities.items()
+            for root, identity in list(self._identities.items())
             if identity.id in self._sessions
         }
 

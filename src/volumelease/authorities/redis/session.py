@@ -353,7 +353,9 @@ class RedisSession:
         grace, standings, ahead, marked = reply.rest
         by_number = {mine.number: mine for mine in waiting}
         for number, word in zip(standings[::2], standings[1::2], strict=True):
-            mine = by_number[int(number)]
+            mine = by_number.get(int(number))
+            if mine is None:
+                continue  # nobody asked that
             if word == b"granted":
                 self.requests.granted(mine.token)
             elif word != b"waiting" and self.requests.still_waits(mine.token):

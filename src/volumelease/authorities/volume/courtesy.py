@@ -91,6 +91,6 @@ class Courtesy:
     def _scattered(self, misses: int) -> float:
         """Seconds that differ from author to author and grow: few may queue at the turnstile, and
         all others would meet again at the next index."""
-        longest = min(BACK_OFF_SECONDS * 2.0**misses, TURNSTILE_SECONDS)
+        longest = min(BACK_OFF_SECONDS * 2.0 ** min(misses, 16), TURNSTILE_SECONDS)
         share = (int(self._author[:6], 16) * (2 * misses + 1) >> 4) % 1000
         return longest * share / 1000
