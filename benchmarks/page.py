@@ -28,9 +28,11 @@ def main() -> None:
 
 
 def page(folder: Path) -> str:
-    """The page of all results in ``folder``, in the order of their files' names."""
+    """The page of all benchmarks in ``folder``, in the order of their files' names. What torture
+    and soak left there is on docs/correctness.md."""
     documents = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return "\n".join([HEAD, *(section(document) for document in documents)])
+    benchmarks = [document for document in documents if "results" in document]
+    return "\n".join([HEAD, *(section(document) for document in benchmarks)])
 
 
 def section(document: dict[str, Any]) -> str:

@@ -46,22 +46,26 @@ def found_by_fuzzing() -> str:
 
 
 def figures(kind: str) -> str:
-    """What runs of that kind left in ``benchmarks/results``, a line each."""
-    lines = [
-        _line(json.loads(place.read_text())) for place in sorted(RESULTS.glob(f"{kind}*.json"))
-    ]
-    return "\n".join(lines) or NOT_YET
+    """What runs of that kind left in ``benchmarks/results``."""
+    documents = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{kind}*.json"))]
+    return "\n\n".join(map(_shown, documents)) or NOT_YET
 
 
-def _line(result: dict[str, Any]) -> str:
+def _shown(result: dict[str, Any]) -> str:
+    """What it was and found, in words; how what was watched went on, as a table."""
     plain = {name: value for name, value in result.items() if isinstance(value, str | int | float)}
-    head = ", ".join(f"{name} {value}" for name, value in plain.items())
-    grown = [
-        f"{name} {one['first_sum']} then {one['last_sum']}"
+    head = ", ".join(f"{_words(name)} {value}" for name, value in plain.items())
+    rows = [
+        f"| {_words(name)} | {one['first_sum']:,.0f} | {one['last_sum']:,.0f} |"
         for name, one in result.get("figures", {}).items()
         if isinstance(one, dict) and {"first_sum", "last_sum"} <= one.keys()
     ]
-    return f"- {head}" + (f": {'; '.join(grown)}" if grown else "")
+    table = ["| of all workers | at first | at last |", "|---|---|---|", *rows] if rows else []
+    return "\n".join([f"- {head}", *([""] if rows else []), *table])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 PARTS: Final[dict[str, Callable[[], str]]] = {

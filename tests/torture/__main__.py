@@ -10,7 +10,9 @@ tries the same things again, and can end otherwise.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -22,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import volumelease
 from tests.bed import missing
 from tests.bed.redis import missing_redis
 
@@ -34,6 +37,8 @@ from .scene import Scene, libfaketime
 TTL: Final = 10.0
 WITHIN_TTL: Final = 2.0
 """After the last fault everybody has had a lease within so many."""
+
+RESULTS: Final = Path(__file__).parents[2] / "benchmarks/results"
 
 START_SECONDS: Final = 120.0
 IDLE_SECONDS: Final = 4.0
@@ -65,6 +70,24 @@ class Outcome:
             lines += self.broke
         lines.append("withstood" if self.good else "BROKEN")
         return "\n".join(lines)
+
+    def document(self, authority: str, seed: int, minutes: float) -> dict[str, object]:
+        """As ``--save`` keeps it."""
+        verdict = self.verdict
+        return {
+            "what": "torture",
+            "authority": authority,
+            "seed": seed,
+            "minutes": minutes,
+            "leases": verdict.leases,
+            "publishes": verdict.publishes,
+            "told_as_lost": verdict.losses,
+            "seconds_until_all_had_one_again": round(verdict.unsettled, 1),
+            "violations": len(verdict.violations),
+            "withstood": self.good,
+            "python": platform.python_version(),
+            "version": volumelease.__version__,
+        }
 
 
 def torture(
@@ -199,6 +222,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--ttl", type=float, default=TTL)
     parser.add_argument("--broken", default="", help="a product broken on purpose: deadline")
     parser.add_argument("--keep", type=Path, help="keep the notes there, whatever comes of it")
+    parser.add_argument("--save", action="store_true", help="keep the JSON in benchmarks/results")
     arguments = parser.parse_args(words)
     if reason := missing() or missing_redis():
         say("no torture here:", reason)
@@ -222,6 +246,10 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         say(outcome)
         say(f"took {time.monotonic() - began:.0f} s")
+        if arguments.save:
+            document = outcome.document(authority, arguments.seed, arguments.minutes)
+            place = RESULTS / f"torture-{authority}-{arguments.seed}.json"
+            place.write_text(json.dumps(document, indent=2) + "\n")
         good = good and outcome.good
         if outcome.good and arguments.keep is None:
             shutil.rmtree(keep, ignore_errors=True)
