@@ -14,6 +14,8 @@ from typing import Any, Final
 
 _MOST_DIGITS: Final = 19
 _TOKEN: Final = re.compile(rb"[0-9]{10}-[0-9]{10}")
+_LAST_INCARNATION: Final = b"%010d" % (2**31 - 1)
+_LAST_SEQUENCE: Final = b"%010d" % (2**32 - 1)
 
 _Check = Callable[[Any], bool]
 
@@ -39,7 +41,10 @@ def _number(value: Any) -> bool:
 
 
 def _token(value: Any) -> bool:
-    return type(value) is bytes and _TOKEN.fullmatch(value) is not None
+    """Of one name only: with more in its second number than that holds, it would be another's."""
+    if type(value) is not bytes or _TOKEN.fullmatch(value) is None:
+        return False
+    return value[:10] <= _LAST_INCARNATION and value[11:] <= _LAST_SEQUENCE
 
 
 def _flag(value: Any) -> bool:
