@@ -14,6 +14,9 @@ from .fields import Malformed, decode_list, take_number
 _MOST_BYTES: Final = 1 << 20
 """More is no counts of ours."""
 
+_MOST_COUNTED: Final = 1e18
+"""Nothing counts further: what does adds up to infinity, which nobody could read again."""
+
 
 def encode_counts(counts: Counts) -> str:
     said = [
@@ -53,6 +56,10 @@ def _count(counts: Counts, said: Any) -> None:
             for place in values:
                 if place not in map(str, range(len(slots))):
                     raise Malformed(name)
-                slots[int(place)] += take_number(values, place)
+                slots[int(place)] = _counted(slots[int(place)] + take_number(values, place))
         case _:
             raise Malformed("no count")
+
+
+def _counted(value: float) -> float:
+    return max(-_MOST_COUNTED, min(value, _MOST_COUNTED))
