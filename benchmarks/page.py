@@ -28,11 +28,9 @@ def main() -> None:
 
 
 def page(folder: Path) -> str:
-    """The page of all benchmarks in ``folder``, in the order of their files' names. What torture
-    and soak left there is on docs/correctness.md."""
+    """The page of all results in ``folder``, in the order of their files' names."""
     documents = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    benchmarks = [document for document in documents if "results" in document]
-    return "\n".join([HEAD, *(section(document) for document in benchmarks)])
+    return "\n".join([HEAD, *(section(document) for document in documents)])
 
 
 def section(document: dict[str, Any]) -> str:

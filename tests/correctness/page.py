@@ -14,7 +14,7 @@ from tests.simulation.setup import Case
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs/correctness.md"
-RESULTS: Final = ROOT / "benchmarks/results"
+RESULTS: Final = ROOT / "benchmarks/results/torture"
 NOT_YET: Final = "not yet run"
 
 
@@ -46,7 +46,7 @@ def found_by_fuzzing() -> str:
 
 
 def figures(kind: str) -> str:
-    """What runs of that kind left in ``benchmarks/results``."""
+    """What runs of that kind left in ``benchmarks/results/torture``."""
     documents = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{kind}*.json"))]
     return "\n\n".join(map(_shown, documents)) or NOT_YET
 

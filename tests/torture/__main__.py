@@ -38,7 +38,7 @@ TTL: Final = 10.0
 WITHIN_TTL: Final = 2.0
 """After the last fault everybody has had a lease within so many."""
 
-RESULTS: Final = Path(__file__).parents[2] / "benchmarks/results"
+RESULTS: Final = Path(__file__).parents[2] / "benchmarks/results/torture"
 
 START_SECONDS: Final = 120.0
 IDLE_SECONDS: Final = 4.0
@@ -222,7 +222,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--ttl", type=float, default=TTL)
     parser.add_argument("--broken", default="", help="a product broken on purpose: deadline")
     parser.add_argument("--keep", type=Path, help="keep the notes there, whatever comes of it")
-    parser.add_argument("--save", action="store_true", help="keep the JSON in benchmarks/results")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the JSON in benchmarks/results/torture"
+    )
     arguments = parser.parse_args(words)
     if reason := missing() or missing_redis():
         say("no torture here:", reason)

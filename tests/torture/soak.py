@@ -33,7 +33,7 @@ from .crew import Started, environment, hand, python, wait_for_socket
 from .founding import AUTHORITIES, make_volume
 from .notes import Signs
 
-RESULTS: Final = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS: Final = Path(__file__).parents[2] / "benchmarks/results/torture"
 WARM_UP: Final = 0.3
 """Of the whole time: retired segments, versions and metrics of dead sessions are kept for a while
 before the first of them go."""
@@ -296,7 +296,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--workers", type=int, default=50)
-    parser.add_argument("--save", action="store_true", help="keep the JSON in benchmarks/results")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the JSON in benchmarks/results/torture"
+    )
     arguments = parser.parse_args(words)
     if reason := missing_redis():
         print(f"error: no soak here\ntry: {reason}", file=sys.stderr)
