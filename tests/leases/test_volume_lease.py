@@ -274,6 +274,17 @@ def test_a_callback_that_ends_its_thread_keeps_nobody_from_hearing(
         assert told == ["second"]
 
 
+def test_a_callback_that_exits_at_the_end_of_a_block_ends_the_program_when_all_were_told(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    told: list[Lease] = []
+    lease = volume_lease(tmp_path / "a", on_lost="ignore", volumes=volumes)
+    with pytest.raises(SystemExit, match="enough"), lease as held:
+        held._callbacks += [(lambda lost: sys.exit("enough"), None), (told.append, None)]
+        hosted(volumes).session.pulse.lose("a test")
+    assert told == [held]
+
+
 def test_a_release_that_is_interrupted_goes_on_and_is_in_nobodys_way(
     volumes: Volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,14 +177,19 @@ class Lease:
     def _tell(self) -> None:
         with self._lock:
             callbacks, self._callbacks = self._callbacks, []
+        ending: BaseException | None = None
         for callback, loop in callbacks:
             try:
                 if loop is None or loop.is_closed():
                     callback(self)
                 else:
                     loop.call_soon_threadsafe(callback, self)
-            except BaseException as error:  # noqa: BLE001 - the next one must be told all the same
+            except Exception as error:  # noqa: BLE001 - the next one must be told all the same
                 self._hosted.notice(f"{callback!r} failed when told of a lost lease: {error!r}")
+            except BaseException as error:  # noqa: BLE001 - sys.exit(): once all are told
+                ending = error
+        if ending is not None:
+            raise ending
 
     def lend(self) -> Loan:
         """Hand this block's right to a task or thread that it started.
@@ -389,8 +394,7 @@ def end_this_process(lease: Lease) -> None:
     """SIGTERM now, SIGKILL before another session may take over."""
     import signal
 
-    seconds = lease._hosted.last_seconds()
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer = threading.Timer(lease._hosted.last_seconds(), os.kill, (os.getpid(), signal.SIGKILL))
     timer.daemon = True
     timer.start()
     os.kill(os.getpid(), signal.SIGTERM)
