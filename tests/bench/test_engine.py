@@ -39,7 +39,7 @@ def test_a_burst_is_not_taken_for_the_speed(engine: Engine) -> None:
     order = {"bytes_per_s": 200e6, "credit_bytes": 1_000_000_000}
     run = engine.run(f"{TASKS}:paced", [order], seconds=20, until_steady=True)
     assert run.steady
-    assert run.bytes_per_s / 1e6 == pytest.approx(200, rel=0.05)
+    assert run.bytes_per_s / 1e6 == pytest.approx(200, rel=1e-3)
     assert max(run.samples) > 3 * run.bytes_per_s
 
 

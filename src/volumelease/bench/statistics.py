@@ -77,8 +77,9 @@ def steady_at(samples: Sequence[float]) -> int | None:
     return None
 
 
-STEADY_SAMPLES: Final = WINDOW + CHECKS - 1
-"""How many samples at the end of a steady series its value is taken from."""
+STEADY_SAMPLES: Final = WINDOW + CHECKS - 2
+"""How many samples at the end of a steady series its value is taken from: all that were judged but
+the first, which can hold the last moment of a burst (a tenth more, within the variation)."""
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
