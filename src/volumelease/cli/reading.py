@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from volumelease.authorities.answers import describe
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.listening import Nobody
 from volumelease.authorities.volume.replay import Replay, Witness
 from volumelease.authorities.volume.replica import Replica
 from volumelease.authorities.volume.survival import still_the_same_log
@@ -28,12 +29,6 @@ T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 10.0
 """How long a command of a person waits for a volume before it says that it does not answer."""
-
-
-class _Nobody:
-    def entry_applied(self, *facts: Any) -> None: ...
-
-    def table_loaded(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +128,7 @@ class Reader:
             if self._identity.authority == "redis":
                 return self._ask_redis(self._identity)
             layout = Layout.of(self._root, self._identity)
-            self._replica = Replica(layout, SystemClock(), _Nobody())
+            self._replica = Replica(layout, SystemClock(), Nobody())
         replica = self._replica
         self.run(replica.catch_up())
         return Picture(

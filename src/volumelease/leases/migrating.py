@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.listening import Nobody
 from volumelease.authorities.volume.replica import Replica
 from volumelease.core.records import FORMAT_VERSION
 from volumelease.drivers.threads import Monitor, run_flow
@@ -89,7 +90,7 @@ class _Migration:
         choosing.require_url_to_move(self._root.root, "redis", settings)
         moved_on(self.before.id, self._root.real_root, settings)  # it answers, and can carry them
         replica = Replica(
-            Layout.of(self._root.real_root, self.before), self._surroundings.clock, _Nobody()
+            Layout.of(self._root.real_root, self.before), self._surroundings.clock, Nobody()
         )
         for _ in range(_TRIES):
             self.run(replica.catch_up())
@@ -178,9 +179,3 @@ def _last_of(incarnation: int) -> int:
     from volumelease.authorities.redis.tokens import last_token_of
 
     return last_token_of(incarnation)
-
-
-class _Nobody:
-    def entry_applied(self, *facts: Any) -> None: ...
-
-    def table_loaded(self) -> None: ...

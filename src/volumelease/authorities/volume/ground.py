@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from volumelease.clock import Clock
-from volumelease.core.records import CLOSING_ENTRIES, FORMAT_VERSION, SEGMENT_ENTRIES
+from volumelease.core.records import CLOSING_ENTRIES, FORMAT_VERSION, SEGMENT_ENTRIES, Entry
 from volumelease.core.table import Table
 from volumelease.effects import (
     Directory,
@@ -20,7 +20,7 @@ from volumelease.effects import (
     Symlink,
 )
 from volumelease.errors import AuthorityUnreachable, LogDamaged
-from volumelease.wire import entries, snapshots
+from volumelease.wire import entries, marks, snapshots
 
 from .layout import FIRST_SEGMENT, SETTLED, Layout, number_of
 
@@ -160,6 +160,23 @@ def read_record(layout: Layout, index: int, name: str, known: Callable[[], bool]
     raise LogDamaged(
         f"the record of log entry {index} can't be read: {trouble}", where=layout.record(name)
     )
+
+
+def read_entry(
+    layout: Layout, index: int, mark: int, target: str | None, known: Callable[[], bool]
+) -> Steps[Entry | None]:
+    """The entry ``index`` that ``target`` is, for who knows the history up to ``mark``; None for
+    what is none, or follows another history, which a crashed master forgot. Errors, unless it is
+    ``known`` meanwhile: ``LogDamaged``."""
+    text = None if target is None else marks.unseal(mark, target)
+    if target is None or text is None:
+        return None
+    record = entries.referenced_file(text)
+    if record is not None:
+        text = yield from read_record(layout, index, record, known)
+    elif len(target) > entries.INLINE_BYTES:
+        return None
+    return entries.decode_entry(text)
 
 
 class End(NamedTuple):

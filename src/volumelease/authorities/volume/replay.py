@@ -35,6 +35,7 @@ from volumelease.wire import entries, marks
 
 from .ground import log_is_gone
 from .layout import SETTLED, Layout, number_of
+from .listening import Nobody
 from .replica import Replica
 
 T = TypeVar("T")
@@ -159,7 +160,7 @@ class Replay:
                 continue
             self._view.checked.add(number)
             self._view.first = number
-            reader = Replica(self._layout, self._clock, _Deaf())
+            reader = Replica(self._layout, self._clock, Nobody())
             try:
                 yield from self._view.through(reader.load())
             except LogDamaged:
@@ -238,12 +239,6 @@ class _Teller(Replica):
             self._replay.closed(index)
         else:
             self._replay.passed(index, mark, entry, target)
-
-
-class _Deaf:
-    def entry_applied(self, *facts: Any) -> None: ...
-
-    def table_loaded(self) -> None: ...
 
 
 class _View:

@@ -11,26 +11,20 @@ run between them. So after every effect, what was true before is looked at again
 from __future__ import annotations
 
 import errno
-from typing import Final, Protocol
+from typing import Final
 
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.records import CLOSING_ENTRIES, SEGMENT_ENTRIES, Entry
-from volumelease.core.table import Outcome, Table
-from volumelease.effects import (
-    Directory,
-    MakeDirectory,
-    OpenDirectory,
-    Rename,
-    Sleep,
-    Steps,
-)
+from volumelease.core.table import Table
+from volumelease.effects import Directory, MakeDirectory, OpenDirectory, Rename, Sleep, Steps
 from volumelease.errors import AuthorityUnreachable, LogDamaged
-from volumelease.wire import entries, marks
+from volumelease.wire import marks
 
 from . import ground
 from .ground import ALREADY, GONE, READ_TRIES, RETRY_SECONDS, LogForgotten
 from .layout import Layout, number_of
+from .listening import Listener, Nobody
 from .trail import Step, Trail
 
 TRUST_SECONDS: Final = 5.0
@@ -40,15 +34,6 @@ would take commits again."""
 
 READ_IN_A_ROW: Final = 8
 """So many entries are read before the end of the log is looked for, and then ever more."""
-
-
-class Listener(Protocol):
-    """Who is told what a replica learns; called between two effects, must not block."""
-
-    def entry_applied(self, index: int, entry: Entry, outcome: Outcome) -> None: ...
-
-    def table_loaded(self) -> None:
-        """The table was replaced by a snapshot: entries in between were never seen."""
 
 
 class Replica:
@@ -81,7 +66,8 @@ class Replica:
         self._last: str | None = None
         """The entry before ``next_index``, if that is in this segment."""
         self._loaded = False
-        self._torn = False
+        self._torn = 0
+        """The index after the entry that was applied by half; 0: none was."""
 
     @property
     def segment(self) -> int:
@@ -157,11 +143,12 @@ class Replica:
 
     def arrive(self) -> Steps[None]:
         """Have the current segment's directory open, looked up by its path not long ago."""
-        if self._torn or not self._loaded:
-            self._torn = self._loaded = False
+        if not self._loaded:
             yield from self.load()
         tries = 0
         while True:
+            if self._torn:
+                yield from self._mend()
             now = self._clock.boottime()
             if self.directory is not None and now - self._opened_at < TRUST_SECONDS:
                 return
@@ -170,7 +157,7 @@ class Replica:
                 directory: Directory = yield OpenDirectory(self.layout.segment(name))
             except OSError as error:
                 if error.errno not in GONE:
-                    raise self._trouble("open the log", error) from error
+                    raise ground.trouble(self.layout, "open the log", error) from error
                 if name == self.name:
                     tries += 1
                     yield from self._find_segment(name, tries)
@@ -195,6 +182,8 @@ class Replica:
 
     def _begin_segment(self, name: str, directory: Directory) -> Steps[None]:
         """The log led here: the segment must begin with the table that it led to."""
+        if self._torn:
+            return  # by another flow; that one says nothing
         try:
             digest = yield from ground.check_snapshot(self.layout, name, directory, self.table)
         except LogDamaged:
@@ -209,7 +198,7 @@ class Replica:
         try:
             why = yield from self.trail.difference()
         except OSError as error:
-            raise self._trouble("read the log", error) from error
+            raise ground.trouble(self.layout, "read the log", error) from error
         if why:
             raise LogForgotten(why, where=self.layout.segment(self.name))
 
@@ -220,7 +209,7 @@ class Replica:
             yield Rename(self.layout.draft(name), self.layout.segment(name))
         except OSError as error:
             if error.errno not in GONE | ALREADY:
-                raise self._trouble("move the elected segment in place", error) from error
+                raise ground.trouble(self.layout, "move the elected segment", error) from error
         else:
             return
         if tries <= 1:
@@ -228,20 +217,23 @@ class Replica:
         retired = yield from ground.open_retired(self.layout, name)
         if retired is not None and self.mark is not None:
             yield from self._replay_retired(name, retired)
-        if self.name != name:
+        known = self.mark
+        if self.name != name or self.there():
             return
         names = yield from ground.segments_in(self.layout, "log")
-        begins = retired if self.mark is None else None
+        begins = retired if known is None else None
         newer = yield from ground.newest_settled(
             self.layout, names, number_of(name), surely=begins is None
         )
+        if (self.name, self.mark) != (name, known):
+            return  # another flow found it meanwhile
         if newer is not None:
             yield from self._load_segment(newer)
         elif begins is not None:
             yield from self._begin_segment(name, begins)
         else:
             yield from self.must_stand()
-            if self.name == name:
+            if (self.name, self.mark) == (name, known):
                 yield from self._make_anew(name)
 
     def _make_anew(self, name: str) -> Steps[None]:
@@ -253,12 +245,12 @@ class Replica:
             yield MakeDirectory(self.layout.segment(name))
         except OSError as error:
             if error.errno != errno.EEXIST:
-                raise self._trouble("make the elected segment", error) from error
+                raise ground.trouble(self.layout, "make the elected segment", error) from error
 
     def _replay_retired(self, name: str, directory: Directory) -> Steps[None]:
         """Read a retired segment to its end. Nothing is ever committed there: its free places
         are free only because it is being deleted."""
-        while self.name == name and self.mark is not None:
+        while self.name == name and self.mark is not None and not self._torn:
             index, asked_at = self.next_index, self._clock.boottime()
             found, target = yield from self._read(str(self.place), directory)
             if not found:
@@ -280,21 +272,12 @@ class Replica:
 
     def _take(self, index: int, target: str | None, name: str, asked_at: float) -> Steps[None]:
         """``name`` is the segment it was read in: another flow may have left that since."""
-        entry: Entry | None = None
         mark = self.mark
         if mark is None or index != self.next_index or name != self.name:
             return
-        if target is not None:
-            text = marks.unseal(mark, target)
-            record = None if text is None else entries.referenced_file(text)
-            if record is not None:
-                text = yield from ground.read_record(
-                    self.layout, index, record, lambda: index < self.next_index
-                )
-                entry = entries.decode_entry(text)
-            elif text is not None and len(target) <= entries.INLINE_BYTES:
-                entry = entries.decode_entry(text)
-            # else: its author had read another history, which a crashed master forgot
+        entry = yield from ground.read_entry(
+            self.layout, index, mark, target, lambda: index < self.next_index
+        )
         self.apply(index, mark, entry, target, asked_at)
 
     # ---- applying
@@ -307,13 +290,30 @@ class Replica:
         when the call that brought it was made (boottime)."""
         if index != self.next_index or self._torn or mark != self.mark:
             return
-        # A signal handler may raise anywhere in here (Ctrl-C): a table left half changed is
-        # thrown away and read anew.
-        self._torn = True
+        # A signal handler may raise anywhere in here (Ctrl-C) and leave a table half changed.
+        self._torn = index + 1
         place, target = index - self._first, target or ""
         self.trail.add(Step(index, self.name, place, target, entry is None), asked_at)
         self._apply(index, place, entry, mark, target)
-        self._torn = False
+        self._torn = 0
+
+    def _mend(self) -> Steps[None]:
+        """Put a whole table in the place of a torn one. It is read aside until it is no older: an
+        older one may not know this session."""
+        for _ in range(READ_TRIES):
+            aside = Replica(self.layout, self._clock, Nobody())
+            yield from aside.catch_up()
+            yield from self.must_stand()
+            if not self._torn:
+                return  # another flow did it meanwhile
+            if aside.next_index >= self._torn:
+                kept = {"_listener": self._listener, "_torn": self._torn}
+                vars(self).update(vars(aside) | kept)  # in one step, for handlers may raise here
+                self._listener.table_loaded()
+                self._torn = 0
+                return
+            yield Sleep(RETRY_SECONDS)
+        raise LogDamaged("entries that were read are gone", where=self.layout.segment(self.name))
 
     def committed(self, index: int, mark: int, entry: Entry | None, target: str, at: float) -> None:
         """Apply an entry that this worker wrote itself, by a call that was made ``at`` then
@@ -394,6 +394,3 @@ class Replica:
         self._loaded = True
         self._listener.table_loaded()
         return True
-
-    def _trouble(self, doing: str, error: OSError) -> AuthorityUnreachable:
-        return ground.trouble(self.layout, doing, error)
