@@ -51,7 +51,34 @@ def test_a_single_file_can_be_written_and_not_replaced(volume: Path) -> None:
 
 def test_several_paths_and_the_whole_volume(volume: Path) -> None:
     assert hold(volume, "echo y > b/f && mv b/f a/g && echo done", paths=("a", "b")) == "done\n"
-    assert hold(volume, "echo y > b/f && mkdir c && echo done", paths=("",)) == "done\n"
+    assert hold(volume, "echo y > b/f && mkdir b/c && echo done", paths=("",)) == "done\n"
+
+
+def test_under_a_lease_on_the_whole_volume_the_log_and_what_is_published_can_not_be_written(
+    volume: Path,
+) -> None:
+    done = run("populate", volume / "a/model", "--", "sh", "-c", "mkdir {} && echo x > {}/w")
+    assert done.returncode == 0, done.stderr
+    script = (
+        "echo y > a/model/w 2>&- || echo no; cat a/model/w; "
+        "touch .volumelease/x 2>&- || echo no; mkdir c 2>&- || echo no"
+    )
+    words = ("hold", "--sandbox", volume, "--", "sh", "-c", script)
+    result = run(*words, cwd=volume)
+    assert result.stdout == "no\nx\nno\nno\n"
+    assert f", {volume}\n" in result.stderr.split("nothing new right in ")[1]
+
+
+def test_where_leases_are_raised_to_the_whole_volume_the_command_is_kept_to_what_was_asked_for(
+    volume: Path,
+) -> None:
+    script = (
+        "echo y > a/f && echo done; echo y > b/f 2>&- || echo no; touch .volumelease/x || echo no"
+    )
+    words = ("hold", "--sandbox", volume / "a", "--", "sh", "-c", script)
+    result = run(*words, cwd=volume, env={"VOLUMELEASE_SCOPE": "volume"})
+    assert result.stdout == "done\nno\nno\n"
+    assert f"only below {volume}/a;" in result.stderr
 
 
 def test_under_a_shared_lease_nothing_can_be_written(volume: Path) -> None:

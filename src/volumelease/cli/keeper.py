@@ -126,7 +126,7 @@ class Keeper:
         from volumelease.enforce import sandbox
 
         terms = lease._terms
-        names = [claim.path for claim in terms.claims] if lease.mode == "exclusive" else []
+        names = [claim.path for claim in terms.asked] if lease.mode == "exclusive" else []
         try:
             plan = sandbox.plan(terms.root, names)
         except BaseException:
@@ -136,7 +136,7 @@ class Keeper:
             self._note(f"{place} was not there, and was made as a directory")
         for place in plan.published:
             self._note(f"{place} is published, and a version never changes: it can't be written")
-        self._note(f"enforcement: level landlock: {_in_words(terms.root.root, lease, plan)}")
+        self._note(f"enforcement: level landlock: {_in_words(lease, plan)}")
         self._reports.send(Message(orders.SANDBOX, text=plan.encoded()))
 
     def _give_back(self, lease: Lease) -> None:
@@ -206,8 +206,10 @@ class Keeper:
         self._reports.send(Message(orders.NOTE, text=text))
 
 
-def _in_words(root: str, lease: Lease, plan: Plan) -> str:
-    what = f"only below {', '.join(lease.paths)}" if plan.leased else "nowhere"
+def _in_words(lease: Lease, plan: Plan) -> str:
+    root, asked = lease._terms.root.root, lease._terms.asked
+    below = [f"{root.rstrip('/')}/{claim.path}" if claim.path else root for claim in asked]
+    what = f"only below {', '.join(below)}" if plan.leased else "nowhere"
     said = f"the command can write on {root} {what}"
     above = ", ".join(place for place in plan.above() if place != "/")
     return f"{said}; and make nothing new right in {above}" if above else said

@@ -6,6 +6,8 @@ volume is allowed, one by one, the leased paths too, and what is left is the res
 Limits, from that: a name that is new right in a directory above the volume can't be made; what is
 leased must be there, and if it is deleted and made anew while the program runs, the program can't
 write it any more (it fails closed). A leased single file can be written and cut, but not replaced.
+Of a whole volume each name is allowed but that of the leases themselves and of what is published:
+so nothing new can be made right in its root.
 """
 
 from __future__ import annotations
@@ -28,16 +30,18 @@ _LOOK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class Plan(NamedTuple):
     """``closed``: where the volume shows up. ``leased``: what of it may be written. ``made``:
-    directories that had to be made for that; ``published``: leased, and not to be written."""
+    directories that had to be made for that; ``published``: leased, and not to be written;
+    ``whole``: the volume's root, if all of it is leased."""
 
     closed: tuple[str, ...]
     leased: tuple[str, ...]
     made: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
     def above(self) -> list[str]:
-        """The directories above the volume: nothing new can be made right in them."""
-        found = set()
+        """The directories that nothing new can be made right in, of which all else is allowed."""
+        found = set(self.whole)
         for place in self.closed:
             while place != "/":
                 place = os.path.dirname(place)  # noqa: PLW2901 - one step further up
@@ -60,14 +64,17 @@ def plan(root: VolumeRoot, names: Iterable[str], drafts: Iterable[str] = ()) -> 
     Touches the volume, so only who may hang calls this. Errors: ``OSError``; ``PathInvalid`` when
     a path leads elsewhere now.
     """
-    leased, made, published = [], [], []
+    leased, made, published, whole = [], [], [], []
     for name in names:
-        place = f"{root.real_root.rstrip('/')}/{name}" if name else root.real_root
+        if not name:
+            whole.append(root.real_root)
+            continue
+        place = f"{root.real_root.rstrip('/')}/{name}"
         if not os.path.lexists(place):
             os.makedirs(place, exist_ok=True)
             made.append(place)
         real = os.path.realpath(place)
-        if f"/{CONTROL}/" in real:
+        if _is_published(real):
             published.append(place)
         elif real != place:
             raise PathInvalid(
@@ -77,8 +84,19 @@ def plan(root: VolumeRoot, names: Iterable[str], drafts: Iterable[str] = ()) -> 
             )
         else:
             leased.append(place)
+    for top in whole:
+        for name in sorted(set(os.listdir(top)) - {CONTROL}):
+            place = f"{top.rstrip('/')}/{name}"
+            if not os.path.islink(place):
+                leased.append(place)
+            elif _is_published(os.path.realpath(place)):
+                published.append(place)
     closed = tuple(appearances(root))
-    return Plan(closed, (*leased, *drafts), tuple(made), tuple(published))
+    return Plan(closed, (*leased, *drafts), tuple(made), tuple(published), tuple(whole))
+
+
+def _is_published(real: str) -> bool:
+    return f"/{CONTROL}/" in real
 
 
 def ruleset(plan: Plan) -> Ruleset:

@@ -58,7 +58,7 @@ def _rules(lease: Lease, require: Level | None) -> landlock.Ruleset | None:
     """None: this kernel has no Landlock, and nobody insists. Errors: ``EnforcementMissing``;
     those of ``sandbox``."""
     terms = lease._terms
-    names = [claim.path for claim in terms.claims] if lease.mode == "exclusive" else []
+    names = [claim.path for claim in terms.asked] if lease.mode == "exclusive" else []
     drafts = [os.path.dirname(place) for place in list(lease._root._drafts)]
     try:
         if require == "supervised":
