@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from tests.leases.test_volume_lease import found, hosted
-from volumelease import LeaseLost, LeaseViolation, PathInvalid, PublishFailed, VolumeNotFound
+from volumelease import (
+    LeaseLost,
+    LeaseTimeout,
+    LeaseViolation,
+    PathInvalid,
+    PublishFailed,
+    VolumeNotFound,
+)
 from volumelease.core.records import Release
 from volumelease.effects import Rename, Symlink
 from volumelease.leases.asking import volume_lease
@@ -296,6 +303,41 @@ def test_what_was_written_elsewhere_is_moved_in(volumes: Volumes, tmp_path: Path
         lease.publish(made)
     assert (tmp_path / "m" / "w").read_text() == "x"
     assert not made.exists()
+
+
+@pytest.mark.parametrize("held", ["tmp", "tmp/part", "."])
+def test_what_somebody_else_is_writing_is_not_moved_away(
+    volumes: Volumes, tmp_path: Path, held: str
+) -> None:
+    made, others = tmp_path / "work" / "tmp", Volumes(volumes.surroundings)
+    made.mkdir(parents=True)
+    (made / "w").write_text("half")
+    with volume_lease(tmp_path / "m", volumes=volumes) as lease:
+        with (
+            volume_lease(tmp_path / "work" / held, volumes=others),
+            pytest.raises(LeaseTimeout, match="work"),
+        ):
+            lease.publish(made)
+        assert (made / "w").read_text() == "half"
+        assert not (tmp_path / "m").exists()
+        lease.publish(made)
+    assert (tmp_path / "m" / "w").read_text() == "half"
+    others.close()
+
+
+def test_what_another_block_of_the_same_thread_wrote_is_moved_in(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    made = tmp_path / "tmp"
+    made.mkdir()
+    with (
+        volume_lease(made, volumes=volumes) as source,
+        volume_lease(tmp_path / "m", volumes=volumes) as lease,
+    ):
+        (made / "w").write_text("x")
+        lease.publish(made)
+        source.check()
+    assert (tmp_path / "m" / "w").read_text() == "x"
 
 
 def test_what_can_not_be_published_is_moved_back(volumes: Volumes, tmp_path: Path) -> None:

@@ -282,8 +282,8 @@ class Lease:
     def publish(self, source: AnyPath, path: AnyPath | None = None) -> None:
         """Publish a file or directory that was written elsewhere on the same volume.
 
-        It is moved away from ``source`` first; if it can't be published, it is moved back.
-        Promise, limit and errors as ``stage``.
+        It is moved away from ``source`` first; if it can't be published, it is moved back. Promise,
+        limit and errors as ``stage``; ``LeaseTimeout`` if somebody else has a lease on ``source``.
         """
         from .staging import publish
 

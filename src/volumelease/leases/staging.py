@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -142,14 +142,30 @@ def _target(lease: Lease, path: AnyPath | None) -> Claim:
 def publish(lease: Lease, source: AnyPath, path: AnyPath | None) -> None:
     """See ``Lease.publish``."""
     target = _target(lease, path)
-    origin = _origin(lease, source, target)
-    prepared = lease._ask(Prepare(lease.token, target, source=origin))
-    assert isinstance(prepared, Prepared)
-    publish_or_discard(lease, prepared.draft, back_to=origin)
+    origin, where = _origin(lease, source, target)
+    with _leased(lease, origin, where, target):
+        prepared = lease._ask(Prepare(lease.token, target, source=origin))
+        assert isinstance(prepared, Prepared)
+        publish_or_discard(lease, prepared.draft, back_to=origin)
 
 
-def _origin(lease: Lease, source: AnyPath, target: Claim) -> str:
-    """The real path of what is to be published. Errors: ``PathInvalid``, ``VolumeNotFound``."""
+def _leased(lease: Lease, origin: str, where: str, target: Claim) -> AbstractContextManager[Any]:
+    """Nobody else may be writing what is moved away, nor what is below it."""
+    if any(covers(claim.key, where) for claim in lease._terms.claims):
+        return nullcontext()
+    from .asking import volume_lease
+
+    return volume_lease(
+        origin,
+        timeout=0,
+        reason=f"to publish it at {target.path}",
+        volumes=lease._terms.volumes,
+    )
+
+
+def _origin(lease: Lease, source: AnyPath, target: Claim) -> tuple[str, str]:
+    """The real path of what is to be published, and its key. Errors: ``PathInvalid``,
+    ``VolumeNotFound``."""
     text = os.path.abspath(text_of(source))
     where = canonical(text, lease._terms.root)
 
@@ -163,7 +179,7 @@ def _origin(lease: Lease, source: AnyPath, target: Claim) -> str:
         raise refused("is published already; a version never changes", "Publish a copy of it")
     if not where.display or covers(where.key, target.key):
         raise refused("contains the place that it is to be published at", "Move it out first")
-    return real
+    return real, where.key
 
 
 # ---- one file
