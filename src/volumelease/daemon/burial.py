@@ -115,7 +115,7 @@ def give_back(user: User, desk: Desk) -> None:
             trouble = error
             live.add(token)
     for made in list(user.drafts.values()):
-        kept = made.volume != desk.volume or made.resumable or made.inherited
+        kept = made.volume != desk.volume or made.kept or made.inherited
         # Of a lease that may still be live, a publish under way could be decided yet.
         if kept or made.draft.token in live or not _taken(user, made):
             continue

@@ -79,12 +79,13 @@ class Held:
 
 
 class Made(NamedTuple):
-    """A draft of a client. ``inherited``: made under an earlier daemon, so that nobody knows
-    whether it was published."""
+    """A draft of a client. ``kept``: not to be deleted with its client, for another may resume it,
+    or it was moved in. ``inherited``: made under an earlier daemon, so that nobody knows whether it
+    was published."""
 
     volume: str
     draft: Draft
-    resumable: bool
+    kept: bool
     inherited: bool
 
 

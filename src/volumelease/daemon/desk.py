@@ -231,7 +231,8 @@ class Desk:
     def _prepare(self, user: User, question: Prepare) -> Answer:
         answer = self.hosted.ask(question)
         if isinstance(answer, Prepared):
-            made = Made(self.volume, answer.draft, question.resume, inherited=False)
+            kept = question.resume or bool(question.source)
+            made = Made(self.volume, answer.draft, kept, inherited=False)
             with user.lock:
                 gone = user.gone
                 if not gone:

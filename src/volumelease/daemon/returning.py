@@ -69,7 +69,7 @@ def _is_theirs(desk: Desk, user: User, draft: Draft) -> bool:
     ours = draft.unique.startswith(f"{desk.session}-") and draft.unique.isascii()
     at = f"{desk.layout.stage(draft.unique)}/{name}"
     if ours and draft.path == at and "/" not in draft.unique:
-        made = Made(desk.volume, draft, resumable=False, inherited=True)
+        made = Made(desk.volume, draft, kept=False, inherited=True)
         user.drafts.setdefault(draft.unique, made)
     found = user.drafts.get(draft.unique)
     return found is not None and found.draft == draft

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from volumelease.authorities.volume.keeping import kept_at
 from volumelease.core.conflicts import covers
 from volumelease.errors import (
     LeaseError,
@@ -146,7 +147,22 @@ def publish(lease: Lease, source: AnyPath, path: AnyPath | None) -> None:
     with _leased(lease, origin, where, target):
         prepared = lease._ask(Prepare(lease.token, target, source=origin))
         assert isinstance(prepared, Prepared)
-        publish_or_discard(lease, prepared.draft, back_to=origin)
+        try:
+            publish_or_discard(lease, prepared.draft, back_to=origin)
+        except LeaseLost as error:
+            if not lease._hosted.over:
+                raise
+            raise _kept(prepared.draft, origin, error) from None
+
+
+def _kept(draft: Draft, origin: str, error: LeaseLost) -> LeaseLost:
+    """With where to look for what was not moved back: its place may be another holder's by now."""
+    base = os.path.dirname(os.path.dirname(os.path.dirname(draft.path)))
+    advice = (
+        f"{origin} was moved away to be published; if it does not become visible, the others keep "
+        f"it as {kept_at(base, draft.unique)}. {error.advice}"
+    )
+    return LeaseLost(error.what, advice=advice, **error.facts)
 
 
 def _leased(lease: Lease, origin: str, where: str, target: Claim) -> AbstractContextManager[Any]:

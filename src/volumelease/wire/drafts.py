@@ -15,7 +15,7 @@ class DraftOwner(NamedTuple):
     """Who writes a draft. ``target`` is None where its name is too long for a symlink: then
     nobody can resume it. ``since`` (seconds since the epoch, the writer's clock) is shown to
     people and never compared. ``client``: the process that writes, where it is not the
-    session's."""
+    session's. ``moved_in``: it was written elsewhere, and is no copy."""
 
     session: str
     facts: SessionFacts
@@ -23,6 +23,7 @@ class DraftOwner(NamedTuple):
     resumable: bool
     since: float
     client: Client | None = None
+    moved_in: bool = False
 
 
 def encode_owner(owner: DraftOwner) -> str:
@@ -34,6 +35,8 @@ def encode_owner(owner: DraftOwner) -> str:
     }
     if owner.client is not None:
         fields["c"] = [owner.client.pid, owner.client.start_time]
+    if owner.moved_in:
+        fields["m"] = True
     text = encode({**fields, "to": encode_claims((owner.target,) if owner.target else ())})
     return text if len(text) <= INLINE_BYTES else encode({**fields, "r": False, "to": []})
 
@@ -53,6 +56,7 @@ def decode_owner(text: str) -> DraftOwner | None:
             resumable=take(source, "r", bool),
             since=take_number(source, "w"),
             client=Client(*client) if client else None,
+            moved_in=take(source, "m", bool, False),
         )
     except Malformed:
         return None

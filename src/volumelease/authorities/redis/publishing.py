@@ -119,7 +119,11 @@ class Publishing:
         if loss:
             return Lost(loss)
         try:
-            sealed = yield from self.drafts.seal(draft)
+            contents = yield from self.drafts.sync(draft)
+            loss = self._session.loss_of(draft.token)
+            if loss:  # before the place is touched, which may be another holder's by now
+                return Lost(loss)
+            sealed = yield from self.drafts.seal(draft, contents)
         except LeaseError:
             loss = self._session.loss_of(draft.token)
             if loss:  # others have cleared away what a session that is over wrote

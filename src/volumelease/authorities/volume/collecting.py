@@ -3,7 +3,8 @@
 A draft is nobody's when its session is over by a table that was read after the draft was seen, and
 no unapplied publish names it. A version is deleted only if its public name leads elsewhere, and if
 it was replaced, or never was public (``.draft``) and is nobody's, and that was noticed at least a
-minute ago. A version without any mark is kept: somebody may have moved its link by hand.
+minute ago. A version without any mark is kept: somebody may have moved its link by hand. What its
+writer had moved in to be published is kept in ``audit`` (``keeping``).
 
 What is to be deleted is renamed away first: the server decides who gets it, so a session that
 resumes a draft and one that clears it away can't both have it.
@@ -25,6 +26,7 @@ from volumelease.wire.drafts import decode_owner
 from volumelease.wire.moments import decode_moment, encode_moment
 
 from .drafts import DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN, Fleet, session_of, unique_of
+from .keeping import keep
 from .layout import Layout
 
 VERSION_RETENTION_SECONDS: Final = 60.0
@@ -101,7 +103,7 @@ class Collector:
             folder, unique = item
             if folder == "stage":
                 gone = self._nobodys(unique) and (
-                    yield from self._clear_stage(unique, stage, until)
+                    yield from self._clear_stage(unique, stage, versions, until)
                 )
             else:
                 gone = (yield from self._may_go(unique, versions)) and (
@@ -143,9 +145,11 @@ class Collector:
 
     # ---- drafts
 
-    def _clear_stage(self, unique: str, names: set[str], until: float) -> Steps[bool]:
+    def _clear_stage(
+        self, unique: str, names: set[str], versions: set[str], until: float
+    ) -> Steps[bool]:
         whole = unique + OWNER in names and unique in names
-        if whole and not (yield from self._unresumable(unique, names)):
+        if whole and not (yield from self._let_go(unique, names, versions)):
             return False
         gone = True
         for folder in (unique, unique + TAKEN):
@@ -153,12 +157,16 @@ class Collector:
                 gone &= yield from self._clear(self._layout.stage(folder), until)
         return gone
 
-    def _unresumable(self, unique: str, names: set[str]) -> Steps[bool]:
+    def _let_go(self, unique: str, names: set[str], versions: set[str]) -> Steps[bool]:
+        """Whether nobody may want that draft any more. What its user may want is kept first."""
         try:
             text: str = yield ReadLink(self._layout.stage(unique) + OWNER)
         except OSError:
             return False
         owner = decode_owner(text)
+        if owner is not None and owner.moved_in:
+            sealed = unique + DRAFT in versions and not (yield from self._public(unique))
+            return (yield from keep(self._layout, unique, sealed=sealed))
         if owner is None or not owner.resumable:
             return True
         mark = f"{unique}{DEAD}{self._boot_id}"

@@ -150,6 +150,7 @@ class Drafts:
             question.resume,
             since,
             holding.client if holding is not None else None,
+            moved_in=bool(question.source),
         )
         yield from make(self._root, Symlink(encode_owner(owner), stage + OWNER))
         resumed = question.resume and (yield from self._take_over(target, stage))
@@ -274,14 +275,13 @@ class Drafts:
 
     # ---- ready to be published
 
-    def seal(self, draft: Draft) -> Steps[Sealed]:
-        """Bring the draft onto the volume and make its public form.
+    def seal(self, draft: Draft, contents: Contents) -> Steps[Sealed]:
+        """Make the public form of a draft that ``sync`` brought onto the volume.
 
         Errors: ``PublishFailed``, ``PathInvalid``, ``VolumeFull``, ``VolumeUnsuitable``,
         ``AuthorityUnreachable``. Until it returns, the draft is where its writer left it, or at
         ``versions``: ``discard`` finds it.
         """
-        contents = yield from self._sync(draft)
         yield from self.refuse_shape(draft.target)
         yield from self._make_parents(draft.target)
         kind = yield from kind_of(self._root, draft.path)
@@ -306,7 +306,8 @@ class Drafts:
             yield HardLink(link, version + WAS)
         return Sealed(f"stage/{draft.unique}{LINK}", version, contents)
 
-    def _sync(self, draft: Draft) -> Steps[Contents]:
+    def sync(self, draft: Draft) -> Steps[Contents]:
+        """Bring the draft onto the volume, which can take long. Errors: as ``seal``."""
         kind = yield from kind_of(self._root, draft.path)
         if kind not in ("file", "directory"):
             what = "nothing was written to" if not kind else f"there is a {kind} at"

@@ -82,7 +82,11 @@ class Publishing:
         if loss:
             return Lost(loss)
         try:
-            sealed = yield from self.drafts.seal(draft)
+            contents = yield from self.drafts.sync(draft)
+            loss = self.loss_of(draft.token)
+            if loss:  # before the place is touched, which may be another holder's by now
+                return Lost(loss)
+            sealed = yield from self.drafts.seal(draft, contents)
         except LeaseError:
             # Of a session that is over, others have cleared away what it wrote.
             loss = self.loss_of(draft.token)
