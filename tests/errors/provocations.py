@@ -374,6 +374,14 @@ def draft_astray(stage: Stage) -> Said | None:
     return None
 
 
+@provocation("a draft with a relative link that leads out of it")
+def draft_outward(stage: Stage) -> Said | None:
+    with stage.lease("a") as lease, lease.stage() as draft:
+        draft.mkdir()
+        (draft / "link").symlink_to("../elsewhere")
+    return None
+
+
 @provocation("publishing the volume itself")
 def publish_root(stage: Stage) -> Said | None:
     with stage.lease(".") as lease, lease.stage():

@@ -91,6 +91,8 @@ class Stage:
 def publish_or_discard(lease: Lease, draft: Draft, back_to: str = "") -> None:
     tally = lease._hosted.tally
     try:
+        if not lease.over:  # downgraded meanwhile
+            _must_be_exclusive(lease, f"{lease._terms.root.root.rstrip('/')}/{draft.target.path}")
         lease._ask(Publish(draft))
         tally.count("publishes_total", tally.scope((draft.target,)))
     except BaseException as error:
@@ -123,13 +125,7 @@ def _target(lease: Lease, path: AnyPath | None) -> Claim:
             path=lease._shown(),
         )
     shown = f"{ground.root.root.rstrip('/')}/{target.path}"
-    if lease.mode != "exclusive":
-        raise LeaseViolation(
-            f"publishing {shown} needs an exclusive lease, and {lease!r} is shared",
-            advice=f"Take it exclusively: volume_lease({shown!r})",
-            path=shown,
-            holder=None,
-        )
+    _must_be_exclusive(lease, shown)
     if not any(covers(claim.key, target.key) for claim in ground.claims):
         raise LeaseViolation(
             f"{shown} is not covered by {lease!r}",
@@ -138,6 +134,16 @@ def _target(lease: Lease, path: AnyPath | None) -> Claim:
             holder=None,
         )
     return target
+
+
+def _must_be_exclusive(lease: Lease, shown: str) -> None:
+    if lease.mode != "exclusive":
+        raise LeaseViolation(
+            f"publishing {shown} needs an exclusive lease, and {lease!r} is shared",
+            advice=f"Take it exclusively: volume_lease({shown!r})",
+            path=shown,
+            holder=None,
+        )
 
 
 def publish(lease: Lease, source: AnyPath, path: AnyPath | None) -> None:
@@ -211,6 +217,7 @@ class OpenDraft:
         self._lease = lease
         self._draft: Draft | None = draft
         self._file = file
+        self._pid = os.getpid()
 
     def close(self) -> None:
         """Publish it. A second call does nothing. Errors: as ``Lease.stage``."""
@@ -218,7 +225,7 @@ class OpenDraft:
         if draft is None:
             return
         try:
-            self._file.close()
+            self._shut()
         except BaseException:
             discard(self._lease, draft)
             raise
@@ -229,8 +236,16 @@ class OpenDraft:
         draft, self._draft = self._draft, None
         if draft is not None:
             with suppress(OSError):
-                self._file.close()
+                self._shut()
             discard(self._lease, draft)
+
+    def _shut(self) -> None:
+        """Close the file. What its buffer holds in a forked child, the parent writes too."""
+        if os.getpid() != self._pid:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._file.fileno())
+            os.close(nowhere)
+        self._file.close()
 
     def __enter__(self) -> OpenDraft:
         return self

@@ -42,6 +42,7 @@ from volumelease.wire.drafts import DraftOwner, decode_owner, encode_owner
 
 from .insisting import FULL, is_there, kind_of, make, move, refusal
 from .layout import CONTROL, Layout
+from .links import refuse_links
 
 OWNER: Final = ".owner"
 LINK: Final = ".link"
@@ -325,14 +326,7 @@ class Drafts:
                     self._root, "bring the draft onto the volume (fsync says it)", error
                 ) from error
             raise refusal(self._root, f"bring {draft.path} onto the volume", error) from error
-        if contents.astray:
-            raise PublishFailed(
-                f"{contents.astray[0]} is a link into the draft by an absolute path, which leads "
-                "nowhere once the draft is published",
-                advice="Make links in a draft relative (ln -sr)",
-                path=self._layout.public(draft.target.path),
-                kept=None,
-            )
+        refuse_links(contents, self._layout.public(draft.target.path))
         return contents
 
     def _make_parents(self, target: Claim) -> Steps[None]:
