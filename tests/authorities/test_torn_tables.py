@@ -63,7 +63,8 @@ def volumes(tmp_path: Path) -> Iterator[Volumes]:
 
 
 def session_of(lease: Lease) -> Any:
-    return lease._hosted.session
+    hosted: Any = lease._hosted
+    return hosted.session
 
 
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.torture)])
