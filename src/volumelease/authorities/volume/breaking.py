@@ -77,17 +77,18 @@ class Breaking:
         if audit:
             yield from self._write_down(path, record)
         body = records.Breaking(token, reason)
+        self.ends.setdefault(token, "")  # first: its holder may let go before this is known
         done = yield from self._committer.commit(
             lambda: body if self._can_begin(token) else None, urgent=True
         )
-        if audit and (done is None or done.void):
+        marked = done is not None and not done.void
+        if audit and not marked:
             with suppress(OSError):
                 yield Unlink(path)
-        holding = self._replica.table.holdings.get(token)
-        if holding is None or not holding.breaking:
-            return False
-        self.ends[token] = ""
-        return True
+        if marked or self.under_way(token):
+            return True
+        self.ends.pop(token, None)
+        return False
 
     def heard(self, entry: Entry, outcome: Outcome) -> None:
         """What an entry did; called for every one that ended a lease."""
