@@ -211,6 +211,12 @@ def inside_control(stage: Stage) -> Said | None:
     return stage.command("status", VOLUMELEASE_VOLUME=str(stage.root / ".volumelease"))
 
 
+@provocation("`VOLUMELEASE_VOLUME` names a directory on a volume")
+def volume_on_a_volume(stage: Stage) -> Said | None:
+    (stage.root / "inner").mkdir()
+    return stage.command("hold", "x", "--", "true", VOLUMELEASE_VOLUME=str(stage.root / "inner"))
+
+
 @provocation("`VOLUMELEASE_REDIS_URL` with a port that is none")
 def bad_address(stage: Stage) -> Said | None:
     return stage.command("doctor", "--redis", VOLUMELEASE_REDIS_URL="redis://host:port")

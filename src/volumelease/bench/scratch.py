@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from volumelease.host import ProcessFacts, provably_dead, this_process
+from volumelease.paths.locate import BENCH_PREFIX
 
 from .problems import BenchProblem, explain
 
-PREFIX: Final = ".volumelease-bench-"
+PREFIX: Final = BENCH_PREFIX
 _NAME: Final = re.compile(re.escape(PREFIX) + r"[0-9a-f]{16}")
 _OWNER: Final = "owner.json"
 BEAT_SECONDS: Final = 10.0

@@ -90,8 +90,9 @@ def _fresh_volume(mounts: Sequence[str]) -> Iterator[list[str]]:
     from volumelease.authorities.volume import founding
     from volumelease.drivers.files import Files
     from volumelease.drivers.threads import Monitor
+    from volumelease.paths.locate import DEMO_PREFIX
 
-    name = f"volumelease-demo-{os.urandom(4).hex()}"
+    name = f"{DEMO_PREFIX}{os.urandom(4).hex()}"
     roots = [os.path.join(os.path.abspath(mount), name) for mount in mounts]
     os.mkdir(roots[0])
     try:

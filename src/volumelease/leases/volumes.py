@@ -23,7 +23,7 @@ from volumelease.errors import (
 )
 from volumelease.host import ProcessFacts, this_process
 from volumelease.paths.canonical import VolumePath, canonical
-from volumelease.paths.locate import VolumeRoot, locate
+from volumelease.paths.locate import VolumeRoot, locate, refuse_nested
 from volumelease.paths.resolve import text_of
 from volumelease.settings import Settings, load
 from volumelease.tallies import Tally, keys_of
@@ -125,8 +125,8 @@ class Volumes:
 
     def _known_root(self, spelled: str) -> VolumeRoot | None:
         """The nearest volume in use that the path seems to be on: spares asking every directory
-        above it. A volume inside a volume is refused when it is made, so no nearer one can have
-        come since."""
+        above it. A nearer one can only be a volume inside a volume, and who finds that refuses it
+        (``locate``)."""
         best: VolumeRoot | None = None
         for name, root in list(self._spelled.items()):
             inside = spelled.startswith(name) and spelled[len(name) : len(name) + 1] in ("", "/")
@@ -167,8 +167,10 @@ class Volumes:
     def identity(self, root: VolumeRoot) -> Identity:
         """The identity of that volume, made now if it has none.
 
-        Errors: ``VolumeUnsuitable`` for a mount that can't carry the log, ``SettingsMismatch``.
+        Errors: ``VolumeUnsuitable`` for a mount that can't carry the log, and for one inside a
+        volume, ``SettingsMismatch``.
         """
+        refuse_nested(root)  # again: somebody may have made one around it since it was found
         identity = choosing.existing(root, self.surroundings)
         if identity is None:
             identity = self.found(root, ready=False)
@@ -183,7 +185,13 @@ class Volumes:
         ttl: float | None = None,
         authority: choosing.Authority | None = None,
     ) -> Identity:
-        """Make it a volume; without ``authority``, with that of ``choosing.choose``."""
+        """Make it a volume; without ``authority``, with that of ``choosing.choose``. Errors: those
+        of ``identity``.
+
+        Limit: of an outer and an inner one that are made in one moment, both can come to be; then
+        the inner one is refused to whoever looks for it from then on.
+        """
+        refuse_nested(root)
         settings = self.surroundings.settings
         wanted = founding.Founding(
             id=os.urandom(8).hex(),
@@ -193,6 +201,7 @@ class Volumes:
         )
         authority = authority or choosing.choose(root, settings)
         identity, ours = choosing.found(root, wanted, authority, self.surroundings)
+        refuse_nested(root)  # the outer one may have been made meanwhile
         if ours and not ready:
             self.surroundings.report(
                 f"{root.root} is now a volume. Its first lease is granted after "

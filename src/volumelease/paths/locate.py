@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, NoReturn
@@ -17,6 +19,18 @@ PLATFORM_MOUNT: Final = "/runpod-volume"
 container that no other worker sees: the one thing never to be taken for a volume."""
 
 CANDIDATES: Final = (PLATFORM_MOUNT, "/workspace")
+
+BENCH_PREFIX: Final = ".volumelease-bench-"
+DEMO_PREFIX: Final = "volumelease-demo-"
+_OF_A_RUN: Final = re.compile(
+    rf"({re.escape(BENCH_PREFIX)}[0-9a-f]{{16}}|{DEMO_PREFIX}[0-9a-f]{{8}})"
+)
+"""Directories that ``bench`` and ``demo`` make and remove, each with a volume of its own: nobody
+else leases what is in there, so it may lie on a volume."""
+
+
+_IDENTITY: Final = "identity"
+_MISSING: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 
 
 class VolumeRoot(NamedTuple):
@@ -53,11 +67,12 @@ def locate(
     Else the nearest directory above the real path that holds ``.volumelease/``, on the same file
     system: a volume further up on another one is not where other hosts look for leases on this
     path. Else that of ``candidates`` which contains the path and is a mount. ``mounts`` are this
-    process's if left out.
+    process's if left out. A volume inside a volume is refused, see ``refuse_nested``.
 
     Limit: it asks the file system about every directory above the path, which costs 0.1 ms each
     on MooseFS; keep what it finds. Errors: ``VolumeNotFound``; ``VolumeUnsuitable`` when
-    something else is named ``.volumelease``; ``PathInvalid``, ``AuthorityUnreachable``.
+    something else is named ``.volumelease``, and for a volume inside a volume; ``PathInvalid``,
+    ``AuthorityUnreachable``.
     """
     seen = tuple(read_mounts() if mounts is None else mounts)
     text = text_of(path)
@@ -71,7 +86,9 @@ def locate(
         if mount_of(directory, seen).device != mount.device:
             break
         if _holds_control(directory):
-            return _root(directory, directory, True, seen)
+            # An empty one may have come with a copy of files: then the volume is further up.
+            around = None if _is_volume(directory) else _volume_around(directory, seen)
+            return _root(around or directory, around or directory, True, seen)
     for candidate in candidates:
         top = resolve(candidate)
         if below(start, top) is None:
@@ -114,7 +131,80 @@ def _root(shown: str, real: str, initialised: bool, seen: tuple[Mount, ...]) -> 
         _unanswered(real, error)
     nested = tuple(mount.mount_point for mount in seen if below(mount.mount_point, real))
     initialised = initialised or _holds_control(real)
-    return VolumeRoot(shown, real, mount_of(real, seen), initialised, device, nested)
+    root = VolumeRoot(shown, real, mount_of(real, seen), initialised, device, nested)
+    refuse_nested(root, seen)
+    return root
+
+
+def refuse_nested(root: VolumeRoot, mounts: Sequence[Mount] | None = None) -> None:
+    """Refuse a volume, or what is about to be made one, that lies on another volume: who leases
+    a path of the inner one, and who leases all of the outer one, would not know of each other.
+
+    A volume counts that has an identity, above it in the same file system, whatever mount shows
+    it; one of another file system does not. It asks about every directory between the root and
+    the top of its file system: none, where the volume is a mount of its own.
+
+    Limit: what no mount of this process shows is not seen, as where a container is given one
+    directory of a volume; nor is an outer volume that is made while this one is in use, before
+    it is looked for again. Errors: ``VolumeUnsuitable``, ``AuthorityUnreachable``.
+    """
+    real, shown = root.real_root, root.root
+    outer = _volume_around(real, read_mounts() if mounts is None else mounts)
+    if outer is None:
+        return
+    advice = (
+        f"Lease paths below {shown} as they are: set VOLUMELEASE_VOLUME to {outer}, or unset it"
+    )
+    if _is_volume(real):
+        advice = (
+            f"Keep one of the two. Stop the workers, then volumelease uninstall {shown} (or "
+            f"{outer}); if {shown} is one because its files were copied from a volume: mv "
+            f"{real}/{CONTROL} {real}/{CONTROL}.old"
+        )
+    raise VolumeUnsuitable(
+        f"{shown} is on the volume {outer}, and a volume inside a volume would not respect its "
+        "leases",
+        advice=advice,
+        root=shown,
+        fstype=root.mount.fstype,
+    )
+
+
+def _volume_around(real: str, seen: Sequence[Mount]) -> str | None:
+    """The nearest volume above that directory, in the same file system."""
+    for directory in _around(real, seen):
+        if _is_volume(directory):
+            rest = below(real, directory) or ""
+            if not any(map(_OF_A_RUN.fullmatch, rest.split("/"))):
+                return directory
+    return None
+
+
+def _around(real: str, seen: Sequence[Mount]) -> Iterator[str]:
+    """The directories above that one in its file system, by a name that leads there."""
+    home = mount_of(real, seen)
+    if home is UNSEEN:  # then a device tells, as far as it can
+        yield from (upper for upper in _above(real) if _device(upper) == _device(real))
+        return
+    for place in _above(home.inside(real)):
+        for mount in (home, *seen):
+            rest = below(place, mount.root)
+            if mount.device == home.device and rest is not None:
+                name = f"{mount.mount_point.rstrip('/')}/{rest}".rstrip("/") or "/"
+                if mount_of(name, seen) == mount:  # no other mount hides it
+                    yield name
+                    break
+
+
+def _above(path: str) -> list[str]:
+    return list(_upwards(path))[1:]
+
+
+def _device(directory: str) -> int | None:
+    try:
+        return os.stat(directory).st_dev
+    except OSError:
+        return None
 
 
 def _upwards(path: str) -> Iterator[str]:
@@ -127,6 +217,33 @@ def _upwards(path: str) -> Iterator[str]:
 def _is_mount(directory: str, seen: tuple[Mount, ...]) -> bool:
     mount = mount_of(directory, seen)
     return mount is not UNSEEN and mount.mount_point == directory
+
+
+def _is_volume(directory: str) -> bool:
+    """Whether it has an identity. A control directory alone is none: it may be empty, or of a
+    volume that is being made. One that may not be searched counts, for nobody can tell."""
+    control = f"{directory.rstrip('/')}/{CONTROL}"
+    try:
+        if not stat.S_ISDIR(os.lstat(control).st_mode):
+            return False
+    except PermissionError:  # by a mount whose directories are closed to us
+        return False
+    except OSError as error:
+        return _is_there(directory, error)
+    try:
+        os.lstat(f"{control}/{_IDENTITY}")
+    except PermissionError:
+        return True
+    except OSError as error:
+        return _is_there(directory, error)
+    return True
+
+
+def _is_there(directory: str, error: OSError) -> bool:
+    """False for an error that says no. Errors: ``AuthorityUnreachable``."""
+    if error.errno in _MISSING:
+        return False
+    _unanswered(directory, error)
 
 
 def _holds_control(directory: str) -> bool:
