@@ -113,16 +113,24 @@ def _on_volume(text: str, real: str, volume: VolumeRoot) -> str:
 
 
 def _public(text: str, real: str) -> str:
-    """The real path, with every published version in it under its public name."""
-    for _ in range(MOST_LINKS):
-        control = inside_control(real)
-        if control is None:
+    """The real path, with every published version in it under its public name.
+
+    The volume remembers that name beside the version, so that every way to one file leads to one
+    name. It counts only if the link there still leads to the version: a directory above it may
+    have been renamed, and what was public below the old name is leased by the new one. Else the
+    link that ``text`` passed counts, where it is now.
+    """
+    for turn in range(MOST_LINKS):
+        if inside_control(real) is None:
             return real
-        root, names = control
-        if not is_version(names[:3]):
-            raise private(text, real)
-        version = "/".join((root.rstrip("/"), CONTROL, *names[:3]))
-        real = "/".join((_place_of(text, version, root), *names[3:]))
+        version, rest = _version_in(text, real)
+        place = _remembered(version)
+        if place is not None:
+            real = f"{place}/{rest}" if rest else place
+        elif turn == 0:
+            real = _by_the_door(text, version)
+        else:
+            raise private(text, version)
     raise PathInvalid(
         f"{text!r} is published below itself, over and over",
         advice="Publish it again at the place that you mean",
@@ -130,21 +138,41 @@ def _public(text: str, real: str) -> str:
     )
 
 
-def _place_of(text: str, version: str, root: str) -> str:
-    """The real path at which that version is public.
+def _by_the_door(text: str, version: str) -> str:
+    """Where the link to a version lies that ``text`` passes now: it may have been replaced since
+    it led to ``version``. Errors: ``PathInvalid`` where it passes none."""
+    followed = follow(text)
+    if inside_control(followed.real) is None:
+        return followed.real
+    rest = below(followed.real, followed.behind_door) if followed.door else None
+    if rest is None:
+        raise private(text, version)
+    return f"{followed.door}/{rest}" if rest else followed.door
 
-    The volume remembers it beside the version, so that every way to one file leads to one name,
-    even after the public link was moved by hand. Where that is missing, the link itself counts.
-    """
+
+def _version_in(text: str, real: str) -> tuple[str, str]:
+    """The version that a real path in a control directory is in, and what is left below it.
+    Errors: ``PathInvalid`` for all else that is ours."""
+    control = inside_control(real)
+    assert control is not None
+    root, names = control
+    if not is_version(names[:3]):
+        raise private(text, real)
+    return "/".join((root.rstrip("/"), CONTROL, *names[:3])), "/".join(names[3:])
+
+
+def _remembered(version: str) -> str | None:
+    """The real path at which that version is public, if a link leads to it from there."""
+    root = version.rpartition(f"/{CONTROL}/")[0]
     try:
         public = os.readlink(version + PUBLIC_SUFFIX)
-    except OSError:
-        public = ""
-    names = public.split("/")
-    if not {"", ".", ".."} & set(names):
+        names = public.split("/")
+        if {"", ".", ".."} & set(names):
+            return None
         # Directories above it may have been moved and linked since.
-        return "/".join((resolve("/".join((root, *names[:-1]))).rstrip("/"), names[-1]))
-    door = follow(text)
-    if door.behind_door != version:
-        raise private(text, version)
-    return door.door
+        above = resolve("/".join((root, *names[:-1])) or "/").rstrip("/")
+        place = f"{above}/{names[-1]}"
+        leads_to = os.path.normpath(f"{above}/{os.readlink(place)}")
+    except (OSError, PathInvalid):  # something else is there
+        return None
+    return place if leads_to == version else None
