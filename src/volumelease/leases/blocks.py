@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from volumelease.errors import AuthorityUnreachable
 
-from .lease import Lease, end_this_process
+from .lease import Lease
+from .losses import act_when_lost, end_this_process
 from .owners import Held, Owner
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Block:
             if guarding is not None:
                 self._cover = guarding.begin(terms.volume, terms.claims, self.lease)
         if self.lease._terms.on_lost == "signal":
-            self.lease._when_lost(end_this_process, None)
+            act_when_lost(self.lease, end_this_process)
 
     def begin_on_loop(self) -> None:
         """The current task is inside."""

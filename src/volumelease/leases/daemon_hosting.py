@@ -181,9 +181,11 @@ class HostedByDaemon(Hosting[Any]):
     def _watch(self) -> None:
         while True:
             alive = self.alive()
-            self._tell_listeners()
+            left = self._tell_listeners()
             if not alive:
                 self._room.wake(None)
+            self._do(*left)  # before the next: it can be what ends this process in time
+            if not alive:
                 if not self._closed and self.pid == os.getpid():
                     let_lapse(self._path, self._named, self._mine, 2 * self.last_seconds())
                 self._daemon.leave()

@@ -36,9 +36,10 @@ from volumelease.model import Acquire, Answer, Claim, Holder, Question, Waiting
 from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
 
+from .losses import Rest
 from .member import Member
 from .ringing import Bells
-from .talking import Conversation
+from .talking import Conversation, Listener
 
 GIVE_BACK_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 1.0
@@ -72,7 +73,7 @@ class Hosting(Generic[S]):
         self.watch_seconds = _WATCH_SECONDS
         """How often listeners are called while nothing happens."""
         self._news = threading.Event()
-        self._on_change: list[Callable[[], None]] = []
+        self._on_change: list[Listener] = []
         if belfry is not None:
             belfry.on_rung = lambda kind: self.tally.note((("wakeups_total", kind), 1.0))
 
@@ -137,32 +138,54 @@ class Hosting(Generic[S]):
         """Notice losses on time, whatever the volume does, and tell those who asked to know."""
         while True:
             alive = self.session.alive()
-            self._tell_listeners()
+            left = self._tell_listeners()
             if not alive:
                 self._room.wake(None)
                 if self.belfry is not None:
                     self.belfry.close()
+            self._do(*left)
+            if not alive:
                 return
             self._news.wait(min(self.session.remaining_seconds() + 0.001, self.watch_seconds))
             self._news.clear()
 
-    def _tell_listeners(self) -> None:
+    def _tell_listeners(self) -> list[Rest]:
+        """What they leave to be done is done in threads of their own, since it may block. Returns
+        that for which there was none: to be done when nothing else is."""
+        rests: list[Rest] = []
         for listener in list(self._on_change):
             try:
-                listener()
+                rest = listener()
             except BaseException as error:  # noqa: BLE001 - of one; it must not end this thread
                 self._report(f"volumelease: {listener!r} failed, told of a loss: {error!r}")
+            else:
+                rests += [] if rest is None else [rest]
+        return [rest for rest in rests if not self._done_aside(rest)]
+
+    def _done_aside(self, rest: Rest) -> bool:
+        try:
+            self._start(lambda: self._do(rest), "volumelease-told")
+        except RuntimeError:  # no thread can be made
+            return False
+        return True
+
+    def _do(self, *rests: Rest) -> None:
+        for rest in rests:
+            try:
+                rest()
+            except BaseException as error:  # noqa: BLE001 - sys.exit() too ends nothing here
+                self._report(f"volumelease: who was told of a loss failed: {error!r}")
 
     def _deadline_moved(self) -> None:
         if self._on_change:  # a daemon's clients go by what its listener shows them
             self._news.set()
 
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` in the watching thread whenever a lease may have been lost, and when a
-        beat moved the deadline. Returns what stops it."""
+        beat moved the deadline: it must not block, and returns what may. Returns what stops it."""
         self._on_change.append(listener)
-        if not self.alive():
-            listener()
+        if not self.alive() and (rest := listener()):
+            rest()
 
         def stop() -> None:
             if listener in self._on_change:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from volumelease.errors import LeaseError, LeaseLost
 from volumelease.model import Answer, Claim, Downgrade, Lost, Question, Release
 
+from . import losses
 from .order import AnyPath, Mode, OnLost
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Lease:
         self._granted_at = 0.0
         """When it was known to be granted (boottime)."""
         self._callbacks: list[tuple[Callable[[Lease], Any], AbstractEventLoop | None]] = []
+        self._acts: tuple[Callable[[Lease], losses.Rest | None], ...] = ()
+        """What is done when it is lost, before those are told."""
         self._stop_listening: Callable[[], None] | None = None
         self._drafts: set[str] = set()
         """Those that are being written under the lease, whatever block of it they are of."""
@@ -155,41 +158,12 @@ class Lease:
         on the event loop where ``async with`` took it.
 
         It is called within a second of the loss, which is before anybody else may be granted
-        these paths if the process runs at all. Limit: a process that was stopped, or a loop that
-        is blocked, calls it when it runs again.
+        these paths if the process runs at all. It may block: what ends programs, tasks and this
+        process (``on_lost``) does not wait for it, only the callbacks of this lease that come
+        after it do. Limit: a process that was stopped, or a loop that is blocked, calls it when
+        it runs again.
         """
-        self._when_lost(callback, self._loop)
-
-    def _when_lost(self, callback: Callable[[Lease], Any], loop: AbstractEventLoop | None) -> None:
-        with self._lock:
-            self._callbacks.append((callback, loop))
-            if self._stop_listening is not None:
-                return
-            self._stop_listening = lambda: None  # who comes now needs not listen again
-        self._stop_listening = self._hosted.on_change(self._tell_if_lost)
-        if self._released:
-            self._stop_listening()
-
-    def _tell_if_lost(self) -> None:
-        if not self._released and self.lost:
-            self._tell()
-
-    def _tell(self) -> None:
-        with self._lock:
-            callbacks, self._callbacks = self._callbacks, []
-        ending: BaseException | None = None
-        for callback, loop in callbacks:
-            try:
-                if loop is None or loop.is_closed():
-                    callback(self)
-                else:
-                    loop.call_soon_threadsafe(callback, self)
-            except Exception as error:  # noqa: BLE001 - the next one must be told all the same
-                self._hosted.notice(f"{callback!r} failed when told of a lost lease: {error!r}")
-            except BaseException as error:  # noqa: BLE001 - sys.exit(): once all are told
-                ending = error
-        if ending is not None:
-            raise ending
+        losses.call_when_lost(self, callback, self._loop)
 
     def lend(self) -> Loan:
         """Hand this block's right to a task or thread that it started.
@@ -341,8 +315,8 @@ class Lease:
             self._released = True
         if self._stop_listening is not None:
             self._stop_listening()
-        if lost:
-            self._tell()
+        if lost and (rest := losses.tell(self)):
+            rest()
         inside = self._root._inside
         with self._root._lock:
             inside[self._mode] -= 1
@@ -388,13 +362,3 @@ class Lease:
     def __repr__(self) -> str:
         state = "released" if self._released else "lost" if self.lost else "held"
         return f"<Lease {self._mode} {self._shown()} token={self._token} {state}>"
-
-
-def end_this_process(lease: Lease) -> None:
-    """SIGTERM now, SIGKILL before another session may take over."""
-    import signal
-
-    timer = threading.Timer(lease._hosted.last_seconds(), os.kill, (os.getpid(), signal.SIGKILL))
-    timer.daemon = True
-    timer.start()
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -10,6 +10,11 @@ from volumelease.drivers.threads import Abandoned, Errand, WaitingRoom
 from volumelease.model import Acquire, Answer, Question
 from volumelease.tallies import Tally
 
+from .losses import Rest
+
+Listener = Callable[[], Rest | None]
+"""Is told that a lease may have been lost. Does at once what can't wait, and returns the rest."""
+
 
 class Hosted(Protocol):
     """A session of this process with whatever runs it. Thread-safe; only ``ask`` may block."""
@@ -46,7 +51,7 @@ class Hosted(Protocol):
     def last_seconds(self) -> float:
         """How long after the loss a process may still run before another session takes over."""
 
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]: ...
+    def on_change(self, listener: Listener) -> Callable[[], None]: ...
 
 
 class Conversation:

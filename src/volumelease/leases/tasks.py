@@ -12,6 +12,8 @@ from volumelease.drivers.asyncio import outcome, run_flow
 from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import LeaseError
 
+from .losses import act_when_lost
+
 if TYPE_CHECKING:
     from .blocks import Block
     from .lease import Lease, Terms
@@ -108,7 +110,7 @@ class Interruption:
         self._before = task.cancelling()
         self._cancelled = False
         self._over = False
-        lease._when_lost(self._lost, None)
+        act_when_lost(lease, self._lost)
 
     def _lost(self, lease: Lease) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to interrupt

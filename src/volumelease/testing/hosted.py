@@ -11,6 +11,7 @@ from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
 from volumelease.core.table import Outcome
 from volumelease.drivers.threads import WaitingRoom
+from volumelease.leases.talking import Listener
 from volumelease.model import Acquire, Answer, Cancel, GiveBack, Inspect, Question, Waiting
 from volumelease.tallies import Tally
 
@@ -48,7 +49,7 @@ class HostedInMemory:
         self.pid = os.getpid()
         self.tally = Tally()
         self._memory = memory
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Listener] = []
         self._lost = ""
         self._asked_at: dict[int, float] = {}
         with memory.lock:
@@ -107,11 +108,11 @@ class HostedInMemory:
         """A second, as with the least ttl."""
         return 1.0
 
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` when the session is lost, in the thread that says so."""
         self._listeners.append(listener)
-        if self.over:
-            listener()
+        if self.over and (rest := listener()):
+            rest()
 
         def stop() -> None:
             if listener in self._listeners:
@@ -125,8 +126,10 @@ class HostedInMemory:
             self._lost = reason
             self._memory.authority.expire(self._session)
         self.room.wake(None)
-        for listener in list(self._listeners):
-            listener()
+        rests = [listener() for listener in list(self._listeners)]
+        for rest in rests:
+            if rest is not None:
+                rest()
 
     def close(self) -> None:
         """End it; nobody is told of a loss."""
