@@ -14,7 +14,7 @@ from .engine import SAMPLE_SECONDS, Run
 from .histograms import Counts, latency, merge
 from .problems import Interrupted
 from .scenario import Context
-from .statistics import STEADY_SAMPLES, interval, median, variation
+from .statistics import LEAST_SAMPLES, interval, median, variation
 from .surroundings import is_the_volume
 from .verdicts import verdict
 
@@ -25,7 +25,8 @@ BURST: Final = 1.25
 200 MB/s shows 2,345 in that time (measured). Without a steady value it would be noise."""
 RESIDENT: Final = 0.02
 """The share of a file in the page cache before it is read, from which the cache is suspected."""
-LEAST_SECONDS: Final = STEADY_SAMPLES * SAMPLE_SECONDS + 0.25
+LEAST_SECONDS: Final = LEAST_SAMPLES * SAMPLE_SECONDS + 0.25
+"""In less, nothing can become steady: each sample comes a little late."""
 BEHIND: Final = 0.05
 """The share of its time that a writer's last fsync may take."""
 ALIKE: Final = 0.10

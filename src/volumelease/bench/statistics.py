@@ -77,7 +77,9 @@ def steady_at(samples: Sequence[float]) -> int | None:
     return None
 
 
-STEADY_SAMPLES: Final = WINDOW + CHECKS - 2
+LEAST_SAMPLES: Final = WINDOW + CHECKS - 1
+"""With fewer no series can be steady."""
+STEADY_SAMPLES: Final = LEAST_SAMPLES - 1
 """How many samples at the end of a steady series its value is taken from: all that were judged but
 the first, which can hold the last moment of a burst (a tenth more, within the variation)."""
 

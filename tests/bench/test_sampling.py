@@ -1,0 +1,70 @@
+"""How a run is sampled, on a clock that the test moves: a busy machine changes nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from volumelease.bench import engine
+from volumelease.bench.engine import Engine
+from volumelease.bench.measuring import LEAST_SECONDS
+from volumelease.bench.page import Page
+
+LATE_SECONDS = 0.02
+"""How much later than asked for each wait ends."""
+
+
+class Job:
+    """One that never ends by itself, and does a fixed number of bytes a second."""
+
+    answered = False
+
+    def __init__(self, page: Page, bytes_per_s: float) -> None:
+        self._slot = page.slot(0)
+        self._rate = bytes_per_s
+
+    def work_until(self, seconds: float) -> None:
+        self._slot.count(round(self._rate * seconds), round(seconds * 1e9))
+
+
+class Clock:
+    """Passes only while somebody waits for jobs."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, jobs: Sequence[Any], seconds: float) -> None:
+        self.now += seconds + LATE_SECONDS
+        for job in jobs:
+            job.work_until(self.now - 1000.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    clock = Clock()
+    monkeypatch.setattr(engine, "time", clock)
+    monkeypatch.setattr(engine, "wait_for_any", clock.wait)
+    yield clock
+
+
+def sampled(seconds: float, bytes_per_s: float = 300e6) -> engine._Sampler:
+    with Engine() as made:
+        jobs: list[Any] = [Job(made._page, bytes_per_s)]
+        sampler = engine._Sampler(made._page, 1)
+        made._sample(jobs, sampler, seconds, until_steady=True, watch=None)
+        return sampler
+
+
+def test_a_speed_that_never_changes_is_steady_in_the_least_time_of_a_repeat(clock: Clock) -> None:
+    sampler = sampled(LEAST_SECONDS)
+    assert sampler.steady
+    assert clock.now - 1000 <= LEAST_SECONDS + LATE_SECONDS
+
+
+def test_in_a_sample_less_nothing_is(clock: Clock) -> None:
+    assert not sampled(LEAST_SECONDS - engine.SAMPLE_SECONDS - LATE_SECONDS).steady
