@@ -66,6 +66,19 @@ def test_nothing_follows_from_what_never_became_steady() -> None:
     assert one["flags"] == []
 
 
+def test_one_repeat_that_became_steady_is_no_verdict_but_can_be_compared() -> None:
+    mapped, threads = (
+        result("model-load", speed, variant=way, steady=False, verdict="inconclusive",
+               repeats=[{"steady": True}])
+        for speed, way in ((210, "mmap"), (1877, "threads"))
+    )  # fmt: skip
+    assert judge([mapped, threads])
+    assert mapped["flags"] == ["latency-bound"]
+    assert mapped["verdict"] == "inconclusive"
+    threads["repeats"] = [{"steady": False}]  # type: ignore[typeddict-item]  # one field of it
+    assert judge([mapped, threads]) == []
+
+
 def test_wrong_data_is_the_note_that_nobody_misses() -> None:
     notes = judge([result("sequential-read", 300, flags=["wrong-data"])])
     assert "not what was written" in notes[0]

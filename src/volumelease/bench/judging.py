@@ -118,5 +118,8 @@ def _differences(results: Sequence[Result]) -> str:
 
 
 def _median(result: Result) -> float:
-    """0 of what never became steady: nothing follows from it."""
-    return (result["median_mb_per_s"] or 0.0) if result["steady"] else 0.0
+    """0 of what never became steady: nothing follows from it. One repeat is no verdict, but if it
+    became steady it can stand beside others."""
+    repeats = result.get("repeats", [])
+    steady = all(repeat["steady"] for repeat in repeats) if repeats else result["steady"]
+    return (result["median_mb_per_s"] or 0.0) if steady else 0.0

@@ -97,9 +97,11 @@ class Measurement:
             return self.failed("it was not run")
         rates = [self._value(repeat) for repeat in self.repeats]
         low, high = interval(rates)
-        steady = self._steady(rates)
+        settled = self._settled(rates)
+        # An interval of one repeat has no width, and would pass for certain.
+        steady = settled and len(rates) > 1
         burst = _burst_ratio(self.repeats, median(rates))
-        self._flag(context, steady, burst)
+        self._flag(context, settled, burst)
         result = self._frame()
         result["steady"] = steady
         result["burst_ratio"] = burst
@@ -159,19 +161,19 @@ class Measurement:
         rate = repeat.get("ops_per_s") if self.counts_operations else repeat["mb_per_s"]
         return rate or 0.0
 
-    def _steady(self, rates: Sequence[float]) -> bool:
-        if len(rates) < 2:  # an interval of one repeat has no width, and would pass for certain
-            return False
+    def _settled(self, rates: Sequence[float]) -> bool:
+        """Whether what was seen became steady, however little that was."""
         if self.fixed_work:
-            return variation(rates) <= ALIKE
+            return len(rates) < 2 or variation(rates) <= ALIKE
         return all(repeat["steady"] for repeat in self.repeats)
 
-    def _flag(self, context: Context, steady: bool, burst: float) -> None:
+    def _flag(self, context: Context, settled: bool, burst: float) -> None:
         if self.errors:
             self.flags.add("errors")
-        if not steady:
+        if not settled:
             self.flags.add("not-steady")
-        if burst > BURST and steady and not self.counts_operations:
+        has_value = settled and (len(self.repeats) > 1 or not self.fixed_work)
+        if burst > BURST and has_value and not self.counts_operations:
             self.flags.add("burst")
         if len(self.repeats) < 3:
             self.flags.add("few-repeats")
