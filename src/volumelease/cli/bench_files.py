@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -53,19 +54,23 @@ def outputs(chosen: dict[str, Any]) -> dict[str, str]:
 def check(wanted: dict[str, str]) -> None:
     """Find out before a long run that a file can't be written after it. Errors: ``Problem``."""
     for path in wanted.values():
-        folder = os.path.dirname(os.path.abspath(path))
-        if path != "-" and (os.path.isdir(path) or not os.access(folder, os.W_OK)):
+        if path != "-" and (why := _why_not(path)):
             raise Problem(
-                f"{path} can't be written: {_why(path, folder)}",
+                f"{path} can't be written: {why}",
                 advice="Name a file in a directory that this user may write",
                 exit_code=2,
             )
 
 
-def _why(path: str, folder: str) -> str:
+def _why_not(path: str) -> str:
     if os.path.isdir(path):
         return "it is a directory"
-    return "no permission" if os.path.isdir(folder) else f"there is no directory {folder}"
+    if _is_special(path):
+        return "" if os.access(path, os.W_OK) else "no permission"
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        return f"there is no directory {folder}"
+    return "" if os.access(folder, os.W_OK) else "no permission"
 
 
 def write(wanted: dict[str, str], document: Document) -> None:
@@ -78,7 +83,7 @@ def write(wanted: dict[str, str], document: Document) -> None:
             say(text.rstrip("\n"))
             continue
         try:
-            _replace(path, text)
+            _deliver(path, text)
         except OSError as error:
             failed.append(f"{path} can't be written: {error.strerror}")
         else:
@@ -87,9 +92,27 @@ def write(wanted: dict[str, str], document: Document) -> None:
         raise Problem("; ".join(failed), advice="Free some space there, and measure again")
 
 
+def _is_special(path: str) -> bool:
+    """Whether something is there that is no file, and must not become one: a device, a pipe."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _deliver(path: str, text: str) -> None:
+    """Into a device or a pipe as it is; a file is replaced as a whole, where a link to it leads."""
+    if not _is_special(path):
+        _replace(os.path.realpath(path), text)
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+
+
 def _replace(path: str, text: str) -> None:
     """Whoever collects textfiles must not see half of one."""
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(path)
     descriptor, draft = tempfile.mkstemp(prefix=".volumelease-bench-", dir=folder)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
