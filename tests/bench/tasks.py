@@ -51,6 +51,14 @@ def endless(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def late(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Answer only once a file ``until`` is there, as after an fsync on a volume that stalls."""
+    job.begin()
+    while not os.path.exists(parameters["until"]):
+        time.sleep(0.001)
+    return answer(1, 1.0)
+
+
 def answer(done: int, seconds: float) -> dict[str, Any]:
     return {
         "bytes": done,

@@ -100,6 +100,28 @@ def test_a_job_that_dies_is_told(engine: Engine) -> None:
         engine.run(f"{TASKS}:dying", [{}])
 
 
+def test_a_late_answer_is_not_taken_for_that_of_the_next_run(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalls = tmp_path / "goes on"
+    with monkeypatch.context() as hasty:
+        hasty.setattr("volumelease.bench.engine.PATIENCE_SECONDS", 0.5)
+        with pytest.raises(BenchProblem, match="did not answer"):
+            engine.run(f"{TASKS}:late", [{"until": str(stalls)}], seconds=0.1)
+    stalls.touch()
+    run = engine.run(f"{TASKS}:fixed", [{"bytes": 600_000_000, "seconds": 3.0}], whole=True)
+    assert run.answers[0]["bytes"] == 600_000_000
+    assert run.bytes_per_s == pytest.approx(200e6)
+
+
+def test_after_a_job_that_died_the_engine_goes_on(engine: Engine) -> None:
+    for _ in range(2):
+        with pytest.raises(BenchProblem, match="status 7") as caught:
+            engine.run(f"{TASKS}:dying", [{}, {}])
+        assert caught.value.facts["job"] == "died"
+        assert engine.run(f"{TASKS}:fixed", [{"bytes": 1, "seconds": 1.0}] * 2, whole=True).answers
+
+
 def test_no_job_outlives_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     before = set(children_of(os.getpid()))

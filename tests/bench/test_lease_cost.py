@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.contexts import context_on
 from tests.bench.harness import bench, one, rate
 from tests.bench.mounts import Limits, ThrottledMount, missing_fuse
 from volumelease.bells.locality import Locks
-from volumelease.bench.lease_cost import WAYS, hand_offs, shares, told
+from volumelease.bench.engine import Engine
+from volumelease.bench.lease_cost import WAYS, cost, hand_offs, shares, told
+from volumelease.bench.problems import BenchProblem
 
 needs_fuse = pytest.mark.skipif(missing_fuse() is not None, reason=str(missing_fuse()))
 
@@ -67,6 +70,17 @@ def test_leases_are_measured_and_nothing_is_left(tmp_path: Path) -> None:
     assert hand_off["count"] > 0
     assert not one(document, "locks")["lease"]["local_only"], "a local file system has no others"
     assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_a_job_that_does_not_answer_says_nothing_about_leases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise BenchProblem("a job did not answer", job="silent")
+
+    monkeypatch.setattr(Engine, "run", silent)
+    with context_on(tmp_path) as context, pytest.raises(BenchProblem, match="did not answer"):
+        list(cost(context))
 
 
 @needs_fuse

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -45,11 +45,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(engine, "time", clock)
     monkeypatch.setattr(engine, "wait_for_any", clock.wait)
-    yield clock
+    return clock
 
 
 def sampled(seconds: float, bytes_per_s: float = 300e6) -> engine._Sampler:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from .page import GO, HOLD, SLOTS, STOP, Counts, Page
 from .problems import BenchProblem
 from .statistics import STEADY_SAMPLES, steady_at
-from .workers import Worker, wait_for_any
+from .workers import Worker, end_all, wait_for_any
 
 SAMPLE_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 120.0
@@ -67,22 +67,32 @@ class Engine:
         Jobs are told to stop after ``seconds``, or when their samples are steady; those that end
         by themselves may. ``whole``: the rate is that from beginning to end, for work that is one
         piece. Errors: ``OSError`` of a job with its errno, after all have ended;
-        ``BenchProblem`` when one died or does not answer.
+        ``BenchProblem`` when one died or does not answer (fact ``job``).
         """
         if len(parameters) > SLOTS:
             raise ValueError(f"at most {SLOTS} jobs")
-        workers = self._hire(len(parameters))
-        self._page.order = HOLD
-        for number, worker in enumerate(workers):
-            self._page.reset(number)
-            worker.order({"number": number, "task": task, "parameters": parameters[number]})
-        self._until_ready(workers)
-        sampler = _Sampler(self._page, len(workers))
-        self._page.order = GO
-        self._sample(workers, sampler, seconds, until_steady, watch)
+        try:
+            workers = self._hire(len(parameters))
+            self._page.order = HOLD
+            for number, worker in enumerate(workers):
+                self._page.reset(number)
+                worker.order({"number": number, "task": task, "parameters": parameters[number]})
+            self._until_ready(workers)
+            sampler = _Sampler(self._page, len(workers))
+            self._page.order = GO
+            self._sample(workers, sampler, seconds, until_steady, watch)
+            self._page.order = STOP
+            answers = self._collect(workers)
+        except BaseException:
+            # What is still under way must not answer, or count, in the next run.
+            self.dismiss()
+            raise
+        return sampler.result([_good(answer) for answer in answers], whole)
+
+    def dismiss(self) -> None:
+        """End all jobs, at once, whatever they do. The next run begins with new ones."""
         self._page.order = STOP
-        answers = self._collect(workers)
-        return sampler.result(answers, whole)
+        end_all(self._workers)
 
     def _hire(self, count: int) -> list[Worker]:
         while len(self._workers) < count:
@@ -127,18 +137,11 @@ class Engine:
             if time.monotonic() > until:
                 raise _silent(PATIENCE_SECONDS)
             wait_for_any(waiting, 0.5)
-        answers = [worker.answer() for worker in workers]
-        for answer in answers:
-            if "answer" not in answer:
-                _raise(answer)
-        return [answer["answer"] for answer in answers]
+        return [worker.answer() for worker in workers]
 
     def close(self) -> None:
         """End all jobs: at once, whatever they do."""
-        self._page.order = STOP
-        for worker in self._workers:
-            worker.end()
-        self._workers.clear()
+        self.dismiss()
         self._page.close()
 
     def __enter__(self) -> Self:
@@ -209,7 +212,10 @@ def _cpu_share(old: Counts, new: Counts) -> float:
     return (new.cpu_ns - old.cpu_ns) / active if active > 0 else 0.0
 
 
-def _raise(answer: dict[str, Any]) -> None:
+def _good(answer: dict[str, Any]) -> Any:
+    """What a job answered. Errors: its own."""
+    if "answer" in answer:
+        return answer["answer"]
     if answer["errno"] is None:
         raise RuntimeError(f"a job failed:\n{answer['message']}")
     raise OSError(answer["errno"], os.strerror(answer["errno"]), answer["message"])
@@ -219,4 +225,5 @@ def _silent(seconds: float) -> BenchProblem:
     return BenchProblem(
         f"a job on the volume did not answer within {seconds:.0f} s",
         advice="See whether the volume answers: volumelease doctor DIR",
+        job="silent",
     )

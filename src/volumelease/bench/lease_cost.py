@@ -22,6 +22,7 @@ from .histograms import Counts, bucket, latency, merge, percentile
 from .lease_jobs import BLOCK, DATA
 from .measuring import failed
 from .options import MEBIBYTE
+from .problems import BenchProblem
 from .scenario import Context, Measured
 from .statistics import interval, median, ratio_interval, variation
 from .surroundings import is_the_volume
@@ -56,6 +57,8 @@ def cost(context: Context) -> Iterator[Result]:
         yield from trial.writers()
         yield trial.leases()
         yield trial.hand_off()
+    except BenchProblem:
+        raise  # that says nothing about leases
     except LeaseError as error:
         yield failed(NAME, 1, 0, False, f"no leases here: {error.what}")
     finally:

@@ -125,7 +125,7 @@ def _measure(context: Context, document: Document, began: float) -> None:
             left = began + options.total_seconds - time.monotonic()
             share = left * weights[number] / sum(weights[number:])
             context.until_monotonic = time.monotonic() + max(0.0, share)
-        for result in _results(context, name):
+        for result in _results(context, document, name):
             document["results"].append(result)
             context.rates.setdefault(name, result["median_mb_per_s"] or 0.0)
             context.progress.result(result)
@@ -136,8 +136,9 @@ def _measure(context: Context, document: Document, began: float) -> None:
             document["cross_check"].append(check)
 
 
-def _results(context: Context, name: str) -> Iterator[Result]:
-    """Those of one scenario. One that fails is a result that says so; a full volume ends the run:
+def _results(context: Context, document: Document, name: str) -> Iterator[Result]:
+    """Those of one scenario. One that fails is a result that says so, and what failed by a job
+    that died or did not answer is missing: the document is partial. A full volume ends the run:
     nothing after it would be worth anything."""
     try:
         yield from scenario_named(name).run(context)
@@ -148,6 +149,8 @@ def _results(context: Context, name: str) -> Iterator[Result]:
     except BenchProblem as problem:
         if context.options.scenarios == (name,) or "number" in problem.facts:
             raise
+        if "job" in problem.facts:
+            document["partial"], document["reason"] = True, str(problem)
         yield failed(name, 1, 0, False, str(problem))
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -63,19 +64,24 @@ class Worker:
         found: dict[str, Any] = json.loads(self._heard)
         return found
 
-    def end(self) -> None:
-        """Kill it: whatever it does, it is a benchmark's."""
+    def kill(self) -> None:
+        """Whatever it does, it is a benchmark's. Doesn't wait for it."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.kill()
+
+    def end(self, seconds: float) -> None:
+        """Wait so long until it is gone, and forget it. May be called again."""
+        assert self._process.stdout is not None
         try:
-            self._process.wait(END_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             # It hangs in a call on the volume, where nothing ends it; the kernel has the order.
             self._process.returncode = -9
         self._process.stdout.close()
-        os.close(self._complaints)
+        complaints, self._complaints = self._complaints, -1
+        if complaints >= 0:
+            os.close(complaints)
 
     @property
     def _stdin(self) -> int:
@@ -89,7 +95,18 @@ class Worker:
         return BenchProblem(
             f"a job ended by itself, with status {code}: {last}",
             advice="See whether the kernel ran out of memory: dmesg",
+            job="died",
         )
+
+
+def end_all(workers: list[Worker]) -> None:
+    """Kill all of them, and empty the list. Together they are waited for as long as one is."""
+    for worker in workers:
+        worker.kill()
+    until = time.monotonic() + END_SECONDS
+    while workers:
+        workers[-1].end(max(0.0, until - time.monotonic()))
+        workers.pop()
 
 
 def wait_for_any(workers: Sequence[Worker], seconds: float) -> None:

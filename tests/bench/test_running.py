@@ -1,0 +1,73 @@
+"""A whole run, of scenarios that measure nothing: what becomes of the document."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from volumelease.bench import running
+from volumelease.bench.document import Document, Result
+from volumelease.bench.measuring import failed
+from volumelease.bench.options import MEBIBYTE, Options
+from volumelease.bench.problems import BenchProblem
+from volumelease.bench.scenario import Context, Measured
+
+Scene = Callable[[Context], Iterator[Result]]
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Document]:
+    """Run these functions as scenarios, named by their order: "0", "1", ..."""
+    monkeypatch.setattr(running, "calibrate", lambda *_: [])
+
+    def play(*scenes: Scene, **options: Any) -> Document:
+        monkeypatch.setattr(running, "scenario_named", lambda name: Measured(scenes[int(name)]))
+        names = tuple(map(str, range(len(scenes))))
+        chosen = Options(scenarios=names, local=True, budget_bytes=256 * MEBIBYTE, **options)
+        document = running.run(str(tmp_path), chosen)
+        assert os.listdir(tmp_path) == []
+        return document
+
+    return play
+
+
+def good(context: Context) -> Iterator[Result]:
+    result = failed("good", 1, 0, False, "")
+    del result["failed"]
+    yield result
+
+
+def raising(error: BaseException) -> Scene:
+    def scene(context: Context) -> Iterator[Result]:
+        yield from ()
+        raise error
+
+    return scene
+
+
+def said(document: Document) -> list[str]:
+    return [result.get("failed", "good") for result in document["results"]]
+
+
+@pytest.mark.parametrize("how", ["silent", "died"])
+def test_what_a_job_did_not_answer_is_missing_and_the_document_says_so(
+    play: Callable[..., Document], how: str
+) -> None:
+    document = play(good, raising(BenchProblem(f"a job is {how}", job=how)), good)
+    assert document["partial"]
+    assert f"a job is {how}" in document["reason"]
+    first, second, third = said(document)
+    assert f"a job is {how}" in second
+    assert first == third == "good"
+
+
+def test_a_scenario_that_can_not_be_is_no_part_that_is_missing(
+    play: Callable[..., Document],
+) -> None:
+    document = play(good, raising(BenchProblem("too slow for it")))
+    assert not document["partial"]
+    assert "too slow" in said(document)[1]
