@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import time
 from typing import Any
 
+from volumelease import errors
 from volumelease.bench.job import Job
 
 
@@ -37,6 +39,11 @@ def fixed(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
 def failing(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     """Fail with ``errno``."""
     raise OSError(parameters["errno"], os.strerror(parameters["errno"]))
+
+
+def troubled(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Fail with an error of leases, or with a fault of its own. ``kind``: its name."""
+    raise (getattr(errors, parameters["kind"], None) or getattr(builtins, parameters["kind"]))("oh")
 
 
 def dying(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,22 @@ def test_an_error_of_a_job_is_raised_here_and_the_engine_goes_on(
     assert engine.run(f"{TASKS}:fixed", [{"bytes": 1, "seconds": 1.0}], whole=True).answers
 
 
+@pytest.mark.parametrize("kind", ["LeaseTimeout", "LeaseLost", "MemoryError"])
+def test_what_is_no_error_of_the_system_is_a_problem_that_is_told(
+    engine: Engine, kind: str
+) -> None:
+    with pytest.raises(BenchProblem, match=r"a job failed: .*oh") as caught:
+        engine.run(f"{TASKS}:troubled", [{"kind": kind}] * 2)
+    assert ("trace" in caught.value.facts) == (kind == "MemoryError")
+    assert engine.run(f"{TASKS}:fixed", [{"bytes": 1, "seconds": 1.0}], whole=True).answers
+
+
+def test_a_volume_that_is_full_for_leases_is_full(engine: Engine) -> None:
+    with pytest.raises(OSError, match="No space") as caught:
+        engine.run(f"{TASKS}:troubled", [{"kind": "VolumeFull"}])
+    assert caught.value.errno == errno.ENOSPC
+
+
 def test_what_a_process_did_before_is_not_counted_as_its_load() -> None:
     page = Page()
     slot = page.slot(0)

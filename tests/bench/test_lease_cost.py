@@ -14,6 +14,7 @@ from volumelease.bells.locality import Locks
 from volumelease.bench.engine import Engine
 from volumelease.bench.lease_cost import WAYS, cost, hand_offs, shares, told
 from volumelease.bench.problems import BenchProblem
+from volumelease.errors import VolumeFull
 
 needs_fuse = pytest.mark.skipif(missing_fuse() is not None, reason=str(missing_fuse()))
 
@@ -80,6 +81,17 @@ def test_a_job_that_does_not_answer_says_nothing_about_leases(
 
     monkeypatch.setattr(Engine, "run", silent)
     with context_on(tmp_path) as context, pytest.raises(BenchProblem, match="did not answer"):
+        list(cost(context))
+
+
+def test_a_volume_that_is_full_is_not_one_that_carries_no_leases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(root: str) -> None:
+        raise VolumeFull("no entry could be written", root=root)
+
+    monkeypatch.setattr("volumelease.bench.lease_jobs.found", full)
+    with context_on(tmp_path) as context, pytest.raises(BenchProblem, match="is full"):
         list(cost(context))
 
 

@@ -71,3 +71,36 @@ def test_a_scenario_that_can_not_be_is_no_part_that_is_missing(
     document = play(good, raising(BenchProblem("too slow for it")))
     assert not document["partial"]
     assert "too slow" in said(document)[1]
+
+
+def in_a_job(kind: str) -> Scene:
+    def scene(context: Context) -> Iterator[Result]:
+        yield from ()
+        context.engine.run("tests.bench.tasks:troubled", [{"kind": kind}])
+
+    return scene
+
+
+def test_what_goes_wrong_in_one_scenario_loses_no_other(
+    play: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    document = play(good, in_a_job("LeaseTimeout"), good)
+    assert [text.split(":")[0] for text in said(document)] == ["good", "a job failed", "good"]
+    assert not document["partial"]
+    document = play(good, in_a_job("MemoryError"), raising(KeyError("a fault")), good)
+    assert said(document)[0] == said(document)[3] == "good"
+    assert "MemoryError" in said(document)[1]
+    assert "a fault" in said(document)[2]
+    assert all("Traceback" in result["notes"][0] for result in document["results"][1:3])
+    assert document["partial"]
+
+
+def test_a_volume_that_is_full_for_leases_ends_the_run_and_is_explained(
+    play: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    document = play(good, in_a_job("VolumeFull"), good)
+    assert document["partial"]
+    assert "is full: no space left" in document["reason"]
+    assert said(document) == ["good"]

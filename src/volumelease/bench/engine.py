@@ -67,7 +67,8 @@ class Engine:
         Jobs are told to stop after ``seconds``, or when their samples are steady; those that end
         by themselves may. ``whole``: the rate is that from beginning to end, for work that is one
         piece. Errors: ``OSError`` of a job with its errno, after all have ended;
-        ``BenchProblem`` when one died or does not answer (fact ``job``).
+        ``BenchProblem`` when one died, does not answer or has a fault (fact ``job``), and for
+        what leases say.
         """
         if len(parameters) > SLOTS:
             raise ValueError(f"at most {SLOTS} jobs")
@@ -217,7 +218,12 @@ def _good(answer: dict[str, Any]) -> Any:
     if "answer" in answer:
         return answer["answer"]
     if answer["errno"] is None:
-        raise RuntimeError(f"a job failed:\n{answer['message']}")
+        bug = {"job": "failed", "trace": answer["trace"]} if "trace" in answer else {}
+        raise BenchProblem(
+            f"a job failed: {answer['message']}",
+            advice=answer.get("advice", "Tell the authors of this program: it is a fault of it"),
+            **bug,
+        )
     raise OSError(answer["errno"], os.strerror(answer["errno"]), answer["message"])
 
 

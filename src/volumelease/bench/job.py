@@ -8,6 +8,7 @@ nothing goes on writing to a volume for a benchmark that is gone.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
+
+from volumelease.errors import LeaseError, VolumeFull
 
 from .page import Page, Slot
 
@@ -63,12 +66,23 @@ def _answer(page: Page, order: dict[str, Any]) -> dict[str, Any]:
         module, _, function = order["task"].partition(":")
         task: Task = getattr(import_module(module), function)
         return {"answer": task(job, order["parameters"])}
+    except LeaseError as error:  # before OSError, which some of them are too, without a number
+        return _told(error)
     except OSError as error:
         return {"errno": error.errno or 0, "message": str(error)}
-    except Exception:  # noqa: BLE001 - the engine raises it in its own process
-        return {"errno": None, "message": traceback.format_exc()}
+    except Exception as error:  # noqa: BLE001 - the engine raises it in its own process
+        said = "".join(traceback.format_exception_only(error)).strip()
+        return {"errno": None, "message": said, "trace": traceback.format_exc()}
     finally:
         job.slot.ready()  # one that failed must not keep the others waiting
+
+
+def _told(error: LeaseError) -> dict[str, Any]:
+    if not isinstance(error, VolumeFull):
+        return {"errno": None, "message": error.what, "advice": error.advice}
+    cause = error.__cause__
+    quota = isinstance(cause, OSError) and cause.errno == errno.EDQUOT
+    return {"errno": errno.EDQUOT if quota else errno.ENOSPC, "message": error.what}
 
 
 def _die_with(parent: int) -> None:

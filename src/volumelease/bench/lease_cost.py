@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from volumelease.bells.locality import Locks, locks_in
-from volumelease.errors import LeaseError
+from volumelease.errors import LeaseError, VolumeFull
 from volumelease.paths.mounts import judge, mount_of
 
 from . import lease_jobs
@@ -22,7 +22,7 @@ from .histograms import Counts, bucket, latency, merge, percentile
 from .lease_jobs import BLOCK, DATA
 from .measuring import failed
 from .options import MEBIBYTE
-from .problems import BenchProblem
+from .problems import BenchProblem, explain
 from .scenario import Context, Measured
 from .statistics import interval, median, ratio_interval, variation
 from .surroundings import is_the_volume
@@ -59,6 +59,8 @@ def cost(context: Context) -> Iterator[Result]:
         yield trial.hand_off()
     except BenchProblem:
         raise  # that says nothing about leases
+    except VolumeFull:
+        explain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), root)
     except LeaseError as error:
         yield failed(NAME, 1, 0, False, f"no leases here: {error.what}")
     finally:

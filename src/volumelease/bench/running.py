@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import secrets
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Final
@@ -151,7 +152,16 @@ def _results(context: Context, document: Document, name: str) -> Iterator[Result
             raise
         if "job" in problem.facts:
             document["partial"], document["reason"] = True, str(problem)
-        yield failed(name, 1, 0, False, str(problem))
+        result = failed(name, 1, 0, False, str(problem))
+        if "trace" in problem.facts:
+            result["notes"] = [problem.facts["trace"]]
+        yield result
+    except Exception as error:  # noqa: BLE001 - a fault of this one must not lose the others
+        said = "".join(traceback.format_exception_only(error)).strip()
+        document["partial"], document["reason"] = True, f"{name} has a fault: {said}"
+        result = failed(name, 1, 0, False, said)
+        result["notes"] = [traceback.format_exc()]
+        yield result
 
 
 def _remove(scratch: Scratch) -> None:
