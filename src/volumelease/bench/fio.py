@@ -18,11 +18,13 @@ from typing import Any, Final
 
 from .engine import Engine, Run
 from .histograms import bucket
+from .interrupting import held_back, let_through
 from .job import Job
 from .problems import BenchProblem
 from .statistics import STEADY_SAMPLES, steady_at
 
 TASK: Final = "volumelease.bench.fio:task"
+PREFIX: Final = "volumelease-fio-"
 _SAMPLE_MS: Final = 250
 _EINVAL: Final = 22
 _PR_SET_PDEATHSIG: Final = 1
@@ -46,8 +48,15 @@ def run(engine: Engine, orders: list[dict[str, Any]], seconds: float) -> Run:
 
     Errors: ``OSError`` with fio's errno; ``BenchProblem`` when it says something else.
     """
-    # In a job of the engine: then it ends with that, whatever ends this process.
-    (answer,) = engine.run(TASK, [{"orders": orders, "seconds": seconds}]).answers
+    # In a job of the engine: then it ends with that, whatever ends this process. Its logs are
+    # made and removed here, since a job is killed where it stands.
+    with (
+        held_back(),
+        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as logs,
+        let_through(),
+    ):
+        order = {"orders": orders, "seconds": seconds, "logs": logs}
+        (answer,) = engine.run(TASK, [order]).answers
     samples = [float(sample) for sample in answer.pop("samples")]
     steady = steady_at(samples) is not None
     back = STEADY_SAMPLES if steady else max(1, len(samples) // 2)
@@ -64,21 +73,21 @@ def run(engine: Engine, orders: list[dict[str, Any]], seconds: float) -> Run:
 
 
 def task(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Run fio once. Parameters: ``orders`` as of ``transfer.run``, ``seconds``."""
-    orders = parameters["orders"]
-    with tempfile.TemporaryDirectory(prefix="volumelease-fio-") as logs:
-        job.begin()
-        result = subprocess.run(
-            arguments(orders, parameters["seconds"], logs),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=logs,  # it keeps files of its own where it runs
-            preexec_fn=_end_with_parent,
-        )
-        if result.returncode:
-            raise OSError(_errno_in(result.stdout + result.stderr), result.stderr.strip()[-500:])
-        return _answer(result.stdout, _samples(logs), orders[0]["mode"])
+    """Run fio once. Parameters: ``orders`` as of ``transfer.run``, ``seconds``, and ``logs``, an
+    empty directory for what it writes beside."""
+    orders, logs = parameters["orders"], parameters["logs"]
+    job.begin()
+    result = subprocess.run(
+        arguments(orders, parameters["seconds"], logs),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=logs,  # it keeps files of its own where it runs
+        preexec_fn=_end_with_parent,
+    )
+    if result.returncode:
+        raise OSError(_errno_in(result.stdout + result.stderr), result.stderr.strip()[-500:])
+    return _answer(result.stdout, _samples(logs), orders[0]["mode"])
 
 
 def arguments(orders: list[dict[str, Any]], seconds: float, logs: str) -> list[str]:

@@ -19,6 +19,7 @@ from .calibration import calibrate
 from .checking import cross_check, differences
 from .document import SCHEMA, Document, MountFacts, Result
 from .engine import Engine
+from .interrupting import held_back, let_through
 from .judging import judge
 from .measuring import failed
 from .options import Options
@@ -44,32 +45,33 @@ def run(
     """Measure, and leave nothing behind.
 
     Returns the document, partial after an interruption (``KeyboardInterrupt``, ``Interrupted``)
-    or an error in the middle. Errors: ``BenchProblem`` and ``VolumeNotFound`` before anything was
+    or an error in the middle; ``interrupt`` while it removes its directory leaves the document
+    whole. Errors: ``BenchProblem`` and ``VolumeNotFound`` before anything was
     measured; ``BenchProblem`` when the scratch can't be removed.
     """
     began = time.monotonic()
     facts = mount_facts(directory, local=options.local)
     options = within_free_space(options, facts["free_bytes"], directory)
     document = _begun(facts, options, command, seed or secrets.token_hex(8))
-    scratch = Scratch.make(facts["directory"], options.budget_bytes)
-    try:
-        with Engine() as engine:
-            context = Context(
-                scratch, options, progress or Silent(), engine, facts, document.get("seed", "")
-            )
-            try:
-                _measure(context, document, began)
-            finally:
-                document["results"] += context.unfinished
-    except (KeyboardInterrupt, Interrupted):
-        document["partial"], document["reason"] = True, "interrupted"
-    except BenchProblem as problem:
-        document["partial"], document["reason"] = True, str(problem)
-    finally:
-        _remove(scratch)
-    document["notes"] += [*judge(document["results"]), *differences(document)]
-    document["environment"]["seconds"] = time.monotonic() - began
-    return document
+    with held_back(to_the_end=True):
+        scratch = Scratch.make(facts["directory"], options.budget_bytes)
+        try:
+            with Engine() as engine, let_through():
+                seed = document.get("seed", "")
+                context = Context(scratch, options, progress or Silent(), engine, facts, seed)
+                try:
+                    _measure(context, document, began)
+                finally:
+                    document["results"] += context.unfinished
+        except (KeyboardInterrupt, Interrupted):
+            document["partial"], document["reason"] = True, "interrupted"
+        except BenchProblem as problem:
+            document["partial"], document["reason"] = True, str(problem)
+        finally:
+            _remove(scratch)
+        document["notes"] += [*judge(document["results"]), *differences(document)]
+        document["environment"]["seconds"] = time.monotonic() - began
+        return document
 
 
 def _begun(facts: MountFacts, options: Options, command: Sequence[str], seed: str) -> Document:

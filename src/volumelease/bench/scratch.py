@@ -49,14 +49,12 @@ class Scratch:
         path = os.path.join(directory, PREFIX + secrets.token_hex(8))
         try:
             os.mkdir(path, 0o700)
-        except OSError as error:
-            explain(error, directory)
-        try:
             with open(os.path.join(path, _OWNER), "x", encoding="utf-8") as file:
                 json.dump(_owner(), file)
             return cls(path, budget_bytes)
         except BaseException as error:
-            shutil.rmtree(path, ignore_errors=True)
+            if not isinstance(error, FileExistsError):  # what is there already is another's
+                shutil.rmtree(path, ignore_errors=True)
             if isinstance(error, OSError):
                 explain(error, directory)
             raise

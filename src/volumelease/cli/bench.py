@@ -101,10 +101,11 @@ def run_command(directory: str, **chosen: Any) -> int:
     if not quiet:
         show(document)
     bench_files.write(outputs, document)
-    if not document["partial"]:
-        return 0
-    complain(document.get("reason", "the run is partial"), HINT)
-    return 128 + asked.number if asked.number else 1
+    if document["partial"]:
+        complain(document.get("reason", "the run is partial"), HINT)
+    elif asked.number:
+        note("asked to end when everything was measured: the document is whole")
+    return 128 + asked.number if asked.number else int(document["partial"])
 
 
 def _options(chosen: dict[str, Any]) -> Options:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
-from volumelease.bench.problems import Interrupted
+from volumelease.bench.interrupting import held_back, interrupt
 
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE: Final = 3
@@ -36,11 +36,13 @@ def ending_in_order() -> Iterator[Asked]:
             os._exit(128 + number)
         if asked.times == 1:
             asked.number = number
-            raise Interrupted
+            interrupt()
 
-    before = {number: signal.signal(number, end) for number in _ASKING}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    # Held back outside of it: what comes after the run has ended must not lose its document.
+    with held_back(to_the_end=True):
+        before = {number: signal.signal(number, end) for number in _ASKING}
+        try:
+            yield asked
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
