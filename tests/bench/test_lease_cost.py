@@ -57,7 +57,7 @@ def test_leases_are_measured_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("untouched")
     document = bench(
         tmp_path, "lease-cost", "locks", pace="quick", jobs=2, repeats=1, local=True,
-        total_seconds=10.0,
+        total_seconds=20.0,
     )  # fmt: skip
     for jobs in (1, 2):
         for way in WAYS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -44,6 +46,21 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
         os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     scratch.remove()
     assert precious.read_text() == "mine"
+
+
+def test_what_a_killed_job_had_open_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = shutil.rmtree, iter(range(2))
+
+    def rmtree(path: str) -> None:
+        if next(refused, None) is not None:
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        real(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    Scratch.make(str(tmp_path), MEBIBYTE).remove()
+    assert os.listdir(tmp_path) == []
 
 
 def test_more_than_the_budget_is_refused(tmp_path: Path) -> None:

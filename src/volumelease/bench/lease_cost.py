@@ -3,6 +3,7 @@ share of the work that they take at each size of a unit; and whether locks leave
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -18,9 +19,10 @@ from volumelease.paths.mounts import judge, mount_of
 
 from . import lease_jobs
 from .document import Flag, Latency, Result
+from .engine import Run
 from .histograms import Counts, bucket, latency, merge, percentile
 from .lease_jobs import BLOCK, DATA
-from .measuring import failed
+from .measuring import NO_TIME, failed
 from .options import MEBIBYTE
 from .problems import BenchProblem, explain
 from .scenario import Context, Measured
@@ -37,7 +39,6 @@ LEASES: Final = 300
 TURNS: Final = 40
 LEAST_SECONDS: Final = 0.3
 MOST_SECONDS: Final = 2.0
-SETTLE_SECONDS: Final = 10.0
 STEADY: Final = 0.1
 """Coefficient of variation of repeats up to which they count as steady."""
 
@@ -64,20 +65,11 @@ def cost(context: Context) -> Iterator[Result]:
     except LeaseError as error:
         yield failed(NAME, 1, 0, False, f"no leases here: {error.what}")
     finally:
-        _drop(context)
-
-
-def _drop(context: Context) -> None:
-    """Remove the volume. What a session's threads had begun when it was closed may still make a
-    name in a directory that was just emptied."""
-    until = time.monotonic() + SETTLE_SECONDS
-    while True:
-        try:
-            return context.scratch.drop(VOLUME)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY or time.monotonic() > until:
-                raise
-        time.sleep(0.1)
+        # What their sessions had open is open until they end, and libfuse removes no such file:
+        # it gives it another name in a directory that then can't be removed.
+        context.engine.dismiss()
+        with contextlib.suppress(OSError):  # else it goes with the rest, or that tells why not
+            context.scratch.drop(VOLUME)
 
 
 def _why_not(context: Context) -> str:
@@ -94,6 +86,8 @@ class Trial:
     direct: bool = True
     alone: list[float] = field(default_factory=list)
     """MB/s of one writer without leases."""
+    longest: float = 0.0
+    """Seconds of a run so far, with its sessions, which take a while on a slow mount."""
 
     # ---- the same writes
 
@@ -102,10 +96,13 @@ class Trial:
         counts = _counts(self.context)
         for jobs in counts:
             self.context.progress.step(f"{NAME}, {jobs} writer{'s' * (jobs > 1)}")
+            if jobs > 1 and not self._time_for(len(WAYS)):
+                yield self._left_out(f"{jobs} writers", jobs)
+                continue
             seconds = self._seconds_for(len(counts))
             rates: dict[str, list[float]] = {way: [] for way in WAYS}
             for number in range(self.context.options.repeats):
-                if number and self.context.seconds_left() < seconds * len(WAYS):
+                if number and not self._time_for(len(WAYS)):
                     break
                 for way in WAYS if number % 2 else reversed(WAYS):
                     self.context.scratch.beat()
@@ -120,6 +117,22 @@ class Trial:
         runs = self.context.options.repeats * len(WAYS) * counts
         return self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / runs)
 
+    def _time_for(self, runs: int) -> bool:
+        return self.context.seconds_left() >= runs * self.longest
+
+    def _left_out(self, variant: str, jobs: int) -> Result:
+        result = self._result(variant, jobs, {})
+        result["flags"].append("short")
+        result["failed"] = NO_TIME
+        return result
+
+    def _run(self, task: str, orders: list[dict[str, Any]], seconds: float) -> Run:
+        began = time.monotonic()
+        try:
+            return self.context.engine.run(f"{_TASK}{task}", orders, seconds=seconds)
+        finally:
+            self.longest = max(self.longest, time.monotonic() - began)
+
     @staticmethod
     def _at_most(most: float, share: float) -> float:
         """Seconds of one run. Below the least, hardly a unit would be written."""
@@ -129,7 +142,7 @@ class Trial:
         """MB/s of all writers together, up to the last byte of any."""
         orders = [self._order(way, number) for number in range(jobs)]
         try:
-            run = self.context.engine.run(f"{_TASK}write_units", orders, seconds=seconds)
+            run = self._run("write_units", orders, seconds)
         except OSError as error:
             if error.errno != errno.EINVAL or not self.direct:
                 raise
@@ -178,10 +191,10 @@ class Trial:
         medians = []
         repeats = self.context.options.repeats
         seconds = self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / repeats)
-        for _ in range(repeats):
-            run = self.context.engine.run(
-                f"{_TASK}take", [{"root": self.root, "most": LEASES}], seconds=seconds
-            )
+        for number in range(repeats):
+            if number and not self._time_for(1):
+                break
+            run = self._run("take", [{"root": self.root, "most": LEASES}], seconds)
             (answer,) = run.answers
             counts = {name: _counted(answer[name]) for name in every}
             medians.append(percentile(counts["both"], 0.5) / 1e9)
@@ -201,9 +214,11 @@ class Trial:
     def hand_off(self) -> Result:
         """From the end of one holder to the beginning of the next, between two processes."""
         self.context.progress.step(f"{NAME}, hand-off")
+        if not self._time_for(1):
+            return self._left_out("hand-off", 2)
         orders = [{"root": self.root, "most": TURNS}] * 2
         seconds = self._at_most(4 * MOST_SECONDS, self.context.seconds_left())
-        run = self.context.engine.run(f"{_TASK}relay", orders, seconds=seconds)
+        run = self._run("relay", orders, seconds)
         found = hand_offs([answer["turns"] for answer in run.answers])
         result = self._result("hand-off", 2, {})
         result["notes"] = ["Between two processes of this host; between hosts it takes longer."]

@@ -27,6 +27,7 @@ RESIDENT: Final = 0.02
 """The share of a file in the page cache before it is read, from which the cache is suspected."""
 LEAST_SECONDS: Final = LEAST_SAMPLES * SAMPLE_SECONDS + 0.25
 """In less, nothing can become steady: each sample comes a little late."""
+NO_TIME: Final = "no time was left for it"
 BEHIND: Final = 0.05
 """The share of its time that a writer's last fsync may take."""
 ALIKE: Final = 0.10

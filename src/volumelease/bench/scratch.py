@@ -8,6 +8,7 @@ by ``clean`` once it is certain that nobody uses it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -26,6 +27,7 @@ PREFIX: Final = BENCH_PREFIX
 _NAME: Final = re.compile(re.escape(PREFIX) + r"[0-9a-f]{16}")
 _OWNER: Final = "owner.json"
 BEAT_SECONDS: Final = 10.0
+SETTLE_SECONDS: Final = 5.0
 STALE_SECONDS: Final = 600.0
 """How long a run of another host may be silent before its directory counts as left."""
 
@@ -114,9 +116,18 @@ class Scratch:
                 os.utime(os.path.join(self.path, _OWNER))
 
     def remove(self) -> None:
-        """Remove all of it. Errors: ``OSError``."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        """Remove all of it. What a job had open when it was killed may be there for a moment
+        more. Errors: ``OSError``."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while True:
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(self.path)
+                return
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY or time.monotonic() > until:
+                    raise
+            time.sleep(0.1)
 
 
 class Cleaned(NamedTuple):

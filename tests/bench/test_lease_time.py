@@ -1,0 +1,95 @@
+"""What leases cost on a slow mount, in the time that there is: on a clock that the test moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.bench.contexts import SMALL, context_on
+from volumelease.bench import lease_cost
+from volumelease.bench.document import Result
+from volumelease.bench.engine import Engine
+from volumelease.bench.lease_cost import WAYS, Trial, cost
+from volumelease.bench.scenario import Silent
+from volumelease.bench.scratch import Scratch
+from volumelease.errors import LeaseError
+
+
+class SlowMount:
+    """Each run takes as long as it was given and ``extra`` seconds more, for its sessions."""
+
+    def __init__(self, extra: float, seconds: float) -> None:
+        self.extra = extra
+        self.now = 0.0
+        self.until = seconds
+        self.runs: list[tuple[str, int]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def seconds_left(self) -> float:
+        return max(0.0, self.until - self.now)
+
+    def run(self, task: str, orders: list[dict[str, Any]], *, seconds: float) -> Any:
+        self.now += seconds + self.extra
+        self.runs.append((task.rpartition(":")[2], len(orders)))
+        times = {"counts": {"100": 1}, "slowest_ns": 1000}
+        turns = [[number, number, number + 1.5] for number in range(2)]
+        answer = {"bytes": 10**6, "seconds": 1.0, "turns": turns}
+        answer |= dict.fromkeys(("acquire", "release", "both"), times)
+        return SimpleNamespace(answers=[answer] * len(orders))
+
+
+def all_of(mount: SlowMount, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+    monkeypatch.setattr(lease_cost, "time", mount)
+    scratch = SimpleNamespace(beat=lambda: None, file=lambda name, size: name)
+    context: Any = SimpleNamespace(
+        options=SMALL, progress=Silent(), engine=mount, scratch=scratch, seed="5eed",
+        seconds_left=mount.seconds_left, mount={"network": True, "fstype": "fuse"},
+    )  # fmt: skip
+    monkeypatch.setattr(lease_cost, "is_the_volume", lambda _: True)
+    trial = Trial(context, "/volume")
+    return [*trial.writers(), trial.leases(), trial.hand_off()]
+
+
+def test_with_time_for_all_of_it_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = SlowMount(0.1, 60)
+    assert not [result for result in all_of(mount, monkeypatch) if "short" in result["flags"]]
+    assert mount.runs.count(("write_units", 1)) == len(WAYS) * SMALL.repeats
+
+
+@pytest.mark.parametrize("extra", [3.0, 1.5])
+def test_sessions_that_take_long_to_open_count_as_time(
+    monkeypatch: pytest.MonkeyPatch, extra: float
+) -> None:
+    """Only the first round of one writer, and one of leases, are not given up: they are what the
+    rest is compared with."""
+    mount = SlowMount(extra, 8)
+    results = all_of(mount, monkeypatch)
+    least = (len(WAYS) + 1) * (extra + 1.0)
+    assert mount.now <= max(mount.until + extra + 1.0, least)
+    left_out = [result for result in results if "short" in result["flags"]]
+    assert "2 writers" in [result.get("variant") for result in left_out]
+    assert {result.get("failed") for result in left_out} == {"no time was left for it"}
+
+
+def test_no_job_has_anything_open_when_the_volume_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libfuse gives files that are open another name, in directories that can't be removed then."""
+    steps: list[str] = []
+
+    def refused(root: str) -> None:
+        raise LeaseError("refused")
+
+    monkeypatch.setattr("volumelease.bench.lease_jobs.found", refused)
+    with context_on(tmp_path) as context:
+        monkeypatch.setattr(Engine, "dismiss", lambda self: steps.append("dismiss"))
+        monkeypatch.setattr(Scratch, "drop", lambda self, name: steps.append("drop"))
+        (result,) = cost(context)
+        monkeypatch.undo()
+    assert "no leases here" in result["failed"]
+    assert steps == ["dismiss", "drop"]
