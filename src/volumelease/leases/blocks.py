@@ -61,6 +61,8 @@ class Block:
                 # release goes on by itself, and the ttl frees the paths at the latest.
                 with suppress(AuthorityUnreachable):
                     terms.volumes.within(0.0, lambda _: lease._ask_release())
+        else:
+            self._left_to_others()
         self._judge(lost, error, interrupted=False)
 
     def _release(self) -> None:
@@ -84,7 +86,15 @@ class Block:
         interrupted = self._interruption is not None and self._interruption.over(error)
         if lease._end(lost):
             await finish(lease._terms, lease._ask_release, error)
+        else:
+            self._left_to_others()
         self._judge(lost, error, interrupted=interrupted)
+
+    def _left_to_others(self) -> None:
+        """Who still uses the lease releases it: this owner's next request waits for them, and is
+        not refused as waiting for itself."""
+        if self._held is not None:
+            self.owner.forget_abandoned()
 
     def _stop(self) -> bool:
         """The owner is no longer inside. Returns whether the lease was lost."""

@@ -92,6 +92,8 @@ class Lease:
         self._acts: tuple[Callable[[Lease], losses.Rest | None], ...] = ()
         """What is done when it is lost, before those are told."""
         self._stop_listening: Callable[[], None] | None = None
+        self._programs: tuple[Callable[[], None], ...] = ()
+        """What ends the programs that were run in this block."""
         self._drafts: set[str] = set()
         """Those that are being written under the lease, whatever block of it they are of."""
         self._lock = threading.Lock()
@@ -194,8 +196,8 @@ class Lease:
         """Turn an exclusive lease into a shared one, without letting go in between.
 
         Done when this returns; where ``async with`` took the lease, ``await`` it. Waiters for
-        shared leases go ahead. Errors: ``LeaseLost``; ``LeaseError`` while an inner block or a
-        borrower uses it exclusively.
+        shared leases go ahead. Errors: ``LeaseLost``; ``LeaseError`` while an inner block, a
+        borrower or a program (``run``) uses it exclusively.
         """
         self.check()
         if self._outer is not None:
@@ -206,7 +208,8 @@ class Lease:
         with self._lock:
             if self._inside["exclusive"] > (self._mode == "exclusive"):
                 raise LeaseError(
-                    f"{self._shown()} is used exclusively by an inner block or a borrower",
+                    f"{self._shown()} is used exclusively by an inner block, a borrower or a "
+                    "program",
                     advice="Downgrade when they have left",
                 )
             self._inside[self._mode] -= 1
@@ -274,15 +277,17 @@ class Lease:
 
         As ``subprocess.run``, with its ``options``; it gets VOLUMELEASE_TOKEN and
         VOLUMELEASE_PATHS. Promise: the kernel (Landlock) denies it and all that it starts every
-        write elsewhere on the volume; it is ended with its process group when the lease is lost,
-        and dies with this process (what it started does not). Where the kernel can't deny, a
-        line says so and it runs all the same; ``require="landlock"`` raises
-        ``EnforcementMissing`` then. Blocks: in an event loop,
+        write elsewhere on the volume; it is ended with its process group (SIGTERM, then SIGKILL)
+        when the lease is lost or its block ends, and dies with this process (what it started does
+        not). The block's end does not wait for it: the lease is free when it has ended, within
+        ten seconds. Where the kernel can't deny, a line says so and it runs all the same;
+        ``require="landlock"`` raises ``EnforcementMissing`` then. Blocks: in an event loop,
         ``await asyncio.to_thread(lease.run, [...])``.
 
-        Limits: chmod, chown, utime and xattrs are not denied; what it leaves running outlives
-        the lease (``volumelease hold`` ends that too); nothing new can be made right in the
-        directories above the volume. Errors: ``LeaseLost``, and those of ``subprocess.run``.
+        Limits: chmod, chown, utime and xattrs are not denied; what it leaves running, and what
+        leaves its process group, outlives the lease (``volumelease hold`` ends that too); nothing
+        new can be made right in the directories above the volume. Errors: ``LeaseLost``, and
+        those of ``subprocess.run``.
         """
         from .running import run
 
@@ -303,7 +308,7 @@ class Lease:
 
         A second call does nothing. Limits: while the volume does not answer, the release is kept
         and repeated by the heartbeat, and at the latest the ttl frees the paths; while borrowers
-        are inside, they keep it.
+        are inside, or a program has not ended, they keep it.
         """
         return self._perform(self._ask_release) if self._end(self.lost) else _DONE
 
@@ -313,6 +318,8 @@ class Lease:
             if self._released:
                 return False
             self._released = True
+        for end in self._programs:  # they have shares: the lease is there until they have ended
+            end()
         if self._stop_listening is not None:
             self._stop_listening()
         if lost and (rest := losses.tell(self)):
