@@ -34,10 +34,15 @@ class Publisher(Actor):
         self.unique = f"{name}-0"
         self.usable = self.told = False
         self.peers: list[Publisher] = []
+        self.publishing.drafts.sync = self._synced  # type: ignore[method-assign]
         self.publishing.drafts.seal = self._sealed  # type: ignore[method-assign]
 
-    def _sealed(self, draft: Draft) -> Steps[Sealed]:
-        return Sealed(f"stage/{draft.unique}/b", draft.path, Contents(1, 1))
+    def _synced(self, draft: Draft) -> Steps[Contents]:
+        return Contents(1, 1)
+        yield
+
+    def _sealed(self, draft: Draft, contents: Contents) -> Steps[Sealed]:
+        return Sealed(f"stage/{draft.unique}/b", draft.path, contents)
         yield
 
     def _look(self) -> Iterator[Any]:

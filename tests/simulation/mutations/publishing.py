@@ -43,7 +43,7 @@ def released_unapplied() -> Patches:
 
 def _published_by_the_next(self: Publishing, draft: Draft) -> Steps[Answer]:
     """Decide, and leave the rename to whoever comes next."""
-    sealed = yield from self.drafts.seal(draft)
+    sealed = yield from self.drafts.seal(draft, (yield from self.drafts.sync(draft)))
     record = records.Publish(draft.token, sealed.source, draft.target)
     yield from self._committer.commit(lambda: record)
     raise AuthorityUnreachable("decided and not visible yet", root="", seconds=0.0)
@@ -75,7 +75,7 @@ def shown_before_decided() -> Patches:
     publish = Publishing.publish
 
     def hasty(self: Publishing, draft: Draft) -> Steps[Answer]:
-        sealed = yield from self.drafts.seal(draft)
+        sealed = yield from self.drafts.seal(draft, (yield from self.drafts.sync(draft)))
         source = f"{self.layout.base}/{sealed.source}"
         with suppress(OSError):
             yield Rename(source, self.layout.public(draft.target.path))
