@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,19 @@ from tests.bed.redis_proxy import RedisProxy
 from tests.bed.redis_sentinel import SERVICE, RedisFleet, Sentinel
 from tests.bed.redis_tls import Certificates, make_certificates, missing_openssl
 from volumelease.authorities.redis.addresses import address_of
+from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.redis.connecting import (
     close,
     connect,
+    connect_in_loop,
     greet,
 )
 from volumelease.authorities.redis.troubles import asked
+from volumelease.drivers.files import Files
+from volumelease.effects import CallScript
 from volumelease.errors import AuthorityUnreachable, AuthorityUnsuitable, SettingsInvalid
+from volumelease.leases.redis_hosting import scripts_on
+from volumelease.settings import Settings
 
 from .asking import Ask, ask_in_a_loop, ask_with_threads
 
@@ -193,6 +200,34 @@ def test_a_hole_costs_no_more_than_the_timeouts(redis_server: RedisServer, loop:
         )
     assert time.monotonic() - began < 1.0
     redis_server.resume()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h", "unix:///s", "rediss://h", "redis+sentinel://h:1/s", "rediss+sentinel://h:1/s"],
+)
+def test_connections_are_made_without_a_bound(url: str) -> None:
+    """One that was made is counted for ever, even one that came to nothing."""
+    client = connect(address_of(url))
+    for _ in range(300):
+        client.connection_pool.make_connection()
+    in_loop = connect_in_loop(address_of(url))
+    assert in_loop.connection_pool.max_connections == client.connection_pool.max_connections
+    close(client)
+
+
+def test_a_client_of_scripts_outlives_hundreds_of_broken_connections(
+    redis_server: RedisServer,
+) -> None:
+    scripts = scripts_on(Settings(redis_url=redis_server.url), "/volume", Files())
+    call = CallScript("moved", state_key("x"), ())
+    scripts.perform(call)
+    for _ in range(120):
+        redis_server.client().client_kill_filter(_type="normal", skipme=True)
+        with suppress(AuthorityUnreachable):
+            scripts.perform(call)
+    assert scripts.perform(call)[0] == b"memory"
+    scripts.close()
 
 
 def test_without_redis_py_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

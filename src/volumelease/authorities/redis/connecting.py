@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 1.0
+UNBOUNDED: Final = 2**31 - 1
+"""How many connections a client may make. Since its 8th version redis-py counts those that are made
+without its pool for ever, also those that came to nothing, and ends at 100."""
+
 IDLE_SECONDS: Final = 20
 """Firewalls forget a connection that is silent for longer than some minutes, without a word."""
 
@@ -195,6 +199,7 @@ def _options(address: RedisAddress, answer_seconds: float, retry: Any) -> dict[s
     options: dict[str, Any] = {
         "db": address.database,
         "protocol": 2,
+        "max_connections": UNBOUNDED,
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": answer_seconds,
         "socket_keepalive": True,
