@@ -11,7 +11,7 @@ pytest.importorskip("redis")
 
 from tests.bed.redis import RedisServer
 from tests.cli.shell import eventually
-from volumelease.authorities.redis.fleet import RedisFleet
+from volumelease.authorities.redis.fleet import REMEMBERED_SECONDS, RedisFleet
 from volumelease.clock import SystemClock
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
@@ -60,3 +60,39 @@ def test_what_ended_sessions_counted_is_folded_in_one_step(
     assert run(fleet.fold()) == 1
     assert acquired() == 4
     scripts.close()
+
+
+def test_who_came_into_the_sum_long_ago_is_forgotten_and_no_sum_is_a_session(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    settings = Settings(redis_url=redis_server.url, authority="redis")
+    root = locate(tmp_path, explicit=str(tmp_path))
+    members = worker(settings)
+    identity = members.found(root, ready=True, ttl=3.0)
+    scripts = scripts_on(settings, str(tmp_path), Files())
+    clock = Later()
+    fleet, run = RedisFleet(identity.id, clock), Monitor(scripts).run
+    for _ in range(3):
+        with volume_lease(tmp_path / "a", volumes=members):
+            pass
+        members.close()
+        run(fleet.fold())
+        members = worker(settings)
+    told = run(fleet.read())
+    assert (told.live, told.ended) == (0, 3)
+    clock.seconds = REMEMBERED_SECONDS - 60
+    assert run(fleet.fold()) == 0
+    assert run(fleet.read()) == told
+    clock.seconds = REMEMBERED_SECONDS + 60
+    assert run(fleet.fold()) == 0
+    later = run(fleet.read())
+    assert (later.live, later.ended) == (0, 0)
+    assert later.counts == told.counts
+    scripts.close()
+
+
+class Later(SystemClock):
+    seconds = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.seconds

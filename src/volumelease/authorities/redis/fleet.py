@@ -21,6 +21,8 @@ from .calling import Calls, state_key, text
 
 REPORT_BEATS: Final = 3
 REMEMBERED_SECONDS: Final = 86_400.0
+"""How long it is known who is in the sum: a report that is later than that is counted twice."""
+
 _TRIES: Final = 8
 
 
@@ -73,22 +75,25 @@ class RedisFleet:
         reports = _reports(fields)
         for report in reports.values():
             counts.add(decode_counts(report) or Counts())
-        return Reported(counts, len(reports), len(fields) - len(reports))
+        return Reported(counts, len(reports), len(_folded(fields)))
 
     def fold(self) -> Steps[int]:
-        """Bring the reports of sessions that are over into the sum. Returns how many. Errors:
-        those of ``CallScript``."""
+        """Bring the reports of sessions that are over into the sum, and forget who came into it
+        long ago. Returns how many reports. Errors: those of ``CallScript``."""
         for _ in range(_TRIES):
             fields, live = yield from self._fields()
             over = {name: said for name, said in _reports(fields).items() if name not in live}
-            if not over:
+            long_ago = self._clock.wall() - REMEMBERED_SECONDS
+            if not over and not any(at < long_ago for at in _folded(fields).values()):
                 return 0
             before = fields.get("total", "")
             counts = decode_counts(before) or Counts()
             for report in over.values():
                 counts.add(decode_counts(report) or Counts())
             pairs = [part for pair in over.items() for part in pair]
-            reply = yield self._call("fold", before, encode_counts(counts), *pairs)
+            reply = yield self._call(
+                "fold", before, encode_counts(counts), f"{long_ago:.3f}", *pairs
+            )
             if text(reply[0]) == "folded":
                 return len(over)
         return 0
@@ -106,3 +111,17 @@ class RedisFleet:
 def _reports(fields: dict[str, str]) -> dict[str, str]:
     mark = "session:"
     return {name[len(mark) :]: said for name, said in fields.items() if name.startswith(mark)}
+
+
+def _folded(fields: dict[str, str]) -> dict[str, float]:
+    """When each session came into the sum, by the wall clock of who folded."""
+    mark = "folded:"
+    return {name: _moment(at) for name, at in fields.items() if name.startswith(mark)}
+
+
+def _moment(wall: str) -> float:
+    """What is no time was long ago."""
+    try:
+        return float(wall)
+    except ValueError:
+        return 0.0
