@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from volumelease.authorities.answers import SessionOver
 from volumelease.authorities.volume import courtesy, founding
-from volumelease.authorities.volume.committer import Committer, SessionOver
+from volumelease.authorities.volume.committer import Committer
 from volumelease.authorities.volume.courtesy import (
     BEHIND_SECONDS,
     COMMITS_IN_A_ROW,

@@ -157,7 +157,7 @@ def test_workers_with_two_redises_are_told_before_both_can_hold(join: Join, tmp_
         ExitStack() as ends,
     ):
         lease = ends.enter_context(volume_lease(tmp_path / "a", volumes=join()))
-        assert eventually((tmp_path / ".volumelease").rglob("redis").__next__)
+        assert eventually(lambda: any((tmp_path / ".volumelease").rglob("redis")))
         second = join(wrong.url)
         seen: list[bool] = []
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from volumelease.core import records
 from volumelease.core.records import SessionFacts
 from volumelease.core.table import Holding, Table
-from volumelease.errors import AuthorityMoved
+from volumelease.errors import AuthorityMoved, LeaseError
 from volumelease.model import (
     Acquire,
     Answer,
@@ -19,6 +19,13 @@ from volumelease.model import (
     Waiting,
     in_words,
 )
+
+
+class SessionOver(LeaseError):
+    """The session is lost, or was ended: nothing can be asked in its name any more, and it commits
+    nothing from what it knew. ``moved``: the authority that the leases moved to, or ""."""
+
+    moved = ""
 
 
 def describe(table: Table, holding: Holding) -> Holder:

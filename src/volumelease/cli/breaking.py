@@ -152,7 +152,8 @@ def _break(place: Place, picture: Picture, victim: Holder, order: _Order) -> str
             return None
         if order.force:
             patiently(lambda: hosted.run(breaking.end_at_once(victim.token)), place.root)
-            return "ended at once, by force"
+            if not breaking.under_way(victim.token):  # else a Redis just forgot the mark
+                return "ended at once, by force"
         longest = picture.identity.ttl + 1
         note(f"marked; waiting until the holder lets go, at most about {longest:g} s")
         return _wait_for_end(hosted, victim.token, place.root)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from volumelease.authorities.volume.committer import SessionOver
+from volumelease.authorities.answers import SessionOver
 from volumelease.clock import Clock
 from volumelease.errors import AuthorityMoved
 

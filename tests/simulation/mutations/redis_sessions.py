@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from volumelease.authorities.redis import session as redis_session
 from volumelease.authorities.redis import still
 from volumelease.authorities.redis.breaking import Breaking
 from volumelease.authorities.redis.calling import Argument, Calls, Memory, Reply, memory_of
 from volumelease.authorities.redis.publishing import Publishing
 from volumelease.authorities.redis.requests import Requests
 from volumelease.authorities.redis.session import RedisSession
+from volumelease.authorities.redis.tokens import token_of
 from volumelease.authorities.redis.watching import GRACE, MARK, Ahead, Undertaker, Watch
 from volumelease.clock import Reading
 from volumelease.effects import Steps
@@ -87,14 +87,15 @@ def broken_without_a_watch() -> Mutated:
 
 
 def nobody_ends_what_is_broken() -> Mutated:
-    def things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
+    def things(grace: bytes, marked: list[bytes], memory: Memory) -> list[tuple[str, str]]:
         return [(GRACE, grace.decode())] if grace else []
 
     def look_on(self: Breaking) -> Steps[None]:
         reply = yield from self._session.calls.once("look", 0)
-        self._marked = set(reply.rest[3])
+        for token in self._orders.keys() - {token_of(name) for name in reply.rest[3]}:
+            self._ended(token, "ended")
 
-    return [(redis_session, "standing_things", things), (Breaking, "look_on", look_on)]
+    return [(still, "standing_things", things), (Breaking, "look_on", look_on)]
 
 
 def counts_not_compared() -> Mutated:

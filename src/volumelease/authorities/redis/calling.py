@@ -12,22 +12,15 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from volumelease.authorities.answers import moved_words
+from volumelease.authorities.answers import SessionOver, moved_words
 from volumelease.clock import Clock
 from volumelease.effects import CallScript, Sleep, Steps
-from volumelease.errors import AuthorityUnreachable, LeaseError
+from volumelease.errors import AuthorityUnreachable
 
 FIRST_PAUSE_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 0.5
 
 Argument: TypeAlias = str | bytes | int
-
-
-class SessionOver(LeaseError):
-    """The session was ended, so nothing can be asked in its name any more. ``moved``: the
-    authority that the leases moved to, or ""."""
-
-    moved = ""
 
 
 class Memory(NamedTuple):
@@ -85,7 +78,7 @@ class Calls:
         self.last = -1
         """The last number that this session was told of, as a token."""
         self._key = state_key(identity_id)
-        self._session = session
+        self.session = session
         self._clock = clock
         self._mine = unique()
         self._made = count()
@@ -117,6 +110,13 @@ class Calls:
         from this answer on, whoever asked. Errors: as ``once``."""
         return self._reply((yield self._call(memory, script, arguments)))
 
+    def only_in(self, memory: Memory, script: str, *arguments: Argument) -> Steps[Reply | None]:
+        """Call for what was seen in that memory and means nothing in another one. None where the
+        server, or by now this session, has another: then nothing follows from it. Errors: as
+        ``once``."""
+        reply = yield from self.call_in(memory, script, *arguments)
+        return None if reply.word == "incarnation" or memory != self.memory else reply
+
     def bare(self, memory: Memory, script: str, *arguments: Argument) -> Steps[Reply]:
         """The same, whatever the answer says of the session. Errors: those of ``CallScript``."""
         answer = yield self._call(memory, script, arguments)
@@ -124,7 +124,7 @@ class Calls:
 
     def _call(self, memory: Memory, script: str, arguments: tuple[Argument, ...]) -> CallScript:
         nonce, wall = f"{self._mine}-{next(self._made)}", f"{self._clock.wall():.3f}"
-        return CallScript(script, self._key, (str(memory), nonce, self._session, wall, *arguments))
+        return CallScript(script, self._key, (str(memory), nonce, self.session, wall, *arguments))
 
     def _reply(self, answer: list[Any]) -> Reply:
         reply = Reply(text(answer[0]), answer[1:])

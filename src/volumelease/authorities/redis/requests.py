@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final, assert_never
 
+from volumelease.authorities.answers import SessionOver
 from volumelease.clock import Clock
 from volumelease.core.conflicts import overlaps
 from volumelease.core.liveness import Timing
@@ -39,7 +40,7 @@ from volumelease.model import (
 )
 from volumelease.wire.tellings import About, encode_about
 
-from .calling import Argument, Calls, Reply, SessionOver, raw, text
+from .calling import Argument, Calls, Reply, raw, text
 from .picture import holders_of
 from .tokens import name_of, token_of
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from volumelease.authorities.answers import moved
+from volumelease.authorities.answers import SessionOver, moved
 from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Pulse, Timing
 from volumelease.core.records import SessionFacts
@@ -29,7 +29,7 @@ from volumelease.wire.tellings import decode_session, encode_session
 
 from . import still
 from .breaking import Breaking
-from .calling import NONE_YET, Calls, Memory, Reply, SessionOver, memory_of, text
+from .calling import NONE_YET, Calls, Memory, Reply, memory_of, text
 from .fleet import Reports
 from .publishing import Publishing
 from .requests import Requests
@@ -41,7 +41,6 @@ from .watching import (
     Undertaker,
     Watch,
     client_of,
-    standing_things,
 )
 
 RING: Final = 8
@@ -160,12 +159,12 @@ class RedisSession:
     def open(self) -> Steps[None]:
         """Begin. Errors: those of ``CallScript``; ``VolumeUnsuitable``, ``AuthorityMoved``."""
         until = self.clock.monotonic() + OPEN_SECONDS
-        self._counter += 1
         known = yield from still.newest_memory(self.publishing.layout)
         named = max(known or NONE_YET, still.least_memory(self.identity))
         opened = False
         while not opened:
             self.pulse = Pulse(self.timing, self.clock.read())
+            self._counter += 1  # whoever saw that of an earlier try stand counts from then
             try:
                 facts = encode_session(self.facts)
                 reply = yield from self.calls.call_in(named, "open", facts, self._counter)
@@ -235,11 +234,11 @@ class RedisSession:
         asked = self.clock.read()
         try:
             reply = yield from self.calls.once("beat", self._counter, self.requests.floor, RING)
-            answered = self.clock.read()
+            answered, memory = self.clock.read(), self.calls.memory
             if self._differs(reply, len(before) if quiet and self.requests.quiet else None):
                 yield from self._compare()
             gone = yield from still.still_this_volume(self.root, self.identity.id)
-            gone = gone or (yield from self._elsewhere.judge(text(reply.rest[5])))
+            gone = gone or (yield from self._elsewhere.judge())
         except LeaseError:
             return False
         if gone:
@@ -248,7 +247,7 @@ class RedisSession:
             self._wake(None)
             return False
         with suppress(LeaseError):
-            yield from self._end_the_dead(reply, asked, answered)
+            yield from self._end_the_dead(reply, memory, asked, answered)
         return True
 
     def _differs(self, reply: Reply, expected: int | None) -> bool:
@@ -265,13 +264,15 @@ class RedisSession:
         self._touched = int(reply.rest[0])
         self.requests.compare(before, reply.rest[1])
 
-    def _end_the_dead(self, reply: Reply, asked: Reading, answered: Reading) -> Steps[None]:
+    def _end_the_dead(
+        self, reply: Reply, memory: Memory, asked: Reading, answered: Reading
+    ) -> Steps[None]:
         """Whom nobody waits for: the sessions next to this one in the ring of their names."""
         grace, _, _, marked, ring, _ = reply.rest
         pairs = zip(ring[::2], ring[1::2], strict=True)
         seen = [(text(name), text(counter)) for name, counter in pairs if counter]
-        seen += standing_things(grace, marked)
-        yield from self._end(self._ring_watch.look(seen, asked, answered), dict(seen))
+        seen += self._elsewhere.standing(grace, marked, memory)
+        yield from self._end(self._ring_watch.look(seen, asked, answered), dict(seen), memory)
 
     # ---- a Redis that forgot
 
@@ -349,7 +350,7 @@ class RedisSession:
         waiting = self.requests.waiting()
         asked = self.clock.read()
         reply = yield from self.calls.once("look", ASKED_AHEAD, *(mine.number for mine in waiting))
-        answered = self.clock.read()
+        answered, memory = self.clock.read(), self.calls.memory
         grace, standings, ahead, marked = reply.rest
         by_number = {mine.number: mine for mine in waiting}
         for number, word in zip(standings[::2], standings[1::2], strict=True):
@@ -369,22 +370,24 @@ class RedisSession:
             for name, _, facts, clients in ahead
         ]
         seen = [(text(name), text(counter)) for name, counter, _, _ in ahead if counter]
-        seen += standing_things(grace, marked)
-        yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen))
+        seen += self._elsewhere.standing(grace, marked, memory)
+        yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen), memory)
 
-    def _end(self, over: list[str], seen: dict[str, str]) -> Steps[None]:
-        """End what stood for a ttl."""
+    def _end(self, over: list[str], seen: dict[str, str], memory: Memory) -> Steps[None]:
+        """End what stood for a ttl, and was ``seen`` in that memory."""
         for name in over:
             if name == GRACE:
-                if not (yield from still.confirmed(self.root, self.identity)):
+                if not (yield from self._elsewhere.lets_end(self.identity, memory)):
                     continue
-                reply = yield from self.calls.once("ready", seen[name])
+                reply = yield from self.calls.only_in(memory, "ready", seen[name])
             elif name.startswith(MARK):
-                reply = yield from self.calls.once("break", name.removeprefix(MARK), "end", "")
+                token = name.removeprefix(MARK)
+                reply = yield from self.calls.only_in(memory, "break", token, "end", "")
             else:
                 yield from self._expire(name, seen[name])
                 continue
-            self.requests.granted_by(reply.rest[0])
+            if reply is not None:
+                self.requests.granted_by(reply.rest[0])
 
     def _expire(self, name: str, counter: str) -> Steps[None]:
         reply = yield from self.calls.once("expire", name, counter)

@@ -4,9 +4,10 @@ The identity of a volume whose leases a Redis keeps is a file, made once (O_EXCL
 another one, whoever comes next asks another authority, so what this session holds means nothing.
 
 Beside it lies which memory of which Redis was last in use (``redis``): two workers with two
-addresses would have two tables. A Redis that is new to a volume begins with a grace of a ttl, and
-a third of that is the time in which everybody who beats elsewhere finds the newer one here and is
-lost. Limit: as late as the mount shows another host's writes.
+addresses would have two tables. A Redis that is new to a volume begins with a grace, which nobody
+ends who has not seen the note of it stand there for a ttl; everybody who beats elsewhere finds it
+in a third of that, and is lost. Limits: as late as the mount shows another host's writes; where
+nothing can be written or renamed on the volume, a grace lasts until something can.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from volumelease.authorities.volume import founding
 from volumelease.authorities.volume.layout import Layout
 from volumelease.clock import Clock
 from volumelease.core.liveness import Timing
-from volumelease.effects import ReadFile, Steps, WriteDurably
+from volumelease.effects import (
+    ReadFile,
+    ReadLink,
+    Rename,
+    Steps,
+    Symlink,
+    Unlink,
+    WriteNew,
+)
 from volumelease.errors import (
     AuthorityUnreachable,
     LeaseError,
@@ -30,8 +39,9 @@ from volumelease.errors import (
 )
 from volumelease.wire.identity import Identity
 
-from .calling import Calls, Memory
+from .calling import NONE_YET, Calls, Memory
 from .tokens import incarnation_of
+from .watching import standing_things
 
 OTHER_REDIS: Final = (
     "another Redis than that of this worker keeps leases of this volume: the workers' "
@@ -70,16 +80,38 @@ def confirmed(root: str, identity: Identity) -> Steps[bool]:
     return found is not None and (found.id, found.era) == (identity.id, identity.era)
 
 
-LARGEST: Final = 2**32
-"""An incarnation that somebody made up must not use up what tokens can hold."""
+LARGEST: Final = 2**31 - 2**27
+"""An incarnation that somebody made up must not use up what tokens can hold (2**31 - 1): the next
+ones are larger."""
 
 
 def newest_memory(layout: Layout) -> Steps[Memory | None]:
     """What was last in use, as far as the volume tells."""
     try:
-        content: bytes = yield ReadFile(layout.folder("redis"))
+        return (yield from _noted(layout))
     except OSError:
         return None
+
+
+def _noted(layout: Layout) -> Steps[Memory | None]:
+    """What the note says; None where there is none, or what is no note. Errors: ``OSError``, when
+    there may be one."""
+    place = layout.folder("redis")
+    there = True
+    try:
+        return _memory_in((yield ReadFile(place)))
+    except OSError as error:
+        there = error.errno != errno.ENOENT
+    try:
+        link: str = yield ReadLink(place)  # that leads nowhere: what a full volume took
+    except FileNotFoundError:
+        if there:
+            raise
+        return None
+    return _memory_in(link.encode(errors="replace"))
+
+
+def _memory_in(content: bytes) -> Memory | None:
     incarnation, _, nonce = content.decode(errors="replace").strip().partition(" ")
     if not (incarnation.isdecimal() and incarnation.isascii() and len(incarnation) < 11 and nonce):
         return None
@@ -87,14 +119,18 @@ def newest_memory(layout: Layout) -> Steps[Memory | None]:
     return known if known.incarnation < LARGEST else None
 
 
-def newer_than(layout: Layout, memory: Memory) -> Steps[Memory | None]:
-    """A memory that is in use and newer than that one; if there is none, that one is noted."""
-    known = yield from newest_memory(layout)
-    if known is not None and known >= memory:
-        return known if known > memory else None
-    with suppress(OSError):
-        yield WriteDurably(layout.folder("redis"), f"{memory}\n".encode())
-    return None
+def _note(layout: Layout, memory: Memory, session: str) -> Steps[None]:
+    """Put it there in one step, so that nobody reads half of it. ``session`` is the one that does.
+    Errors: ``OSError``; whether it is there is then to be read."""
+    place = layout.folder("redis")
+    aside = f"{place}.{session}"
+    try:
+        yield WriteNew(aside, f"{memory}\n".encode())
+    except OSError:  # a full volume takes no bytes, and still a link; or a try before left one
+        with suppress(OSError):
+            yield Unlink(aside)
+        yield Symlink(str(memory), aside)
+    yield Rename(aside, place)
 
 
 def least_memory(identity: Identity) -> Memory:
@@ -121,12 +157,42 @@ class Elsewhere:
         self._clock = clock
         self._patience = timing.beat_interval / 2
         self._since = math.inf
+        self.noted = NONE_YET
+        """The memory that the note named when it was last read and was that of this session."""
 
-    def judge(self, nonce: str) -> Steps[str]:
-        """Why leases of this volume are kept elsewhere too, or "". ``nonce``: of the memory that
-        answered. Errors: as ``Calls.once``, also until it is sure: then the beat does not count."""
-        memory = Memory(self._calls.incarnation, nonce)
-        newer = yield from newer_than(self._layout, memory)
+    def standing(self, grace: bytes, marked: list[bytes], memory: Memory) -> list[tuple[str, str]]:
+        """As ``standing_things``; a grace only once the volume tells of its memory, so that who
+        beats elsewhere has a ttl to find it."""
+        return standing_things(grace if self.noted == memory else b"", marked, memory)
+
+    def lets_end(self, identity: Identity, memory: Memory) -> Steps[bool]:
+        """Whether the grace of that memory may end by what the volume says, now."""
+        if not (yield from confirmed(self._layout.root, identity)):
+            return False
+        with suppress(OSError):
+            return bool((yield from _noted(self._layout)) == memory)
+        return False
+
+    def _newer(self) -> Steps[tuple[Memory, Memory | None]]:
+        """The memory of this session and, if that is another one, a newer one that is in use; if
+        there is none, its own is noted. A note that can't be read gives no verdict, and is left
+        alone."""
+        try:
+            known = yield from _noted(self._layout)
+        except OSError:
+            return self._calls.memory, None
+        memory = self._calls.memory  # as it is now: another thread may have rejoined meanwhile
+        if known is None or known < memory:
+            with suppress(OSError):
+                yield from _note(self._layout, memory, self._calls.session)
+            known = yield from newest_memory(self._layout)
+        self.noted = memory if known == memory else NONE_YET
+        return memory, known if known is not None and known > memory else None
+
+    def judge(self) -> Steps[str]:
+        """Why leases of this volume are kept elsewhere too, or "". Errors: as ``Calls.once``, also
+        until it is sure: then the beat does not count."""
+        memory, newer = yield from self._newer()
         if newer is None:
             self._since = math.inf
             return ""

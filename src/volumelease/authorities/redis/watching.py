@@ -17,7 +17,7 @@ from volumelease.core.records import SessionFacts
 from volumelease.effects import ProveDeath, Steps
 from volumelease.host import ProcessFacts
 
-from .calling import text
+from .calling import Memory, text
 
 PROOF_SECONDS: Final = 0.05
 """How often a death on this host is looked for: it costs the server nothing."""
@@ -109,7 +109,8 @@ def client_of(name: str) -> tuple[int, int]:
     return int(pid), int(start_time)
 
 
-def standing_things(grace: bytes, marked: list[bytes]) -> list[tuple[str, str]]:
-    """What stands from the first look on: the nonce of a grace, marks on leases."""
-    seen = [(MARK + text(token), "") for token in marked]
+def standing_things(grace: bytes, marked: list[bytes], memory: Memory) -> list[tuple[str, str]]:
+    """What stands from the first look on: the nonce of a grace, marks on leases. A mark of another
+    ``memory`` is another one: its holder was told of it later."""
+    seen = [(MARK + text(token), str(memory)) for token in marked]
     return [*seen, (GRACE, text(grace))] if grace else seen

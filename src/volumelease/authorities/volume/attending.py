@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from volumelease.authorities.answers import SessionOver
 from volumelease.clock import Clock
 from volumelease.core.liveness import Timing
 from volumelease.effects import Bell, Heard, Listen, Sleep, Steps
 from volumelease.errors import LeaseError, LogDamaged
 
-from .committer import SessionOver
 from .membership import Membership
 from .replica import Replica
 from .requests import Requests

@@ -19,6 +19,7 @@ import errno
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from volumelease.authorities.answers import SessionOver
 from volumelease.clock import Clock
 from volumelease.core.liveness import ATTRIBUTE_CACHE_SECONDS
 from volumelease.core.records import CLOSING_ENTRIES, SEGMENT_ENTRIES, Body, Entry
@@ -33,7 +34,7 @@ from volumelease.effects import (
     Unlink,
     WriteDurably,
 )
-from volumelease.errors import AuthorityUnreachable, LeaseError, VolumeFull, VolumeUnsuitable
+from volumelease.errors import AuthorityUnreachable, VolumeFull, VolumeUnsuitable
 from volumelease.tallies import Tally
 from volumelease.wire import entries, marks
 
@@ -52,10 +53,6 @@ _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
 _FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-class SessionOver(LeaseError):
-    """The session is lost; a lost session commits nothing from its old table."""
 
 
 class Committed(NamedTuple):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from volumelease.authorities.answers import SessionOver
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.publishes import due
@@ -27,7 +28,7 @@ from volumelease.errors import AuthorityUnreachable, LeaseError, PublishFailed
 from volumelease.model import Answer, Draft, Ended, Lost
 
 from .collecting import Collector
-from .committer import Committer, SessionOver
+from .committer import Committer
 from .drafts import DRAFT, LINK, OLD, REPLACED, WAS, Drafts, unique_of
 from .insisting import FORBIDDEN, FULL, MISSING, TRIES, is_there, pause, refusal, unlink
 from .layout import CONTROL, Layout

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from volumelease.authorities import answers
+from volumelease.authorities.answers import SessionOver
 from volumelease.core import records
 from volumelease.effects import Steps
 from volumelease.errors import LeaseError, VolumeFull, VolumeUnsuitable
@@ -26,7 +27,7 @@ from volumelease.model import (
     Release,
 )
 
-from .committer import Committed, Committer, SessionOver
+from .committer import Committed, Committer
 from .publishing import Publishing
 from .replica import Replica
 

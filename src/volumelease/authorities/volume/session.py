@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from volumelease.authorities import answers
+from volumelease.authorities.answers import SessionOver
 from volumelease.clock import Clock
 from volumelease.core import records
 from volumelease.core.liveness import Pulse, Succession, Timing
@@ -39,7 +40,7 @@ from . import survival
 from .attending import Attendance
 from .breaking import Breaking
 from .cleaning import DEFAULT_RETENTION_SECONDS, Cleaning
-from .committer import Committer, SessionOver
+from .committer import Committer
 from .ground import LogForgotten
 from .layout import Layout
 from .membership import CHORE_BEATS, Membership

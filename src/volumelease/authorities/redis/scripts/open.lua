@@ -1,8 +1,9 @@
--- Open a session. Asked again, it changes nothing.
+-- Open a session. Asked again, it is the same one, and only its counter grows: who opens counts from
+-- the try that was answered, so those who watch must not count from one before it.
 --
 -- KEYS, ARGV[1..4]  see table.lua
 -- ARGV[5]  who it is: kept, and told to others as it is
--- ARGV[6]  its counter
+-- ARGV[6]  its counter, higher with each try
 -- Reply    {"open", incarnation, grace, nonce}; {"evicts", policy} from a server that may throw away
 --          parts of the table to make room, and so a lease: no session begins there
 
@@ -14,7 +15,10 @@ local policy = string.match(memory, 'maxmemory_policy:([%w-]+)')
 if most and most ~= '0' and policy and string.sub(policy, 1, 7) == 'allkeys' then
   return {'evicts', policy}
 end
-if not session() then
+local me = session()
+if me then
+  if tonumber(ARGV[6]) > me[1] then redis.call('HSET', P .. 's:' .. ME, 'counter', ARGV[6]) end
+else
   redis.call('ZADD', P .. 'names', 0, ME)
   redis.call('HSET', P .. 's:' .. ME, 'counter', ARGV[6], 'floor', '0', 'rejoined', '0',
     'touched', '0', 'facts', ARGV[5])
