@@ -128,7 +128,7 @@ def _control(place: Path) -> None:
         (_file, "is a file"),
         (_link, "is a symlink"),
         (_outward, "leads out of"),
-        (_control, "is the volume itself"),
+        (_control, "holds a volume's .volumelease"),
         (Path.mkdir, "is empty"),
         (lambda place: None, "does not exist"),
     ],

@@ -359,7 +359,8 @@ def test_tests_of_this_project_pass_on_a_leased_path_under_the_guard(volume: Pat
         os.chdir(sys.argv[2])
         with volume_lease(V / "a"):
             print(pytest.main([
-                "-q", "-p", "no:cacheprovider", f"--basetemp={V}/a/tmp",
+                # Volumes on a volume: only such a directory may hold them.
+                f"--basetemp={V}/a/volumelease-demo-0123abcd", "-q", "-p", "no:cacheprovider",
                 "-k", "not on_no_volume", "tests/paths", "tests/test_files.py",
             ]))
         """,

@@ -115,6 +115,10 @@ ELSEWHERE: Final[dict[tuple[str, str], str]] = {
     ("leases/running.py", "EnforcementMissing"): (
         "tests/enforce/test_sandbox.py::test_without_landlock_lease_run_says_so_once_or_raises"
     ),
+    ("leases/staging.py", "LeaseLost"): (
+        "tests/leases/test_publishing_while_lost.py"
+        "::test_what_was_moved_in_is_kept_when_it_can_not_be_moved_back"
+    ),
     ("leases/volumes.py", "AuthorityUnreachable"): (
         "tests/leases/test_tasks_on_a_volume.py::test_who_set_a_timeout_is_told_that_the_volume_does_not_answer"
     ),
