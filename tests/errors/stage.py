@@ -102,6 +102,7 @@ class Stage:
         text = re.sub(r"\b[0-9a-f]{16,64}\b", "ID", text)
         text = re.sub(r"\bpid \d+|\bprocess \d+", "pid N", text)
         text = re.sub(r"\b\d+\.\d+ s\b", "N s", text)
+        text = re.sub(r"\ba record of \d+ bytes", "a record of N bytes", text)  # a time is in it
         text = re.sub(r"since \d\d:\d\d(:\d\d)?( UTC)?|for \d+ s", "since TIME", text)
         text = re.sub(r"\('HOST', \d+\)|\('127.0.0.1', \d+\)", "HOST:PORT", text)
         text = text.replace(socket.gethostname(), "HOST")
