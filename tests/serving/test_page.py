@@ -20,6 +20,7 @@ pytest.importorskip("watchdog")
 pytest.importorskip("selenium")
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -65,7 +66,13 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 
 
 def shows(browser: Any, where: str, words: str) -> Callable[[], bool]:
-    return lambda: words in browser.find_element(By.ID, where).text
+    def shown() -> bool:
+        try:
+            return words in browser.find_element(By.ID, where).text
+        except StaleElementReferenceException:  # the page was just drawn anew
+            return False
+
+    return shown
 
 
 def keep_a_picture(browser: Any, name: str, width: int, height: int = 1000) -> None:
@@ -96,13 +103,13 @@ def test_a_contest_is_seen_on_the_page(tmp_path: Path, browser: Any) -> None:
             eventually(lambda: answers(where), 20)
             browser.get(where)
             eventually(shows(browser, "leases", "models/llama-70b"), 20)
-            assert "worker ab12cd of sd-xl" in browser.find_element(By.ID, "leases").text
-            assert EVIL in browser.find_element(By.ID, "leases").text, "shown as it was written"
+            eventually(shows(browser, "leases", "worker ab12cd of sd-xl"))
+            eventually(shows(browser, "leases", EVIL))  # as it was written
             eventually(shows(browser, "waiting", "worker ef34 of llm-chat"))
             eventually(shows(browser, "detection", "directories"), 20)
             (volume / "models" / "stray.bin").write_bytes(b"nobody's")
             eventually(shows(browser, "violations", "stray.bin"), 30)
-            assert "local" in browser.find_element(By.ID, "violations").text
+            eventually(shows(browser, "violations", "local"))
             look_over(browser)
             holder.signal(signal.SIGTERM)
             eventually(lambda: waiter.process.poll() == 0, 20)
@@ -167,6 +174,16 @@ def answers(where: str) -> bool:
         return False
 
 
+def pressed(browser: Any, name: str) -> Any:
+    """That button; None if the page was just drawn anew."""
+    button = browser.find_element(By.CSS_SELECTOR, name)
+    try:
+        button.send_keys(Keys.ENTER)
+    except StaleElementReferenceException:
+        return None
+    return button
+
+
 def look_over(browser: Any) -> None:
     """Two widths, both colours, the keyboard alone."""
     for scheme in ("light", "dark"):
@@ -188,8 +205,7 @@ def look_over(browser: Any) -> None:
     eventually(shows(browser, "leases", "Nobody holds a lease"))
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     eventually(shows(browser, "leases", "llama-70b"))
-    button = browser.find_element(By.CSS_SELECTOR, "#leases button")
-    button.send_keys(Keys.ENTER)
+    button = eventually(lambda: pressed(browser, "#leases button"))
     eventually(shows(browser, "history", "ab12cd"))
     for _ in range(3):
         time.sleep(0.8)
