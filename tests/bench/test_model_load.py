@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.bench.contexts import context_on
 from volumelease.bench.contents import PAGE
+from volumelease.bench.job import Job
 from volumelease.bench.model import FILE, MODEL_BYTES, lay_out, measure, run
 from volumelease.bench.options import MEBIBYTE
-from volumelease.bench.tensors import HEADER_BYTES, tensors_of
+from volumelease.bench.tensors import HEADER_BYTES, load, tensors_of
 
 ONCE = "tests.bench.loading:by_mapping"
 BY_SAFETENSORS = "tests.bench.loading:by_safetensors"
@@ -58,6 +61,41 @@ def test_each_way_loads_all_of_it(tmp_path: Path) -> None:
         assert result["cold_start_seconds"]["70B"] == pytest.approx(140e9 / 1e6 / rate)
         assert list(result["cold_start_seconds"]) == list(MODEL_BYTES)
     assert (results[2]["threads"], results[2]["block_bytes"]) == (8, 4 * MEBIBYTE)
+
+
+class Page:
+    """Where a load tells how far it is; it is told to stop after so many operations."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.counts = [0]
+
+    def told_to_stop(self) -> bool:
+        return len(self.counts) > self.most
+
+    def count(self, done_bytes: int, active_ns: int) -> None:
+        self.counts.append(done_bytes)
+
+    def count_more(self, operations: int, errors: int, cpu_ns: int) -> None: ...
+
+    def ready(self) -> None: ...
+
+    def told_to_wait(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("way", ["mmap", "read"])
+def test_a_load_can_be_stopped_within_a_tensor(tmp_path: Path, way: str) -> None:
+    size = 64 * MEBIBYTE
+    path = tmp_path / FILE
+    path.write_bytes(os.urandom(size))
+    page: Any = Page(12)
+    order = {"path": str(path), "file_bytes": size, "way": way, "threads": 1}
+    answer = load(Job(0, page), order)
+    steps = [after - before for before, after in pairwise(page.counts)]
+    assert len(steps) == answer["operations"] == 12
+    assert max(steps) <= 4 * MEBIBYTE
+    assert sum(steps) == answer["bytes"] > 8 * 4096 * 1024, "beyond the first tensor"
 
 
 @needs_safetensors

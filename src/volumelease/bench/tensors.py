@@ -12,6 +12,7 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from .buffers import buffer
@@ -22,6 +23,7 @@ from .residency import forget, resident_share
 
 HEADER_BYTES: Final = 16 * PAGE
 DIRECT_BLOCK: Final = 4 << 20
+PIECE: Final = 4 << 20
 _SIDES: Final = (4096, 11008, 4096, 1024, 4096, 128)
 """Rows of 4,096 numbers: the mixture of sizes of a transformer's layer."""
 
@@ -62,7 +64,8 @@ def write_header(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
 def load(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     """Load it again and again until told to stop, each time cold as far as this host's page cache
     goes. ``way``: ``mmap`` (tensor by tensor, copied out of the mapping, as safetensors does),
-    ``read`` or ``threads`` (``threads`` of them, 4 MiB past the page cache at a time).
+    ``read`` or ``threads`` (``threads`` of them, 4 MiB past the page cache at a time). An
+    operation is 4 MiB, or what a tensor has left: after each it looks whether it is to stop.
 
     Answers ``direct``: whether it went past the page cache. Errors: ``OSError``.
     """
@@ -133,25 +136,36 @@ class _Load:
         return self.job.slot.told_to_stop()
 
     def _by_mapping(self, descriptor: int) -> None:
-        with mmap.mmap(descriptor, self.size, prot=mmap.PROT_READ) as mapped:
-            model = []
-            for first, last in self.spans:
-                if self._stopped():
-                    return
-                before = time.monotonic_ns()
-                model.append(mapped[first:last])
-                self._took(last - first, time.monotonic_ns() - before)
+        with (
+            mmap.mmap(descriptor, self.size, prot=mmap.PROT_READ) as mapped,
+            memoryview(mapped) as view,
+        ):
+
+            def copy(into: memoryview, at: int) -> int:
+                into[:] = view[at : at + len(into)]
+                return len(into)
+
+            self._by_pieces(copy)
 
     def _by_reading(self) -> None:
         with open(self.path, "rb") as file:
             file.seek(HEADER_BYTES)
-            model = []
-            for first, last in self.spans:
+            self._by_pieces(lambda into, at: file.readinto(into))
+
+    def _by_pieces(self, fill: Callable[[memoryview, int], int]) -> None:
+        """Tensor by tensor: each is up to 90 MB, which a slow mount takes a minute for."""
+        model = []
+        for first, last in self.spans:
+            # As malloc gives it to who loads a tensor at once: fresh pages, of the usual size.
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            tensor = memoryview(mmap.mmap(-1, last - first, flags=flags))
+            model.append(tensor)
+            for at in range(first, last, PIECE):
                 if self._stopped():
                     return
                 before = time.monotonic_ns()
-                model.append(file.read(last - first))
-                self._took(last - first, time.monotonic_ns() - before)
+                count = fill(tensor[at - first : at - first + PIECE], at)
+                self._took(count, time.monotonic_ns() - before)
 
     def _by_threads(self) -> None:
         model = buffer(self.size)
