@@ -104,3 +104,14 @@ def test_a_volume_that_is_full_for_leases_ends_the_run_and_is_explained(
     assert document["partial"]
     assert "is full: no space left" in document["reason"]
     assert said(document) == ["good"]
+
+
+def test_what_no_time_is_left_for_is_not_begun_and_the_document_says_so(
+    play: Callable[..., Document],
+) -> None:
+    document = play(good, good, good, total_seconds=1e-6)
+    assert said(document) == ["good", *["no time was left for it"] * 2]
+    assert [result["flags"] for result in document["results"][1:]] == [["short"]] * 2
+    assert any("no time was left for 1, 2" in note for note in document["notes"])
+    assert not document["partial"]
+    assert said(play(good, good, total_seconds=100.0)) == ["good", "good"]

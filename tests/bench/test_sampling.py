@@ -11,6 +11,7 @@ from volumelease.bench import engine
 from volumelease.bench.engine import Engine
 from volumelease.bench.measuring import LEAST_SECONDS
 from volumelease.bench.page import Page
+from volumelease.bench.problems import BenchProblem
 
 LATE_SECONDS = 0.02
 """How much later than asked for each wait ends."""
@@ -27,6 +28,14 @@ class Job:
 
     def work_until(self, seconds: float) -> None:
         self._slot.count(round(self._rate * seconds), round(seconds * 1e9))
+
+
+class Silent:
+    """One that never answers."""
+
+    answered = False
+
+    def work_until(self, seconds: float) -> None: ...
 
 
 class Clock:
@@ -68,3 +77,20 @@ def test_a_speed_that_never_changes_is_steady_in_the_least_time_of_a_repeat(cloc
 
 def test_in_a_sample_less_nothing_is(clock: Clock) -> None:
     assert not sampled(LEAST_SECONDS - engine.SAMPLE_SECONDS - LATE_SECONDS).steady
+
+
+@pytest.mark.parametrize(("left", "patience"), [(1e9, 120.0), (30.0, 30.0), (-9.0, 5.0)])
+def test_a_silent_job_is_waited_for_within_the_time_of_the_run(
+    clock: Clock, left: float, patience: float
+) -> None:
+    silent: list[Any] = [Silent()]
+    with Engine(clock.now + left) as made:
+        began = clock.now
+        with pytest.raises(BenchProblem, match=f"within {patience:.0f} s"):
+            made._collect(silent)
+        assert patience <= clock.now - began < patience + 1
+        began = clock.now = 1000.0
+        made._page.reset(0)
+        with pytest.raises(BenchProblem, match=f"within {patience:.0f} s"):
+            made._until_ready(silent)
+        assert patience <= clock.now - began < patience + 1

@@ -21,6 +21,8 @@ from .workers import Worker, end_all, wait_for_any
 SAMPLE_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 120.0
 """How long jobs may take for what is not sampled: preparing, and the last fsync."""
+LEAST_PATIENCE_SECONDS: Final = 5.0
+"""The same when the time of the whole run is over."""
 
 Watch = Callable[[float], None]
 
@@ -44,11 +46,15 @@ class Run:
 class Engine:
     """``with Engine() as engine:`` runs tasks; at its end no process is left.
 
+    ``until_monotonic``: when a run of limited time has to be through; a job that does not answer
+    is waited for until then, and at least five seconds.
+
     Limit: a process that hangs in a system call on a dead mount can't be ended; it is killed, and
     goes when the kernel lets it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, until_monotonic: float = float("inf")) -> None:
+        self._until = until_monotonic
         self._page = Page()
         self._workers: list[Worker] = []
 
@@ -100,11 +106,16 @@ class Engine:
             self._workers.append(Worker(self._page.descriptor))
         return self._workers[:count]
 
+    def _patience(self) -> float:
+        left = self._until - time.monotonic()
+        return min(PATIENCE_SECONDS, max(LEAST_PATIENCE_SECONDS, left))
+
     def _until_ready(self, workers: Sequence[Worker]) -> None:
-        until = time.monotonic() + PATIENCE_SECONDS
+        patience = self._patience()
+        until = time.monotonic() + patience
         while not all(self._page.counts(number).ready for number in range(len(workers))):
             if time.monotonic() > until:
-                raise _silent(PATIENCE_SECONDS)
+                raise _silent(patience)
             # one that died never gets ready
             wait_for_any([worker for worker in workers if not worker.answered], 0.002)
 
@@ -133,10 +144,11 @@ class Engine:
                     return
 
     def _collect(self, workers: Sequence[Worker]) -> list[dict[str, Any]]:
-        until = time.monotonic() + PATIENCE_SECONDS
+        patience = self._patience()
+        until = time.monotonic() + patience
         while waiting := [worker for worker in workers if not worker.answered]:
             if time.monotonic() > until:
-                raise _silent(PATIENCE_SECONDS)
+                raise _silent(patience)
             wait_for_any(waiting, 0.5)
         return [worker.answer() for worker in workers]
 

@@ -12,8 +12,9 @@ Pace = Literal["quick", "normal", "full"]
 @dataclass(frozen=True, slots=True)
 class Options:
     """``repeats`` of each measurement; ``repeat_seconds`` is the longest that one may take to
-    become steady; ``total_seconds`` of the whole run (None: what it needs). ``budget_bytes``:
-    space that it may take on the volume at any time. ``jobs``: the N of "N jobs"."""
+    become steady; ``total_seconds`` of the whole run (None: what it needs), beside which a
+    cross-check takes its own time. ``budget_bytes``: space that it may take on the volume at any
+    time. ``jobs``: the N of "N jobs"."""
 
     pace: Pace = "normal"
     scenarios: tuple[str, ...] = ()

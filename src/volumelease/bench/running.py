@@ -21,7 +21,7 @@ from .document import SCHEMA, Document, MountFacts, Result
 from .engine import Engine
 from .interrupting import held_back, let_through
 from .judging import judge
-from .measuring import failed
+from .measuring import NO_TIME, failed
 from .options import Options
 from .problems import BenchProblem, Interrupted, explain
 from .scenario import Context, Progress, Silent, names, scenario_named
@@ -56,7 +56,8 @@ def run(
     with held_back(to_the_end=True):
         scratch = Scratch.make(facts["directory"], options.budget_bytes)
         try:
-            with Engine() as engine, let_through():
+            until = began + (options.total_seconds or float("inf"))
+            with Engine(until) as engine, let_through():
                 seed = document.get("seed", "")
                 context = Context(scratch, options, progress or Silent(), engine, facts, seed)
                 try:
@@ -126,6 +127,9 @@ def _measure(context: Context, document: Document, began: float) -> None:
     for number, name in enumerate(chosen):
         if options.total_seconds is not None:
             left = began + options.total_seconds - time.monotonic()
+            if left <= 0 and number:
+                _leave_out(document, chosen[number:])
+                break
             share = left * weights[number] / sum(weights[number:])
             context.until_monotonic = time.monotonic() + max(0.0, share)
         for result in _results(context, document, name):
@@ -137,6 +141,15 @@ def _measure(context: Context, document: Document, began: float) -> None:
         document["cross_check"] = []
         for check in cross_check(context):
             document["cross_check"].append(check)
+
+
+def _leave_out(document: Document, chosen: Sequence[str]) -> None:
+    """Say of these scenarios that there was no time for them."""
+    for name in chosen:
+        result = failed(name, 1, 0, False, NO_TIME)
+        result["flags"] = ["short"]
+        document["results"].append(result)
+    document["notes"] += [f"no time was left for {', '.join(chosen)}: the volume is slow"]
 
 
 def _results(context: Context, document: Document, name: str) -> Iterator[Result]:

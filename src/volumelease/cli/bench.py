@@ -63,12 +63,14 @@ def _outputs(function: _F) -> _F:
     "removes what a killed run left.",
 )
 @click.argument("directory", metavar="DIR", type=PathText())
-@click.option("--quick", "pace", flag_value="quick", help="At most a minute.")
+@click.option(
+    "--quick", "pace", flag_value="quick", help="At most a minute, but for --cross-check."
+)
 @click.option("--full", "pace", flag_value="full", help="As sure as it gets; half an hour.")
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Only this; repeat.")
 @_outputs
 @click.option("--engine", type=click.Choice(["builtin", "fio"]), default="builtin")
-@click.option("--cross-check", is_flag=True, help="Compare with fio, in turn.")
+@click.option("--cross-check", is_flag=True, help="Compare with fio, in turn: half a minute more.")
 @click.option("--budget", metavar="SIZE", help="Space it may take: 256M, 8G. Default: 4G.")
 @click.option("--jobs", type=click.IntRange(2, 32), help="The N of N jobs at once. Default: 8.")
 @click.option("--local", is_flag=True, help="Measure a disk of this machine, which is no volume.")
