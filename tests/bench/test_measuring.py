@@ -36,3 +36,23 @@ def test_one_repeat_is_too_few_and_not_unsteady(tmp_path: Path, fixed_work: bool
 
 def test_one_repeat_that_was_not_steady_says_so(tmp_path: Path) -> None:
     assert "not-steady" in result_of(tmp_path, a_run(300, steady=False))["flags"]
+
+
+@pytest.mark.parametrize(
+    ("counted", "samples", "expected"), [(0, 0, 5), (0, 1, 5), (2, 1, 5), (6, 1, 6), (2, 2, 2)]
+)
+def test_a_writer_too_slow_for_its_bytes_to_count_is_rated_by_all_of_its_time(
+    counted: float, samples: int, expected: float
+) -> None:
+    measurement = Measurement("sequential-write", 1, 1 << 20, False)
+    answer = {"bytes": 40_000_000, "done_seconds": 8.0, "fsync_seconds": 0.1}
+    measurement.add(a_run(counted, steady=False, samples=samples, **answer))
+    (repeat,) = measurement.repeats
+    assert repeat["mb_per_s"] == pytest.approx(expected)
+    assert repeat["ops_per_s"] == pytest.approx(expected * 1e6 / (1 << 20))
+
+
+def test_what_wrote_nothing_got_nothing() -> None:
+    measurement = Measurement("sequential-write", 1, 1 << 20, False)
+    measurement.add(a_run(0, steady=False, samples=0, bytes=0))
+    assert measurement.repeats[0]["mb_per_s"] == 0

@@ -74,7 +74,21 @@ class Measurement:
             self.flags.add("generator-bound")
         self.repeats.append(self._repeat(run))
         if not self.fixed_work:
+            self._count_what_was_too_slow_to_count(self.repeats[-1])
             self._count_what_came_behind(self.repeats[-1])
+
+    def _count_what_was_too_slow_to_count(self, repeat: Repeat) -> None:
+        """A buffered write counts once 36 MiB are behind it, and the first sample has less than
+        was written. Where there is no second one, the rate is that of all bytes in all of the
+        time, with the last fsync, if that is more: so much did reach the volume."""
+        whole, rate = repeat["last_done_seconds"], repeat["mb_per_s"]
+        if rate is None or not whole or len(repeat["samples_mb_per_s"]) > 1:
+            return
+        self._rate_of(repeat, max(rate, repeat["bytes"] / whole / 1e6))
+
+    def _rate_of(self, repeat: Repeat, mb_per_s: float) -> None:
+        repeat["mb_per_s"] = mb_per_s
+        repeat["ops_per_s"] = mb_per_s * 1e6 / self.block_bytes if self.block_bytes else 0.0
 
     def _count_what_came_behind(self, repeat: Repeat) -> None:
         """What a client still held when its writer had ended was not on the volume yet: where the
@@ -89,8 +103,7 @@ class Measurement:
         honest = repeat["bytes"] / whole / 1e6
         if honest < rate:
             self.flags.add("written-behind")
-            repeat["mb_per_s"] = honest
-            repeat["ops_per_s"] = honest * 1e6 / self.block_bytes if self.block_bytes else 0.0
+            self._rate_of(repeat, honest)
 
     def result(self, context: Context) -> Result:
         """What the repeats say together. Without any, a result that failed."""
