@@ -117,6 +117,19 @@ def test_clean_keeps_what_a_live_run_uses(tmp_path: Path) -> None:
     assert os.path.isdir(scratch.path)
 
 
+def test_clean_keeps_what_a_live_run_of_this_host_uses_however_silent_it_is(
+    tmp_path: Path,
+) -> None:
+    scratch = Scratch.make(str(tmp_path), MEBIBYTE)
+    old = os.stat(scratch.path).st_mtime - STALE_SECONDS - 60
+    os.utime(os.path.join(scratch.path, "owner.json"), (old, old))
+    (cleaned,) = clean(str(tmp_path))
+    assert not cleaned.removed
+    assert f"process {os.getpid()}" in cleaned.reason
+    assert "uses it" in cleaned.reason
+    assert os.path.isdir(scratch.path)
+
+
 def test_clean_waits_for_another_host_to_be_silent(tmp_path: Path) -> None:
     process = list(this_process()._replace(hostname="elsewhere", boot_id="other"))
     path = left_by(tmp_path, process=process)

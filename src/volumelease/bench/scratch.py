@@ -141,8 +141,9 @@ class Cleaned(NamedTuple):
 def clean(directory: str) -> list[Cleaned]:
     """Remove what killed runs left in ``directory``; nothing else, and nothing that is in use.
 
-    Of this host: as soon as its process is gone. Of another one: after ten minutes without a sign
-    of life, by the volume's own clock. Errors: ``OSError``.
+    Of this boot of this host, where its process can be seen: as soon as that is gone, and never
+    before. Of another one: after ten minutes without a sign of life, by the volume's own clock; a
+    run there that was suspended for longer loses its directory. Errors: ``OSError``.
     """
     found = []
     for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
@@ -173,15 +174,28 @@ def _in_use(path: str) -> str:
     try:
         last = owner.stat().st_mtime
         facts = ProcessFacts(*json.loads(owner.read_text(encoding="utf-8"))["process"])
-        if provably_dead(facts, this_process()):
+        here = this_process()
+        if provably_dead(facts, here):
             return ""
+        is_seen = _seen_from(here, facts)
         who = f"process {facts.pid} on {facts.hostname}"
     except (OSError, ValueError, KeyError, TypeError):
-        last, who = status.st_mtime, "a run that begins"  # or was killed before it wrote that
+        # Or was killed before it wrote that.
+        last, who, is_seen = status.st_mtime, "a run that begins", False
     silent = _now_there(path) - last
-    if silent >= STALE_SECONDS:
+    if silent >= STALE_SECONDS and not is_seen:
         return ""
-    return f"{who} may use it: its last sign of life was {max(0.0, silent):.0f} s ago"
+    return f"{who} {'uses' if is_seen else 'may use'} it: its last sign of life was {max(0.0, silent):.0f} s ago"
+
+
+def _seen_from(here: ProcessFacts, facts: ProcessFacts) -> bool:
+    """Whether that process would be known to have ended: then its silence proves nothing."""
+    told = (facts.hostname, facts.boot_id, facts.pid_namespace)
+    return bool(all(told) and facts.start_time) and told == (
+        here.hostname,
+        here.boot_id,
+        here.pid_namespace,
+    )
 
 
 def _now_there(path: str) -> float:
