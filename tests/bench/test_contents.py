@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.bench.contexts import context_on
 from volumelease.bench.contents import PAGE, PERIOD, Contents
+from volumelease.bench.job import Job
 from volumelease.bench.layout import Work, file_name, lay_out, orders, transfer, verify
 from volumelease.bench.measuring import Measurement
 from volumelease.bench.problems import BenchProblem
+from volumelease.bench.transfer import Transfer
 
 
 def test_no_page_of_a_file_is_constant_or_there_twice(tmp_path: Path) -> None:
@@ -84,3 +88,16 @@ def test_random_places_are_all_over_the_file(tmp_path: Path) -> None:
         (order,) = orders(context, Work("read", 1, PAGE, False, at_random=True))
     assert order["random"]
     assert order["file_bytes"] == context.extents[file_name(0)] // PERIOD * PERIOD
+
+
+def test_each_repeat_reads_random_places_in_an_order_of_its_own(tmp_path: Path) -> None:
+    with context_on(tmp_path) as context:
+        context.extents = {file_name(number): 64 << 20 for number in range(2)}
+        work = Work("read", 2, PAGE, False, at_random=True)
+        found = [*orders(context, work), *orders(context, work)]
+    slot: Any = None
+    places = {
+        tuple(islice(Transfer(Job(number % 2, slot), order)._offsets(), 50))
+        for number, order in enumerate(found)
+    }
+    assert len(places) == 4

@@ -41,4 +41,5 @@ def _order(mode: str, number: int) -> dict[str, Any]:
         "limit_bytes": 0,
         "seed": "calibration",
         "file": str(number),
+        "run": 0,
     }

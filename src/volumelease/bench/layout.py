@@ -55,6 +55,7 @@ def file_name(number: int) -> str:
 
 def orders(context: Context, work: Work, *, once: bool = False) -> list[dict[str, Any]]:
     """The parameters of ``transfer.run`` for each job; ``once``: each file one time."""
+    context.runs += 1
     return [_order(context, work, number, once) for number in range(work.jobs)]
 
 
@@ -71,6 +72,7 @@ def _order(context: Context, work: Work, number: int, once: bool) -> dict[str, A
         "limit_bytes": size if once else 0,
         "seed": context.seed,
         "file": name,
+        "run": context.runs,
     }
 
 

@@ -71,6 +71,7 @@ def _writing(context: Context, path: str, size: int) -> dict[str, Any]:
         "limit_bytes": size,
         "seed": context.seed,
         "file": FILE,
+        "run": 0,
     }
 
 

@@ -71,6 +71,8 @@ class Context:
     """What was being measured when the run was interrupted."""
     parts: int = 1
     """How many measurements a scenario has still to make, for ``share``."""
+    runs: int = 0
+    """How many runs of transfers had their orders so far."""
     rates: dict[str, float] = field(default_factory=dict)
     """MB/s that earlier scenarios saw, by their names: how much work is a second."""
 

@@ -33,8 +33,10 @@ def run(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
 
     Parameters: ``path`` (exists), ``mode`` ``write`` or ``read``, ``block_bytes``, ``direct``,
     ``random`` (order of blocks), ``file_bytes`` (where it begins anew; a multiple of the block),
-    ``limit_bytes`` (0: none), ``seed`` and ``file`` of the contents. An empty path is memory of the
-    job's own. Answers ``resident_share``: what the page cache had of the file before it was read.
+    ``limit_bytes`` (0: none), ``seed`` and ``file`` of the contents, ``run`` (another number is
+    another order of random blocks: else a repeat finds those of the one before in a cache). An
+    empty path is memory of the job's own. Answers ``resident_share``: what the page cache had of
+    the file before it was read.
 
     Errors: ``OSError`` of what can't get better (no space, no direct I/O); others are counted.
     """
@@ -55,7 +57,8 @@ class Transfer:
         self.path: str = parameters["path"]
         self.at_random: bool = parameters["random"]
         self.contents = Contents(parameters["seed"], parameters["file"])
-        self.chance = random.Random(f"{parameters['seed']}:{job.number}:order")
+        order = f"{parameters['seed']}:{parameters['run']}:{job.number}:order"
+        self.chance = random.Random(order)
         self.latencies: dict[int, int] = {}
         self.slowest_ns = 0
         self.errors: dict[str, int] = {}
