@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from volumelease.bench.comparing import compare, rank, same_volume, student_quantile
+from volumelease.bench.comparing import compare, only_in_one, rank, same_volume, student_quantile
 
 
 def document(rates: dict[str, float], noise: float, chance: random.Random, **facts: Any) -> Any:
@@ -81,6 +81,68 @@ def test_operations_without_throughput_are_compared() -> None:
         result["median_mb_per_s"] = None
     (one,) = compare(old, new)
     assert (one.change, one.unit) == ("regression", "operations/s")
+
+
+def changed(old: Any, new: Any) -> list[tuple[str, str, str]]:
+    return [(one.key[0], one.change, one.note) for one in compare(old, new)]
+
+
+@pytest.mark.parametrize("standing", [3, 5])
+def test_a_standstill_is_a_regression(standing: int) -> None:
+    chance = random.Random(12)
+    old, new = document({"a": 300}, 0.01, chance), document({"a": 300}, 0.01, chance)
+    repeats = [{"mb_per_s": 0.0}] * standing + [{"mb_per_s": 300.0}] * (5 - standing)
+    new["results"][0] |= {"repeats": repeats, "median_mb_per_s": 0.0}
+    assert changed(old, new) == [("a", "regression", "it stands still")]
+    assert changed(new, new) == []
+
+
+def test_one_repeat_that_stood_still_is_not_left_out() -> None:
+    chance = random.Random(13)
+    old, new = document({"a": 300}, 0.001, chance), document({"a": 300}, 0.001, chance)
+    assert [one.change for one in compare(old, new)] == ["no change"]
+    new["results"][0]["repeats"][1] = {"mb_per_s": 0.0}
+    (one,) = compare(old, new)
+    assert one.change == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "block"), [("sequential-read", 1 << 20), ("sequential-read", 0), ("sequential", 0)]
+)
+def test_what_fails_now_is_a_regression(scenario: str, block: int) -> None:
+    """By itself, or with all of its scenario."""
+    chance = random.Random(14)
+    rates = {"sequential-read": 300.0, "sequence": 200.0}
+    old, new = document(rates, 0.001, chance), document(rates, 0.001, chance)
+    failure = {**new["results"][0], "scenario": scenario, "block_bytes": block, "failed": "EIO"}
+    del failure["repeats"]
+    new["results"][0] = failure | {"median_mb_per_s": None, "flags": ["errors"]}
+    assert changed(old, new) == [
+        ("sequence", "no change", ""),
+        ("sequential-read", "regression", "EIO"),
+    ]
+    assert only_in_one(old, new) == ([], [])
+    assert changed(new, new) == [("sequence", "no change", "")]
+    new["results"][0]["flags"] = ["short"]
+    assert changed(old, new) == [("sequence", "no change", "")], "it had no time"
+    assert only_in_one(old, new) == (["sequential-read 1 MiB direct"], [])
+
+
+def test_what_only_one_has_is_named() -> None:
+    chance = random.Random(15)
+    old, new = (document({"a": 1, name: 1}, 0, chance) for name in "bc")
+    assert only_in_one(old, new) == (["b 1 MiB direct"], ["c 1 MiB direct"])
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_too_few_repeats_say_so(repeats: int) -> None:
+    chance = random.Random(16)
+    old, new = document({"a": 300}, 0.05, chance), document({"a": 250}, 0.05, chance)
+    for found in (old, new):
+        del found["results"][0]["repeats"][repeats:]
+    assert changed(old, new) == [("a", "unclear", "too few repeats to tell")]
+    (one,) = compare(old, new)
+    assert (one.as_document()["ci95_ratio"] is None) == (repeats == 1)
 
 
 def test_volumes_are_ranked_by_their_best_cold_start() -> None:

@@ -143,6 +143,23 @@ def test_a_run_that_is_slower_by_half_is_a_regression(made: dict[str, Any], tmp_
     assert comparison["results"][0]["change"] == "regression"
 
 
+def test_what_fails_now_or_is_missing_is_told(made: dict[str, Any], tmp_path: Path) -> None:
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    document = made["document"]
+    first, *_, last = document["results"]
+    one.write_text(json.dumps({**document, "results": [first, last]}))
+    failure = {**first, "failed": "EIO: it broke", "median_mb_per_s": None}
+    del failure["repeats"]
+    other.write_text(json.dumps({**document, "results": [failure]}))
+    found = run("bench", "compare", one, other)
+    assert found.returncode == 1, found.stdout
+    assert "regression: EIO: it broke" in found.stdout
+    assert f"only in {one}: {last['scenario']}" in found.stdout
+    (comparison,) = json.loads(run("bench", "compare", one, other, "--json").stdout)["comparisons"]
+    assert [result["change"] for result in comparison["results"]] == ["regression"]
+    assert (len(comparison["only_old"]), comparison["only_new"]) == (1, [])
+
+
 def test_a_partial_or_failed_result_has_no_figures_in_the_textfile(made: dict[str, Any]) -> None:
     document = {**made["document"], "partial": True, "reason": "interrupted"}
     document["results"] = [{**document["results"][0], "failed": "EIO"}]

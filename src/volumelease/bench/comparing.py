@@ -1,6 +1,7 @@
 """What changed between two documents, and which of several volumes starts a worker first.
 
-A regression is a ratio whose whole interval is below 0.95. The intervals of all results of one
+A regression is a ratio whose whole interval is below 0.95; and what had a value, and stands still
+or fails now. The intervals of all results of one
 comparison hold together at 95 % (Bonferroni), so that one of twenty doesn't fail by chance.
 Limit: runs at different times may differ by more than any interval of repeats knows (0.83 to 1.95
 on one disk, measured): when it matters, run them in turn, A B A B.
@@ -10,8 +11,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from .document import Document, Result
@@ -23,13 +24,18 @@ Change = Literal["regression", "improvement", "no change", "unclear"]
 Key = tuple[str, str, int, int, bool]
 
 _UNUSABLE: Final = frozenset({"cache-suspected", "wrong-data"})
+_FEW: Final = 3
+TOO_FEW: Final = "too few repeats to tell"
+_STILL: Final = 0.01
+"""Of the median: what a repeat that got nothing at all counts as, beside others that did."""
 _LEAST_SPREAD: Final = 0.005
 """Repeats that agree better than that agree by chance, with so few of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One result in both documents. ``ratio``: new to old, with its interval."""
+    """One result in both documents. ``ratio``: new to old, with its interval, which has no
+    upper end with a single repeat. ``note``: what should be known of it."""
 
     key: Key
     old: float
@@ -38,13 +44,12 @@ class Comparison:
     ratio: float
     low: float
     high: float
+    note: str = ""
 
     @property
     def name(self) -> str:
         """What was measured, in words."""
-        scenario, variant, jobs, block, direct = self.key
-        how = f"{block_name(block)} {way(direct)}" if block else ""
-        return " ".join(filter(None, (scenario, variant, f"{jobs} jobs" if jobs > 1 else "", how)))
+        return _name(self.key)
 
     def as_document(self) -> dict[str, object]:
         """The same for programs."""
@@ -59,8 +64,9 @@ class Comparison:
             "old": self.old,
             "new": self.new,
             "ratio": self.ratio,
-            "ci95_ratio": [self.low, self.high],
+            "ci95_ratio": None if math.isinf(self.high) else [self.low, self.high],
             "change": self.change,
+            "note": self.note,
         }
 
     @property
@@ -75,16 +81,54 @@ class Comparison:
 
 
 def compare(old: Document, new: Document) -> list[Comparison]:
-    """Every result that both have, in the order of ``new``. Left out is what failed or did not
-    come from the volume."""
-    before = {key_of(result): result for result in old["results"]}
+    """Every result that both have, in the order of ``new``, then those that fail now. Left out is
+    what had no value before, or did not come from the volume."""
+    before = {key_of(result): result for result in old["results"] if _value(result)}
     pairs = [
-        (result, before[key])
+        (before[key], result)
         for result in new["results"]
         if (key := key_of(result)) in before and _usable(result) and _usable(before[key])
     ]
     confidence = 1 - 0.05 / max(1, len(pairs))
-    return [_comparison(first, second, confidence) for second, first in pairs]
+    found = [_comparison(first, second, confidence) for first, second in pairs]
+    return [*found, *_failures(before, new)]
+
+
+def only_in_one(old: Document, new: Document) -> tuple[list[str], list[str]]:
+    """What only the old document has, and only the new one, in words. What fails now is a
+    comparison, and in neither."""
+    kept = [{key_of(r) for r in d["results"] if "failed" not in r} for d in (old, new)]
+    failures = {one.key for one in compare(old, new) if one.new == 0}
+    return (
+        [_name(key) for key in map(key_of, old["results"]) if key in kept[0] - kept[1] - failures],
+        [_name(key) for key in map(key_of, new["results"]) if key in kept[1] - kept[0]],
+    )
+
+
+def _failures(before: dict[Key, Result], new: Document) -> Iterator[Comparison]:
+    """What had a value and fails now, by itself or with all of its scenario. What there was no
+    time for is no failure."""
+    there = {key_of(result) for result in new["results"] if "failed" not in result}
+    failed = [r for r in new["results"] if "failed" in r and "short" not in r["flags"]]
+    for key, result in before.items():
+        why = next((one["failed"] for one in failed if _fails(one, key)), None)
+        if why is not None and key not in there:
+            yield Comparison(key, _value(result), 0.0, _unit(result), 0.0, 0.0, 0.0, why)
+
+
+def _fails(result: Result, key: Key) -> bool:
+    """A scenario that fails as a whole is one result, called by its name alone."""
+    name, scenario = result["scenario"], key[0]
+    whole = not result.get("variant") and not result["block_bytes"]
+    return key_of(result) == key or (
+        whole and (scenario == name or scenario[: len(name) + 1] == f"{name}-")
+    )
+
+
+def _name(key: Key) -> str:
+    scenario, variant, jobs, block, direct = key
+    how = f"{block_name(block)} {way(direct)}" if block else ""
+    return " ".join(filter(None, (scenario, variant, f"{jobs} jobs" if jobs > 1 else "", how)))
 
 
 def rank(documents: Sequence[tuple[str, Document]]) -> list[tuple[str, float, str]]:
@@ -122,27 +166,47 @@ def same_volume(documents: Sequence[Document]) -> bool:
 
 
 def _usable(result: Result) -> bool:
-    return not _UNUSABLE.intersection(result["flags"]) and len(_values(result)) >= 2
+    return not _UNUSABLE.intersection(result["flags"]) and bool(_values(result))
 
 
 def _values(result: Result) -> list[float]:
-    values = []
-    for repeat in result.get("repeats", []):
-        rate = repeat["mb_per_s"] if repeat["mb_per_s"] is not None else repeat.get("ops_per_s")
-        if rate and rate > 0:
-            values.append(rate)
-    return values
+    """Those of all repeats, 0 of one that got nothing."""
+    return [
+        (repeat["mb_per_s"] if repeat["mb_per_s"] is not None else repeat.get("ops_per_s")) or 0.0
+        for repeat in result.get("repeats", [])
+    ]
+
+
+def _value(result: Result) -> float:
+    """0 of what failed, stood still or has no rate."""
+    if "failed" in result:
+        return 0.0
+    values = _values(result)
+    return statistics.median(values) if values else result["median_mb_per_s"] or 0.0
+
+
+def _unit(result: Result) -> str:
+    return "MB/s" if result["median_mb_per_s"] is not None else "operations/s"
 
 
 def _comparison(old: Result, new: Result, confidence: float) -> Comparison:
-    before, after = _values(old), _values(new)
-    low, high = ratio_interval(after, before, confidence)
+    key, unit, before, after = key_of(new), _unit(new), _values(old), _values(new)
     median_old, median_new = statistics.median(before), statistics.median(after)
-    unit = "MB/s" if new["median_mb_per_s"] is not None else "operations/s"
+    if not median_new:
+        return Comparison(key, median_old, 0.0, unit, 0.0, 0.0, 0.0, "it stands still")
     ratio = median_new / median_old
-    return Comparison(
-        key_of(new), median_old, median_new, unit, ratio, min(low, ratio), max(high, ratio)
-    )
+    repeats = min(len(before), len(after))
+    if repeats < 2:
+        return Comparison(key, median_old, median_new, unit, ratio, 0.0, math.inf, TOO_FEW)
+    low, high = ratio_interval(_moving(after), _moving(before), confidence)
+    low, high = min(low, ratio), max(high, ratio)
+    found = Comparison(key, median_old, median_new, unit, ratio, low, high)
+    return replace(found, note=TOO_FEW) if found.change == "unclear" and repeats < _FEW else found
+
+
+def _moving(values: Sequence[float]) -> list[float]:
+    least = statistics.median(values) * _STILL
+    return [max(value, least) for value in values]
 
 
 def ratio_interval(

@@ -185,7 +185,8 @@ def _in_use(path: str) -> str:
     silent = _now_there(path) - last
     if silent >= STALE_SECONDS and not is_seen:
         return ""
-    return f"{who} {'uses' if is_seen else 'may use'} it: its last sign of life was {max(0.0, silent):.0f} s ago"
+    uses = "uses" if is_seen else "may use"
+    return f"{who} {uses} it: its last sign of life was {max(0.0, silent):.0f} s ago"
 
 
 def _seen_from(here: ProcessFacts, facts: ProcessFacts) -> bool:

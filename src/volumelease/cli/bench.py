@@ -148,19 +148,19 @@ def compare_command(files: tuple[str, ...], as_json: bool) -> int:
     With several volumes, also which one starts a worker first, by the seconds until a 7B model is
     loaded cold.
 
-    Exit code 1 on a regression: a ratio whose whole interval is below 0.95. All intervals of a
-    comparison hold together at 95 %.
+    Exit code 1 on a regression: a ratio whose whole interval is below 0.95, or what stands still
+    or fails now. All intervals of a comparison hold together at 95 %.
 
-    Limit: runs at different times may differ by more than their repeats know. When it matters,
-    run them in turn: A B A B.
+    Limits: two repeats, as a quick run has them, are often too few to tell. Runs at different
+    times may differ by more than their repeats know: when it matters, run them in turn, A B A B.
     """
-    from volumelease.bench.comparing import compare, rank, same_volume
+    from volumelease.bench.comparing import compare, only_in_one, rank, same_volume
 
     if len(files) < 2:
         raise click.UsageError("compare takes at least two documents: A.json B.json")
     documents = [_read(name) for name in files]
     found = [
-        (name, compare(documents[0], document))
+        (name, compare(documents[0], document), only_in_one(documents[0], document))
         for name, document in zip(files[1:], documents[1:], strict=True)
     ]
     ranking = [] if same_volume(documents) else rank(list(zip(files, documents, strict=True)))
@@ -169,10 +169,10 @@ def compare_command(files: tuple[str, ...], as_json: bool) -> int:
     else:
         from .bench_views import show_comparison, show_ranking
 
-        for name, comparisons in found:
-            show_comparison(files[0], name, comparisons)
+        for name, comparisons, only in found:
+            show_comparison(files[0], name, comparisons, only)
         show_ranking(ranking)
-    worse = sum(one.change == "regression" for _, comparisons in found for one in comparisons)
+    worse = sum(one.change == "regression" for _, comparisons, _ in found for one in comparisons)
     return 1 if worse else 0
 
 
@@ -200,15 +200,20 @@ def _read(name: str) -> Document:
 
 def _as_document(
     first: str,
-    found: list[tuple[str, list[Comparison]]],
+    found: list[tuple[str, list[Comparison], tuple[list[str], list[str]]]],
     ranking: list[tuple[str, float, str]],
 ) -> dict[str, Any]:
     return {
         "schema": 1,
         "old": first,
         "comparisons": [
-            {"new": name, "results": [one.as_document() for one in comparisons]}
-            for name, comparisons in found
+            {
+                "new": name,
+                "results": [one.as_document() for one in comparisons],
+                "only_old": only_old,
+                "only_new": only_new,
+            }
+            for name, comparisons, (only_old, only_new) in found
         ],
         "ranking": [
             {"file": name, "cold_start_7b_seconds": seconds, "way": way}

@@ -172,24 +172,28 @@ def _loads(document: Document) -> list[str]:
 # ---- comparisons
 
 
-def show_comparison(old: str, new: str, comparisons: list[Comparison]) -> None:
-    """Every ratio, with its interval and what it says."""
+def show_comparison(
+    old: str, new: str, comparisons: list[Comparison], only: tuple[list[str], list[str]]
+) -> None:
+    """Every ratio, with its interval and what it says; and what only one of them has."""
     say(f"{one_line(old)} to {one_line(new)}:")
     if not comparisons:
-        say("  no result is in both, from the volume and repeated")
-        return
+        say("  no result is in both, from the volume")
     rows = [
         [
             one.name,
             f"{figure(one.old)} to {figure(one.new)} {one.unit}",
             f"{one.ratio:.3f}",
-            f"{one.low:.3f} to {one.high:.3f}",
-            one.change,
+            "" if math.isinf(one.high) else f"{one.low:.3f} to {one.high:.3f}",
+            f"{one.change}: {one.note}" if one.note else one.change,
         ]
         for one in comparisons
     ]
-    for line in lines_of(rows):
+    for line in lines_of(rows) if rows else ():
         say(f"  {one_line(line)}")
+    for name, results in zip((old, new), only, strict=True):
+        if results:
+            say(f"  only in {one_line(name)}: {one_line(', '.join(results))}")
 
 
 def show_ranking(ranking: list[tuple[str, float, str]]) -> None:
