@@ -88,6 +88,8 @@ class Trial:
     """MB/s of one writer without leases."""
     longest: float = 0.0
     """Seconds of a run so far, with its sessions, which take a while on a slow mount."""
+    last: float = 0.0
+    """Those of the last one."""
 
     # ---- the same writes
 
@@ -96,21 +98,22 @@ class Trial:
         counts = _counts(self.context)
         for jobs in counts:
             self.context.progress.step(f"{NAME}, {jobs} writer{'s' * (jobs > 1)}")
-            if jobs > 1 and not self._time_for(len(WAYS)):
+            if jobs > 1 and not self._time_for(len(WAYS) + 1):
                 yield self._left_out(f"{jobs} writers", jobs)
                 continue
             seconds = self._seconds_for(len(counts))
             rates: dict[str, list[float]] = {way: [] for way in WAYS}
             for number in range(self.context.options.repeats):
-                if number and not self._time_for(len(WAYS)):
+                if number and not self._time_for(len(WAYS) + 1):
                     break
                 for way in WAYS if number % 2 else reversed(WAYS):
-                    self.context.scratch.beat()
-                    rates[way].append(self._rate(way, jobs, seconds))
+                    if number or self._time_for(2):
+                        self.context.scratch.beat()
+                        rates[way].append(self._rate(way, jobs, seconds))
             if jobs == 1:
                 self.alone = rates[WAYS[0]]
             for way in WAYS:
-                yield self._written(way, jobs, rates)
+                yield self._written(way, jobs, rates) if rates[way] else self._left_out(way, jobs)
 
     def _seconds_for(self, counts: int) -> float:
         """Of one run, so that all of them take half of the time that there is."""
@@ -118,6 +121,7 @@ class Trial:
         return self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / runs)
 
     def _time_for(self, runs: int) -> bool:
+        """The longest one counts; writers leave one to acquiring, which is never left out."""
         return self.context.seconds_left() >= runs * self.longest
 
     def _left_out(self, variant: str, jobs: int) -> Result:
@@ -131,7 +135,8 @@ class Trial:
         try:
             return self.context.engine.run(f"{_TASK}{task}", orders, seconds=seconds)
         finally:
-            self.longest = max(self.longest, time.monotonic() - began)
+            self.last = time.monotonic() - began
+            self.longest = max(self.longest, self.last)
 
     @staticmethod
     def _at_most(most: float, share: float) -> float:
@@ -167,7 +172,7 @@ class Trial:
         ours, bare = rates[way], rates[WAYS[0]]
         steady = variation(ours) <= STEADY
         lease: dict[str, Any] = {}
-        if min(bare) > 0:
+        if bare and min(bare) > 0:
             lease["of_no_lease"] = median(ours) / median(bare)
             lease["of_no_lease_ci95"] = list(ratio_interval(ours, bare))
         result = self._result(way, jobs, lease)
@@ -192,7 +197,7 @@ class Trial:
         repeats = self.context.options.repeats
         seconds = self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / repeats)
         for number in range(repeats):
-            if number and not self._time_for(1):
+            if number and not self._time_for(2):
                 break
             run = self._run("take", [{"root": self.root, "most": LEASES}], seconds)
             (answer,) = run.answers
@@ -214,7 +219,7 @@ class Trial:
     def hand_off(self) -> Result:
         """From the end of one holder to the beginning of the next, between two processes."""
         self.context.progress.step(f"{NAME}, hand-off")
-        if not self._time_for(1):
+        if self.context.seconds_left() < self.last:
             return self._left_out("hand-off", 2)
         orders = [{"root": self.root, "most": TURNS}] * 2
         seconds = self._at_most(4 * MOST_SECONDS, self.context.seconds_left())

@@ -51,7 +51,8 @@ _LARGEST_FILE: Final = 4096 * MEBIBYTE
 
 
 def quick() -> Options:
-    """At most a minute, on a mount that answers."""
+    """At most a minute, on a mount that answers. Limit: what is under way when the time is over is
+    brought to its end; at 50 ms a request that and removing took 2 s more (measured)."""
     return Options(
         "quick", repeats=3, repeat_seconds=3.0, total_seconds=52.0, budget_bytes=1024 * MEBIBYTE
     )

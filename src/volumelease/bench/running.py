@@ -149,7 +149,9 @@ def _leave_out(document: Document, chosen: Sequence[str]) -> None:
         result = failed(name, 1, 0, False, NO_TIME)
         result["flags"] = ["short"]
         document["results"].append(result)
-    document["notes"] += [f"no time was left for {', '.join(chosen)}: the volume is slow"]
+    document["notes"] += [
+        f"no time was left for {', '.join(chosen)}: the volume, or this machine, is slow"
+    ]
 
 
 def _results(context: Context, document: Document, name: str) -> Iterator[Result]:

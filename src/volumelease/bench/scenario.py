@@ -129,11 +129,11 @@ _PLACES: Final = {
     "small-files": "small_files:FILES",
     "checkpoint": "checkpoint:CHECKPOINT",
     "block-sweep": "sequential:SWEEP_ALL",
-    "lease-cost": "lease_cost:COST",
     "locks": "lease_cost:LOCKS",
+    "lease-cost": "lease_cost:COST",
 }
 """Where each scenario stands, in the order in which they run: what writes comes before what reads
-it. A module is imported when its scenario runs."""
+it, and what a slow mount makes longest is the last. A module is imported when its scenario runs."""
 
 
 _NOT_IN_A_MINUTE: Final = frozenset({"small-files", "checkpoint", "block-sweep"})
