@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from volumelease.bench.checking import turns
 from volumelease.bench.document import Result
 from volumelease.bench.judging import judge
@@ -69,14 +71,25 @@ def test_nothing_follows_from_what_never_became_steady() -> None:
 def test_one_repeat_that_became_steady_is_no_verdict_but_can_be_compared() -> None:
     mapped, threads = (
         result("model-load", speed, variant=way, steady=False, verdict="inconclusive",
-               repeats=[{"steady": True}])
+               repeats=[{"steady": True, "samples_mb_per_s": []}])
         for speed, way in ((210, "mmap"), (1877, "threads"))
     )  # fmt: skip
     assert judge([mapped, threads])
     assert mapped["flags"] == ["latency-bound"]
     assert mapped["verdict"] == "inconclusive"
-    threads["repeats"] = [{"steady": False}]  # type: ignore[typeddict-item]  # one field of it
+    mapped["repeats"] = [{"steady": False}]  # type: ignore[typeddict-item]  # one field of it
     assert judge([mapped, threads]) == []
+
+
+@pytest.mark.parametrize(("slowest", "told"), [(430.0, True), (410.0, False)])
+def test_many_requests_that_waver_count_with_their_slowest_moment(
+    slowest: float, told: bool
+) -> None:
+    mapped = result("model-load", 210, variant="mmap")
+    repeats = [{"steady": False, "samples_mb_per_s": [1900.0, slowest, 700.0]}]
+    threads = result("model-load", 700, variant="threads", steady=False, repeats=repeats)
+    notes = judge([mapped, threads])
+    assert (mapped["flags"] == ["latency-bound"]) == bool(notes) == told
 
 
 def test_wrong_data_is_the_note_that_nobody_misses() -> None:

@@ -89,12 +89,12 @@ def test_a_load_can_be_stopped_within_a_tensor(tmp_path: Path, way: str) -> None
     size = 64 * MEBIBYTE
     path = tmp_path / FILE
     path.write_bytes(os.urandom(size))
-    page: Any = Page(12)
+    page: Any = Page(48)
     order = {"path": str(path), "file_bytes": size, "way": way, "threads": 1}
     answer = load(Job(0, page), order)
     steps = [after - before for before, after in pairwise(page.counts)]
-    assert len(steps) == answer["operations"] == 12
-    assert max(steps) <= 4 * MEBIBYTE
+    assert len(steps) == answer["operations"] == 48
+    assert max(steps) <= MEBIBYTE
     assert sum(steps) == answer["bytes"] > 8 * 4096 * 1024, "beyond the first tensor"
 
 

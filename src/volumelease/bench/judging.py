@@ -90,7 +90,7 @@ def _streams(results: Sequence[Result], scenario: str) -> str:
 def _latency(results: Sequence[Result]) -> str:
     """One request at a time is what mmap and plain reads come down to: on a mount that takes 1 ms
     for each they get 210 MB/s where eight threads of 4 MiB get 1,877 (measured)."""
-    threads = max(map(_median, _of(results, "model-load", variant="threads")), default=0.0)
+    threads = max(map(_at_least, _of(results, "model-load", variant="threads")), default=0.0)
     slow = [
         result
         for variant in ("mmap", "read")
@@ -115,6 +115,14 @@ def _differences(results: Sequence[Result]) -> str:
     if not wrong:
         return ""
     return f"{', '.join(dict.fromkeys(wrong))}: what was read is not what was written"
+
+
+def _at_least(result: Result) -> float:
+    """The value, or the slowest moment of what never became steady: many requests at once waver
+    with whatever else this machine does. Limit: credit for bursts that lasts longer than the
+    measurement passes for speed, as it does for a steady one."""
+    samples = [s for repeat in result.get("repeats", []) for s in repeat["samples_mb_per_s"]]
+    return _median(result) or min(samples, default=0.0)
 
 
 def _median(result: Result) -> float:
