@@ -52,7 +52,7 @@ SHORT: Final[dict[str, Any]] = {
     "pace": "quick",
     "jobs": 2,
     "budget_bytes": 256 * MIB,
-    "total_seconds": 18.0,  # each of three ways two repeats at least, of 1.75 s each
+    "total_seconds": 18.0,  # each of three ways two repeats at least, of 2 s each
 }
 
 Run = Callable[[str], Document]

@@ -12,6 +12,7 @@ from volumelease.bench.engine import Engine
 from volumelease.bench.measuring import LEAST_SECONDS
 from volumelease.bench.page import Page
 from volumelease.bench.problems import BenchProblem
+from volumelease.bench.statistics import LEAST_SAMPLES
 
 LATE_SECONDS = 0.02
 """How much later than asked for each wait ends."""
@@ -22,12 +23,12 @@ class Job:
 
     answered = False
 
-    def __init__(self, page: Page, bytes_per_s: float) -> None:
+    def __init__(self, page: Page, credit: float) -> None:
         self._slot = page.slot(0)
-        self._rate = bytes_per_s
+        self._credit = credit
 
     def work_until(self, seconds: float) -> None:
-        self._slot.count(round(self._rate * seconds), round(seconds * 1e9))
+        self._slot.count(round(300e6 * seconds + self._credit), round(seconds * 1e9))
 
 
 class Silent:
@@ -61,22 +62,26 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def sampled(seconds: float, bytes_per_s: float = 300e6) -> engine._Sampler:
+def sampled(seconds: float, credit: float = 0.0) -> engine._Sampler:
     with Engine() as made:
-        jobs: list[Any] = [Job(made._page, bytes_per_s)]
+        jobs: list[Any] = [Job(made._page, credit)]
         sampler = engine._Sampler(made._page, 1)
         made._sample(jobs, sampler, seconds, until_steady=True, watch=None)
         return sampler
 
 
-def test_a_speed_that_never_changes_is_steady_in_the_least_time_of_a_repeat(clock: Clock) -> None:
-    sampler = sampled(LEAST_SECONDS)
+@pytest.mark.parametrize("credit", [0.0, 20e6])
+def test_a_speed_that_does_not_change_is_steady_in_the_least_time_of_a_repeat(
+    clock: Clock, credit: float
+) -> None:
+    """Credit that is gone within the first sample included."""
+    sampler = sampled(LEAST_SECONDS, credit)
     assert sampler.steady
     assert clock.now - 1000 <= LEAST_SECONDS + LATE_SECONDS
 
 
 def test_in_a_sample_less_nothing_is(clock: Clock) -> None:
-    assert not sampled(LEAST_SECONDS - engine.SAMPLE_SECONDS - LATE_SECONDS).steady
+    assert not sampled(LEAST_SAMPLES * engine.SAMPLE_SECONDS).steady
 
 
 @pytest.mark.parametrize(("left", "patience"), [(1e9, 120.0), (30.0, 30.0), (-9.0, 5.0)])

@@ -25,8 +25,9 @@ BURST: Final = 1.25
 200 MB/s shows 2,345 in that time (measured). Without a steady value it would be noise."""
 RESIDENT: Final = 0.02
 """The share of a file in the page cache before it is read, from which the cache is suspected."""
-LEAST_SECONDS: Final = LEAST_SAMPLES * SAMPLE_SECONDS + 0.25
-"""In less, nothing can become steady: each sample comes a little late."""
+LEAST_SECONDS: Final = (LEAST_SAMPLES + 1) * SAMPLE_SECONDS + 0.25
+"""In less, little can become steady: the first sample has what credit there is, and each comes a
+little late."""
 NO_TIME: Final = "no time was left for it"
 BEHIND: Final = 0.05
 """The share of its time that a writer's last fsync may take."""
