@@ -178,15 +178,16 @@ class Detector:
         base = len(self._layout.root.rstrip("/")) + 1
         for _ in range(len(self._events)):
             event = self._events.popleft()
-            path = unicodedata.normalize("NFC", event.path[base:])
+            at = event.path[base:]
+            path = unicodedata.normalize("NFC", at)
             if path and any(_inside(scanner, path) for scanner in self._scanners):
-                self._judging.heard(path, event, self._known(path))
+                self._judging.heard(path, at, event, self._known(path, at))
         self._heard_until = now
 
-    def _known(self, path: str) -> Seen | None:
+    def _known(self, path: str, at: str) -> Seen | None:
         for scanner in self._scanners:
             if _inside(scanner, path):
-                return scanner.known(path)
+                return scanner.known(at)
         return None
 
     # ---- scanning
@@ -218,7 +219,7 @@ class Detector:
                     break
                 for change in changes:
                     named = change._replace(path=unicodedata.normalize("NFC", change.path))
-                    self._judging.scanned(named, self._is_watched(scanner, change))
+                    self._judging.scanned(named, change.path, self._is_watched(scanner, change))
                 if piece > TICK_SECONDS * SHARE:
                     yield piece * (1 - SHARE) / SHARE
                     piece = 0.0
@@ -270,7 +271,7 @@ class Detector:
         self._read_at = began
 
     def _accuse(self, one: Suspicion, now: float) -> None:
-        after = seen_at(f"{self._layout.root.rstrip('/')}/{one.path}")
+        after = seen_at(f"{self._layout.root.rstrip('/')}/{one.at}")
         if not one.sure and one.before is not None and after == one.before:
             return  # opened for writing, and left as it was
         if self._judging.told_lately(one, now):

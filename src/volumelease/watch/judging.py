@@ -41,6 +41,8 @@ class Suspicion:
     before: Seen | None
     sure: bool
     """Whether it is known to have changed; else its state is compared with ``before``."""
+    at: str
+    """``path`` as the volume spells it: leases compare NFC, but files open by their own names."""
 
 
 class Judging:
@@ -66,8 +68,8 @@ class Judging:
         self._blind.append((since, until))
         del self._blind[:-100]
 
-    def heard(self, path: str, event: Event, before: Seen | None) -> None:
-        """A local event at ``path``; ``before`` is what a scan saw there last."""
+    def heard(self, path: str, at: str, event: Event, before: Seen | None) -> None:
+        """A local event at ``path``, spelled ``at``; ``before`` is what a scan saw there last."""
         self._local[path] = event.at
         if event.directory:
             self._local_folders[path] = event.at
@@ -75,7 +77,7 @@ class Judging:
         if known is not None and known.origin == "local":
             known.until = max(known.until, event.at)
             known.what = known.what if known.what != "changed" else event.what
-            known.sure |= event.what != "changed"
+            known.sure |= event.what != "changed" or known.at != at  # two files of one name
             return
         self._waiting[path] = Suspicion(
             path=path,
@@ -87,10 +89,12 @@ class Judging:
             due=event.at + GRACE_SECONDS,
             before=before,
             sure=event.what != "changed" or known is not None,  # then a scan was faster
+            at=at,
         )
 
-    def scanned(self, change: Change, watched: bool) -> None:
-        """A scan found a change. ``watched``: local writes there would have been heard."""
+    def scanned(self, change: Change, at: str, watched: bool) -> None:
+        """A scan found a change, at what is spelled ``at``. ``watched``: local writes there would
+        have been heard."""
         known = self._waiting.get(change.path)
         if known is not None:
             known.sure = True
@@ -110,6 +114,7 @@ class Judging:
             + LATE_SECONDS,  # so that a host that heard it is first
             before=change.before,
             sure=True,
+            at=at,
         )
 
     def _heard_within(self, change: Change) -> bool:
