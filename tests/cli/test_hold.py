@@ -27,6 +27,37 @@ def test_the_command_gets_token_and_paths_and_its_exit_code_comes_back(volume: P
     assert int(again.stdout.split()[0]) > int(token)
 
 
+WRITES = """
+import sys
+from volumelease import LeaseViolation, volume_lease
+root, *names = sys.argv[1:]
+with volume_lease(f"{root}/other"):
+    for name in names:
+        try:
+            open(f"{root}/{name}/f", "w").close()
+        except LeaseViolation:
+            print(name, "refused")
+        else:
+            print(name, "written")
+"""
+
+
+def test_a_colon_in_a_leased_name_is_part_of_it(volume: Path) -> None:
+    names = ("m:latest", "m", "z")
+    for name in (*names, "x:", "x:/a", "x"):
+        (volume / name).mkdir()
+    leased = [volume / "m:latest", volume / "x:/a", volume / "z"]
+    command = [sys.executable, "-c", WRITES, str(volume), *names, "x:/a", "x"]
+    result = run("hold", *leased, "--", *command)
+    assert result.stdout.splitlines() == [
+        "m:latest written",
+        "m refused",
+        "z written",
+        "x:/a written",
+        "x refused",
+    ], result.stderr
+
+
 def test_nothing_is_held_afterwards(volume: Path) -> None:
     assert run("hold", volume / "a", "--", "true").returncode == 0
     picture = picture_of(volume)

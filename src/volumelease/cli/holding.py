@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
 from volumelease.errors import LeaseError, LeaseLost, LeaseTimeout
+from volumelease.paths.lists import parted
 
 from . import orders, processes, sandboxing, speech
 from .keeper import unpacked
@@ -265,7 +266,7 @@ class Holding:
             time.sleep(0.02)
 
     def _lost(self) -> LeaseLost:
-        shown = ", ".join(self._paths.split(os.pathsep))
+        shown = ", ".join(parted(self._paths))
         reason = self._loss or "no beat was confirmed in time"
         return LeaseLost(
             f"the lease on {shown} (token {self._token}) was lost: {reason}; the command and all "

@@ -192,7 +192,9 @@ class Keeper:
 
     def _tell(self, lease: Lease, told: float, deadline: float) -> None:
         if not told:
-            paths = os.pathsep.join(lease.paths)
+            from volumelease.paths.lists import joined
+
+            paths = joined(lease.paths)
             self._reports.send(Message(orders.GRANTED, lease.token, deadline, paths))
         elif deadline > told + _NEWS_SECONDS:
             self._reports.send(Message(orders.DEADLINE, at=deadline))

@@ -57,7 +57,9 @@ def _leased_by_a_launcher() -> tuple[str, ...]:
     """What ``hold`` or ``Lease.run`` holds exclusively for this process, and ends it with."""
     if os.environ.get("VOLUMELEASE_MODE") != "exclusive":
         return ()
-    return tuple(filter(None, os.environ.get("VOLUMELEASE_PATHS", "").split(os.pathsep)))
+    from volumelease.paths.lists import parted
+
+    return parted(os.environ.get("VOLUMELEASE_PATHS", ""))
 
 
 _process = _Process()

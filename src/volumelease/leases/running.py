@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.enforce import landlock, sandbox
 from volumelease.errors import EnforcementMissing
+from volumelease.paths.lists import joined
 
 if TYPE_CHECKING:
     from volumelease.enforce.levels import Level
@@ -112,7 +113,7 @@ def _environment(lease: Lease, given: Any, level: Level) -> dict[str, str]:
     return {
         **(os.environ if given is None else given),
         "VOLUMELEASE_TOKEN": str(lease.token),
-        "VOLUMELEASE_PATHS": os.pathsep.join(lease.paths),
+        "VOLUMELEASE_PATHS": joined(lease.paths),
         "VOLUMELEASE_MODE": lease.mode,
         "VOLUMELEASE_ENFORCEMENT": level,
     }
