@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +13,9 @@ from volumelease.paths.mounts import UNSEEN, Mount, read_mounts
 from volumelease.paths.resolve import below
 
 _LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_SAYS_NOTHING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG})
+"""Errors of opening a directory with which a rename or a removal in it may still succeed."""
+
 _MOST_LINKS: Final = 40
 _REMEMBERED_SECONDS: Final = 1.0
 _MOST_DIRECTORIES: Final = 1000
@@ -25,7 +29,12 @@ def real_place(path: str, at: int, follows: bool, recent: Recent) -> str | None:
 
     The kernel follows the directory, and its descriptor's name in /proc/self/fd is the answer: 8
     microseconds on MooseFS, against 216 for ``realpath``. With ``follows``, a link at the end is
-    followed too. What ``recent`` remembers is not asked again. Never raises ``OSError``.
+    followed too. What ``recent`` remembers is not asked again. Where no descriptor is left, or
+    the kernel can't tell its name (no /proc, or longer than a path may be), ``realpath`` answers.
+    Never raises ``OSError``.
+
+    Limit: a descriptor (``dir_fd``) of a directory whose path is longer than a path may be is
+    not found.
     """
     if at >= 0 and not path.startswith("/"):
         path = f"/proc/self/fd/{at}/{path}"
@@ -57,17 +66,33 @@ def _look(
     """(the real path of the directory, where a link of that name leads if that is asked for)."""
     try:
         parent = os.open(directory, _LOOK)
-    except OSError:
-        return None, None
+    except OSError as error:
+        if error.errno not in _SAYS_NOTHING:
+            return None, None
+        above = _walked(directory)
+        return above, _link_at(f"{above}/{name}") if follows and above else None
     try:
-        above = os.readlink(f"/proc/self/fd/{parent}")
-        if not follows or not recent.may_be_link(above, name):
+        above = _name_of(parent) or _walked(directory)
+        if above is None or not follows or not recent.may_be_link(above, name):
             return above, None
         return above, _link_at(name, parent)
-    except OSError:  # no /proc here
-        return None, None
     finally:
         os.close(parent)
+
+
+def _name_of(descriptor: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return None
+
+
+def _walked(directory: str) -> str | None:
+    """Takes no descriptor, but asks about every component."""
+    try:
+        return os.path.realpath(directory)
+    except OSError:  # the current directory is gone
+        return None
 
 
 def _link_at(name: str, directory: int | None = None) -> str | None:
@@ -146,12 +171,10 @@ def _links_in(directory: str) -> frozenset[str]:
 def _directory(path: str) -> str | None:
     try:
         found = os.open(path, _LOOK)
-    except OSError:
-        return None
+    except OSError as error:
+        return _walked(path) if error.errno in _SAYS_NOTHING else None
     try:
-        return os.readlink(f"/proc/self/fd/{found}")
-    except OSError:
-        return None
+        return _name_of(found) or _walked(path)
     finally:
         os.close(found)
 
