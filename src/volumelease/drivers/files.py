@@ -7,9 +7,11 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from volumelease import effects, host
+from volumelease.paths.resolve import CONTROL
 
 from . import trees
 
@@ -45,7 +47,7 @@ class Files:
             effects.ReadLink: _read_link,
             effects.OpenDirectory: lambda effect: OpenedDirectory(effect.path),
             effects.ListDirectory: lambda effect: os.listdir(effect.path),
-            effects.MakeDirectory: lambda effect: os.mkdir(effect.path),
+            effects.MakeDirectory: _make_directory,
             effects.Rename: lambda effect: os.rename(effect.source, effect.target),
             effects.HardLink: lambda effect: os.link(
                 effect.source, effect.target, follow_symlinks=False
@@ -117,6 +119,45 @@ def _read_link(effect: effects.ReadLink) -> str:
     if known.st_size and known.st_size != len(os.fsencode(target)):
         raise OSError(errno.ESTALE, _FORGOTTEN, effect.name)
     return target
+
+
+def _make_directory(effect: effects.MakeDirectory) -> None:
+    """One in the control directory may be written by whoever may write the one above it: whoever
+    turns a segment makes it for all, and may be root, or have a narrower umask.
+
+    Limit: a system that keeps us from it (root squash) keeps it as it was made.
+    """
+    if f"/{CONTROL}/" not in effect.path:
+        os.mkdir(effect.path)
+        return
+    above, _, name = effect.path.rpartition("/")
+    parent = os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.mkdir(name, dir_fd=parent)
+        with suppress(OSError):
+            _share(name, parent)
+    finally:
+        os.close(parent)
+
+
+def _share(name: str, parent: int) -> None:
+    # By descriptors: what somebody puts in its place meanwhile must not be given away.
+    wanted = os.fstat(parent)
+    made = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        known, us = os.fstat(made), os.geteuid()
+        if known.st_uid != us:
+            return
+        if us == 0 and (known.st_uid, known.st_gid) != (wanted.st_uid, wanted.st_gid):
+            os.fchown(made, wanted.st_uid, wanted.st_gid)
+            known = os.fstat(made)
+        writers = stat.S_IWOTH | (stat.S_IWGRP if known.st_gid == wanted.st_gid else 0)
+        mode = stat.S_IMODE(known.st_mode)
+        missing = wanted.st_mode & writers & ~mode
+        if missing:
+            os.fchmod(made, mode | missing)
+    finally:
+        os.close(made)
 
 
 def _create_file(effect: effects.CreateFile) -> None:
