@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from volumelease.errors import LeaseDeadlock, LeaseLost, LeaseTimeout, VolumeNotFound
 from volumelease.model import Acquire, Ask, Call, Claim, Flow, Granted, Release
+from volumelease.paths.canonical import VolumePath, canonical
 
 from .blocks import Block
 from .flows import acquire
@@ -197,11 +198,7 @@ class _Entering:
         for path in paths[1:]:
             other, where = volumes.find(path)
             if other.real_root != root.real_root:
-                raise VolumeNotFound(
-                    f"{os.fsdecode(path)} is on another volume than {os.fsdecode(paths[0])}",
-                    advice="Take one lease for each volume",
-                    path=os.fsdecode(path),
-                )
+                where = self._through_another_mount(path, root)
             claims.append(Claim(where.display, where.key))
         asked = tuple(claims)
         if volumes.surroundings.settings.scope == "volume" and not self._order.shared:
@@ -210,6 +207,20 @@ class _Entering:
         base = root.root
         shown = tuple(f"{base}/{claim.path}" if claim.path else base for claim in kept)
         return _Wanted(root, kept, shown, asked)
+
+    def _through_another_mount(self, path: Any, root: VolumeRoot) -> VolumePath:
+        """The name on ``root`` of a path that was found on another one: a bind mount shows the
+        same directories twice. Two mounts of their own of one network volume can't be told from a
+        volume and its copy, so those stay two. Errors: ``VolumeNotFound``."""
+        try:
+            return canonical(path, root)
+        except VolumeNotFound:
+            first = os.fsdecode(self._order.paths[0])
+            raise VolumeNotFound(
+                f"{os.fsdecode(path)} is on another volume than {first}",
+                advice="Take one lease for each volume",
+                path=os.fsdecode(path),
+            ) from None
 
     # ---- what would wait for ever
 
