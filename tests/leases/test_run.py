@@ -17,7 +17,7 @@ from volumelease.leases.volumes import Volumes
 
 from .test_volume_lease import found, hosted
 
-STUBBORN = "trap '' TERM; while :; do echo x >> log; sleep 0.05; done"
+STUBBORN = "trap '' TERM; for i in $(seq 150); do echo x >> log; sleep 0.05; done"
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def test_who_takes_a_moment_to_end_has_it_though_the_leader_of_its_group_has_end
 ) -> None:
     (tmp_path / "a").mkdir()
     careful = (
-        "trap 'sleep 0.1; echo saved > saved; exit' TERM; touch log; while :; do sleep 0.01; done"
+        "trap 'sleep 0.1; echo saved > saved; exit' TERM; touch log; "
+        "for i in $(seq 500); do sleep 0.01; done"
     )
     with volume_lease(tmp_path / "a", on_lost="ignore", volumes=volumes) as lease:
         loser = lose_once_written(volumes, tmp_path / "a" / "log")
@@ -95,7 +96,7 @@ def test_a_block_that_ends_ends_its_program_and_nobody_else_is_let_in_before(
     (tmp_path / "a").mkdir()
     log = tmp_path / "a" / "log"
     said: list[str] = []
-    writer = "trap 'sleep 0.5; exit' TERM; while :; do echo x >> log; sleep 0.05; done"
+    writer = "trap 'sleep 0.5; exit' TERM; for i in $(seq 150); do echo x >> log; sleep 0.05; done"
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
@@ -118,15 +119,18 @@ def test_a_block_that_ends_ends_its_program_and_nobody_else_is_let_in_before(
 def test_a_program_uses_its_lease_exclusively_until_it_has_ended(
     volumes: Volumes, tmp_path: Path
 ) -> None:
+    (tmp_path / "a").mkdir()
     with volume_lease(tmp_path / "a", volumes=volumes) as lease:
-        go_on = tmp_path / "go on"
-        script = f"until [ -e '{go_on}' ]; do sleep 0.05; done"
+        runs, go_on = tmp_path / "a" / "runs", tmp_path / "go on"
+        script = f"until [ -e '{go_on}' ]; do touch '{runs}'; sleep 0.05; done"
         thread = threading.Thread(target=lease.run, args=(["sh", "-c", script],))
         thread.start()
-        wait_until(lambda: lease._programs)
-        with pytest.raises(LeaseError, match="a program"):
-            lease.downgrade()
-        (tmp_path / "go on").touch()
-        thread.join()
+        wait_until(runs.exists)
+        try:
+            with pytest.raises(LeaseError, match="a program"):
+                lease.downgrade()
+        finally:
+            go_on.touch()
+            thread.join()
         lease.downgrade()
         assert lease.mode == "shared"
