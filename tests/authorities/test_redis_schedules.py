@@ -151,6 +151,30 @@ def test_a_grace_does_not_end_before_the_volume_told_of_its_memory_for_a_ttl(
             assert note_of(holder).read_text() == before
 
 
+def test_a_grace_begins_anew_when_the_note_of_its_memory_was_replaced_by_an_older_one(
+    volume: Volume,
+) -> None:
+    """By a session of the first Redis, which stopped right before it put its own note in place."""
+    with RedisServer() as second:
+        holder = volume.worker("h").opened()
+        held = holder.asks("a")
+        assert holder.beat()
+        older = note_of(holder).read_text()
+        waiter = volume.worker("w", second.url).opened()
+        waiting = waiter.asks("a")
+        for number in range(1, 160):
+            volume.clock.now += 0.25
+            waiter.look()
+            never_both(volume, (holder, held), (waiter, waiting))
+            if number == 36:
+                note_of(holder).write_text(older)
+                assert holder.beat()  # and then it is slow
+            if number % 16 == 5:
+                assert waiter.beat()
+        assert not holder.holds(held)
+        assert waiter.holds(waiting)
+
+
 def test_notes_of_every_kind_are_read_and_replaced_in_one_step(volume: Volume) -> None:
     worker = volume.worker("w").opened()
     note, layout = note_of(worker), worker.session.publishing.layout

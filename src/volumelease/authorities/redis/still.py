@@ -7,7 +7,9 @@ Beside it lies which memory of which Redis was last in use (``redis``): two work
 addresses would have two tables. A Redis that is new to a volume begins with a grace, which nobody
 ends who has not seen the note of it stand there for a ttl; everybody who beats elsewhere finds it
 in a third of that, and is lost. Limits: as late as the mount shows another host's writes; where
-nothing can be written or renamed on the volume, a grace lasts until something can.
+nothing can be written or renamed on the volume, a grace lasts until something can; a note that an
+older one replaced, and another session put back, between two beats of who ends the grace is not
+noticed by that one.
 """
 
 from __future__ import annotations
@@ -182,11 +184,14 @@ class Elsewhere:
         except OSError:
             return self._calls.memory, None
         memory = self._calls.memory  # as it is now: another thread may have rejoined meanwhile
+        # Once seen, it has to go on standing: under an older one, which a session that had stopped
+        # put there late, a beat elsewhere counted meanwhile.
+        stood = known == memory or self.noted != memory
         if known is None or known < memory:
             with suppress(OSError):
                 yield from _note(self._layout, memory, self._calls.session)
             known = yield from newest_memory(self._layout)
-        self.noted = memory if known == memory else NONE_YET
+        self.noted = memory if stood and known == memory else NONE_YET
         return memory, known if known is not None and known > memory else None
 
     def judge(self) -> Steps[str]:
