@@ -214,7 +214,7 @@ def inside_control(stage: Stage) -> Said | None:
 @provocation("`VOLUMELEASE_VOLUME` names a directory on a volume")
 def volume_on_a_volume(stage: Stage) -> Said | None:
     (stage.root / "inner").mkdir()
-    return stage.command("hold", "x", "--", "true", VOLUMELEASE_VOLUME=str(stage.root / "inner"))
+    return stage.command("status", VOLUMELEASE_VOLUME=str(stage.root / "inner"))
 
 
 @provocation("`VOLUMELEASE_REDIS_URL` with a port that is none")
