@@ -124,6 +124,7 @@ class Fleet:
         self._trouble.begin()
         self.world.run(self.setup.trouble_seconds, lambda: False)
         self._trouble.end()
+        self.world.run(max(host.mount.misled_until for host in self.hosts), lambda: False)
         self.world.run(self.world.now + 0.6 * self.setup.ttl, lambda: False)
         self.finale = True
         self.world.run(self.world.now + 1.5 * self.setup.ttl, lambda: False)

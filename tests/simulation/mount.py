@@ -290,6 +290,17 @@ class Mount:
 
     # ---- what this mount knows by the number of an inode, whatever became of that
 
+    @property
+    def misled_until(self) -> float:
+        """Until when it may answer with what a master forgot. A real one may for an hour: whoever
+        meets that is told to mount the volume anew."""
+        server, until = self._server, self._world.now
+        real = server.targets() if self._links else {}
+        for number, (known, since) in self._links.items():
+            if server.gives_again(number) or real.get(number, known) != known:
+                until = max(until, since + LINK_CACHE_SECONDS)
+        return until
+
     def _linked(self, node: Node) -> None:
         if not self._server.remembers:
             self._links[node.number] = node.target, self._world.now

@@ -120,6 +120,10 @@ ENDED_WHILE_ANOTHER_WAS: Final = [Case(2880, long=True)]
 """Two leases were being broken at once: while a session ended one, another session ended the other.
 The first looked that up, and its thread died: of a beat, the session with it."""
 
+SHOWN_A_GHOST_TO_THE_END: Final = [Case(7274, long=True)]
+"""A bug of the end of a run: its last fault was that a master forgot, and mounts showed what it
+forgot for longer than the run went on. Whoever reads that has no session, as its error says."""
+
 FORK_AFTER_FORGETTING: Final = [Case(seed, ("forget",)) for seed in range(100)]
 """A master that forgot acknowledged entries left some workers on a log of their own, for good.
 Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-trusted."""
@@ -144,6 +148,7 @@ Mutants: mark-not-checked, last-entry-alone, settled-at-once, newest-segment-tru
         *BORN_ASLEEP,
         *MADE_ANEW_THOUGH_RETIRED,
         *ENDED_WHILE_ANOTHER_WAS,
+        *SHOWN_A_GHOST_TO_THE_END,
         *(
             pytest.param(case, marks=NEEDS_LUA)
             for case in (

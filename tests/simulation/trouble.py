@@ -254,7 +254,8 @@ class Trouble:
         self._world.note("world", f"the master forgets {count} operations")
         self._fleet.lose_state()
         if again:  # it crashes again soon after it came back
-            self._world.after(RESTART_SECONDS + longer + 0.5 * random.random(), self._forget)
+            soon = RESTART_SECONDS + longer + 0.5 * random.random()
+            self._world.after(soon, self._unless_over(self._forget))
 
     def _delete(self) -> None:
         self._world.note("world", "the control directory is deleted")

@@ -280,6 +280,21 @@ class Server:
             count += 1
         return count
 
+    def targets(self) -> dict[int, str]:
+        """Of every symlink, by the number of its inode."""
+        todo, found = [self.root], {}
+        while todo:
+            node = todo.pop()
+            todo.extend(node.entries.values())
+            if node.kind == "link":
+                found[node.number] = node.target
+        return found
+
+    def gives_again(self, number: int) -> bool:
+        """Whether an inode that is yet to be made can get that number. Those of what was removed
+        are not given again."""
+        return number > self._inodes
+
     def delete_tree(self, name: str) -> None:
         """Remove everything below one name of the root."""
         node = self.root.entries.pop(name, None)
