@@ -118,7 +118,8 @@ watcher=$!
 
 code=0
 wait "$command" || code=$?
-kill "$listener" "$watcher" 2>/dev/null || :
+# Not by TERM: one that has only just begun has this shell's trap still, and would go on.
+kill -KILL "$listener" "$watcher" 2>/dev/null || :
 wait "$listener" "$watcher" 2>/dev/null || :
 test -e "$pipes/lost" && exit 76
 printf '{"id":2,"do":"release","token":"%s"}\n' "$token" >&3 || :
