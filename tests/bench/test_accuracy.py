@@ -1,5 +1,5 @@
 """On mounts whose speed is known, the benchmark finds that speed and the verdict that belongs to
-it. The short form runs always; the whole table is ``make torture ARGS=tests/bench``, on a machine
+it. The short form runs always; the whole table is ``make long ARGS=tests/bench``, on a machine
 that has nothing else to do: what a busy one takes from the mount is no fault of the figure."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """This engine against fio: the same work, in turn. What both measure is compared on a machine that
-has nothing else to do: ``make torture ARGS=tests/bench/test_against_fio.py``."""
+has nothing else to do: ``make long ARGS=tests/bench/test_against_fio.py``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """compare on real mounts: the same one twenty times, and one that is 15 % slower twenty times. Ten
 minutes, on a machine that has nothing else to do:
-``make torture ARGS=tests/bench/test_comparing_mounts.py``."""
+``make long ARGS=tests/bench/test_comparing_mounts.py``."""
 
 from __future__ import annotations
 

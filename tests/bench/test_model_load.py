@@ -119,7 +119,7 @@ def test_mmap_takes_as_long_as_safetensors_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within 10 %, in turn, both cold. On a machine that has nothing else to do:
-    ``make torture ARGS=tests/bench/test_model_load.py``."""
+    ``make long ARGS=tests/bench/test_model_load.py``."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     ratios = []
     with context_on(tmp_path, pace="normal", budget_bytes=2048 * MEBIBYTE) as context:
