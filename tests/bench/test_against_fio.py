@@ -35,11 +35,16 @@ SEQUENTIAL = [
 ]
 
 
-@pytest.fixture(params=["disk", "memory"])
+VOLUME = pytest.param("volume", marks=pytest.mark.bed)
+
+
+@pytest.fixture(params=["disk", "memory", VOLUME])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         if request.param == "memory":
             yield stack.enter_context(memory(tmp_path / "memory", "size=2G"))
+        elif request.param == "volume":
+            yield request.getfixturevalue("shared_mounts")[0]
         else:
             yield tmp_path
 
@@ -71,9 +76,10 @@ def test_sequential_work_is_measured_as_fio_measures_it(
 @needs_fio
 @pytest.mark.torture
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("place", ["disk", VOLUME], indirect=True)
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_random_reads_are_at_least_nine_tenths_of_fio(tmp_path: Path, jobs: int) -> None:
-    with context_on(tmp_path, pace="normal", budget_bytes=1024 * MEBIBYTE) as context:
+def test_random_reads_are_at_least_nine_tenths_of_fio(place: Path, jobs: int) -> None:
+    with context_on(place, pace="normal", budget_bytes=1024 * MEBIBYTE) as context:
         check = compared(context, Work("read", jobs, 4096, direct=True, at_random=True), PAIRS)
     print(f"random read {jobs}: {check['ratio']:.3f} {check}")
     assert check["ratio"] >= 0.9
