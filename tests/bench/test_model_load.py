@@ -17,7 +17,13 @@ from volumelease.bench.contents import PAGE
 from volumelease.bench.job import Job
 from volumelease.bench.model import FILE, MODEL_BYTES, lay_out, measure, run
 from volumelease.bench.options import MEBIBYTE
-from volumelease.bench.tensors import HEADER_BYTES, load, tensors_of
+from volumelease.bench.tensors import (
+    HEADER_BYTES,
+    LEAST_PIECE,
+    load,
+    piece_after,
+    tensors_of,
+)
 
 ONCE = "tests.bench.loading:by_mapping"
 BY_SAFETENSORS = "tests.bench.loading:by_safetensors"
@@ -89,13 +95,30 @@ def test_a_load_can_be_stopped_within_a_tensor(tmp_path: Path, way: str) -> None
     size = 64 * MEBIBYTE
     path = tmp_path / FILE
     path.write_bytes(os.urandom(size))
-    page: Any = Page(48)
+    page: Any = Page(4)
     order = {"path": str(path), "file_bytes": size, "way": way, "threads": 1}
     answer = load(Job(0, page), order)
     steps = [after - before for before, after in pairwise(page.counts)]
-    assert len(steps) == answer["operations"] == 48
-    assert max(steps) <= MEBIBYTE
-    assert sum(steps) == answer["bytes"] > 8 * 4096 * 1024, "beyond the first tensor"
+    assert len(steps) == answer["operations"] == 4
+    assert steps[0] == LEAST_PIECE
+    assert sum(steps) == answer["bytes"] < size - HEADER_BYTES
+
+
+def test_a_piece_takes_a_tenth_of_a_second() -> None:
+    tenth = 100_000_000
+    assert piece_after(8 * MEBIBYTE, 8 * MEBIBYTE, 2 * tenth) == 4 * MEBIBYTE
+    assert piece_after(8 * MEBIBYTE, 2 * MEBIBYTE, tenth // 4) == 8 * MEBIBYTE, "end of a tensor"
+    assert piece_after(MEBIBYTE, MEBIBYTE, 1000) == 4 * MEBIBYTE, "one alone says little"
+    assert piece_after(MEBIBYTE, MEBIBYTE, 30 * tenth) == LEAST_PIECE
+
+
+def test_a_file_that_became_shorter_ends_its_load(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(bytes(8 * MEBIBYTE))
+    page: Any = Page(1000)
+    order = {"path": str(path), "file_bytes": 64 * MEBIBYTE, "way": "read", "threads": 1}
+    with pytest.raises(OSError, match="shorter than it was made"):
+        load(Job(0, page), order)
 
 
 @needs_safetensors
