@@ -12,7 +12,7 @@ import pytest
 from tests.bench.contexts import context_on
 from volumelease.bench.contents import PAGE, PERIOD, Contents
 from volumelease.bench.job import Job
-from volumelease.bench.layout import Work, file_name, lay_out, orders, transfer, verify
+from volumelease.bench.layout import TRANSFER, Work, file_name, lay_out, orders, transfer, verify
 from volumelease.bench.measuring import Measurement
 from volumelease.bench.problems import BenchProblem
 from volumelease.bench.transfer import Transfer
@@ -30,6 +30,19 @@ def test_no_page_of_a_file_is_constant_or_there_twice(tmp_path: Path) -> None:
             pages += [data[at : at + PAGE] for at in range(0, len(data), PAGE)]
     assert len(set(pages)) == len(pages)
     assert min(len(set(page)) for page in pages[::64]) > 200
+
+
+def test_of_one_block_all_but_the_stamp_is_the_same(tmp_path: Path) -> None:
+    """What is compared with fio, which writes one block of memory again and again."""
+    block = 16 * PAGE
+    with context_on(tmp_path) as context:
+        lay_out(context, 1)
+        (order,) = orders(context, Work("write", 1, block, False), once=True)
+        (answer,) = context.engine.run(TRANSFER, [{**order, "one_block": True}]).answers
+        written = Path(context.scratch.path, file_name(0)).read_bytes()[: answer["extent"]]
+    blocks = [written[at : at + block] for at in range(0, len(written), block)]
+    assert len({one[8:] for one in blocks}) == 1
+    assert len({one[:8] for one in blocks}) == len(blocks) > 100
 
 
 def test_each_run_has_other_contents() -> None:

@@ -10,6 +10,7 @@ import errno
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from .writeback import SyncNow, Writeback
 _CPU_EVERY_NS: Final = 20_000_000
 _TELL_EVERY_NS: Final = 1_000_000
 _MOST_ERRORS: Final = 100
+_MOST_EXACT: Final = 20_000
 _FATAL: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EINVAL, errno.EBADF, errno.ESTALE, errno.ENODEV, errno.EROFS}
 )
@@ -34,7 +36,8 @@ def run(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     Parameters: ``path`` (exists), ``mode`` ``write`` or ``read``, ``block_bytes``, ``direct``,
     ``random`` (order of blocks), ``file_bytes`` (where it begins anew; a multiple of the block),
     ``limit_bytes`` (0: none), ``seed`` and ``file`` of the contents, ``run`` (another number is
-    another order of random blocks: else a repeat finds those of the one before in a cache). An
+    another order of random blocks: else a repeat finds those of the one before in a cache),
+    ``one_block`` (may be left out: write the same memory every time, but for its first word). An
     empty path is memory of the job's own. Answers ``resident_share``: what the page cache had of
     the file before it was read.
 
@@ -60,11 +63,13 @@ class Transfer:
         order = f"{parameters['seed']}:{parameters['run']}:{job.number}:order"
         self.chance = random.Random(order)
         self.latencies: dict[int, int] = {}
+        self.exact = Counter[int]()
         self.slowest_ns = 0
         self.errors: dict[str, int] = {}
         self.wrong = 0
         self.operations = 0
-        self.done = 0
+        self.one_block: bool = parameters.get("one_block", False)
+        self.done = self.counted = self.counted_ns = 0
         self.extent = 0
         self.untimed_ns = self.told_ns = 0
         self.resident_share = 0.0
@@ -88,6 +93,7 @@ class Transfer:
             closing = time.monotonic_ns()
             os.close(descriptor)
         closed = time.monotonic_ns()
+        self._sort()
         return {
             "bytes": self.done,
             "operations": self.operations,
@@ -133,46 +139,60 @@ class Transfer:
     # ---- writing
 
     def _write(self, descriptor: int, began: int) -> None:
-        contents, slot, block = self.contents, self.slot, self.block
+        """As flat as the loop that reads, for the same reason."""
+        contents, block, clock = self.contents, self.block, time.monotonic_ns
         writeback = self._writeback(descriptor)
         views = [[contents.view[at : at + block]] for at in range(0, PERIOD, block)]
+        if self.one_block:
+            views = views[:1] * len(views)
+        took = list[int]()
         # What is written again differs from what is there: no storage can leave it out.
-        period, turn, before = -1, int.from_bytes(os.urandom(2)), began
-        cpu_at = began
+        period, turn, before, told = -1, int.from_bytes(os.urandom(2)), began, began
         for offset in self._offsets():
-            if slot.told_to_stop() or self.done >= self.limit:
-                break
-            if self.at_random:
+            if self.one_block:
+                turn += 1
+                contents.turn_block_to(0, turn, PAGE)
+            elif self.at_random:
                 turn += 1
                 contents.turn_block_to(offset, turn, block)
             elif offset // PERIOD != period:
                 turn += offset == 0
                 period = offset // PERIOD
                 contents.turn_to(period, turn)
-            try:
-                written = os.pwritev(descriptor, views[offset % PERIOD // block], offset)
-                if written < block:
-                    written += self._rest(
-                        descriptor, views[offset % PERIOD // block][0], offset, written
-                    )
-                counted = written if writeback is None else writeback.wrote(offset, written)
-            except OSError as error:
-                self._failed(error)
-                written = counted = 0
-            now = time.monotonic_ns()
-            self._took(now - before)
+            vector = views[offset % PERIOD // block]
+            counted = self._write_block(descriptor, vector, offset, writeback)
+            now = clock()
+            took.append(now - before)
             before = now
-            self.done += written
-            self.extent = max(self.extent, offset + written)
-            self._counted += counted
             if counted:
-                slot.count(self._counted, now - began)
-            if now - cpu_at > _CPU_EVERY_NS:
-                cpu_at = now
-                self._tell_more()
+                self.counted += counted
+                self.counted_ns = now - began
+            if now - told > _TELL_EVERY_NS or self.done >= self.limit:
+                told = now
+                self._tell(took, self.counted, self.counted_ns, now - began)
+                if self.slot.told_to_stop() or self.done >= self.limit:
+                    break
         self._tell_more()
 
-    _counted = 0
+    def _write_block(
+        self,
+        descriptor: int,
+        vector: list[memoryview],
+        offset: int,
+        writeback: Writeback | SyncNow | None,
+    ) -> int:
+        """How many bytes count now."""
+        try:
+            written = os.pwritev(descriptor, vector, offset)
+            if written < self.block:
+                written += self._rest(descriptor, vector[0], offset, written)
+            counted = written if writeback is None else writeback.wrote(offset, written)
+        except OSError as error:
+            self._failed(error)
+            return 0
+        self.done += written
+        self.extent = max(self.extent, offset + written)
+        return counted
 
     def _writeback(self, descriptor: int) -> Writeback | SyncNow | None:
         if self.direct or not self.path:
@@ -215,18 +235,22 @@ class Transfer:
             done += count
             if now - told > _TELL_EVERY_NS:
                 told = now
-                self._tell_read(took, done, now - began)
+                self.done = done
+                self._tell(took, done, now - began, now - began)
                 if self.slot.told_to_stop() or done >= self.limit:
                     break
                 before = self._forget_in_time(descriptor)
         self._tell_more()
 
-    def _tell_read(self, took: list[int], done: int, elapsed_ns: int) -> None:
-        for nanoseconds in took:
-            self._took(nanoseconds)
+    def _tell(self, took: list[int], counted: int, counted_ns: int, elapsed_ns: int) -> None:
+        self.operations += len(took)
+        self.slowest_ns = max(self.slowest_ns, *took)
+        self.exact.update(took)  # faster by far than a bucket for each
+        if len(self.exact) > _MOST_EXACT:
+            self._sort()
         took.clear()
-        self.done = done
-        self.slot.count(done, elapsed_ns - self.untimed_ns)
+        if counted:
+            self.slot.count(counted, counted_ns - self.untimed_ns)
         if elapsed_ns - self.told_ns > _CPU_EVERY_NS:
             self.told_ns = elapsed_ns
             self._tell_more()
@@ -247,11 +271,12 @@ class Transfer:
 
     # ---- telling
 
-    def _took(self, nanoseconds: int) -> None:
-        self.operations += 1
-        number = bucket(nanoseconds)
-        self.latencies[number] = self.latencies.get(number, 0) + 1
-        self.slowest_ns = max(self.slowest_ns, nanoseconds)
+    def _sort(self) -> None:
+        """What was counted exactly goes into buckets."""
+        for nanoseconds, count in self.exact.items():
+            number = bucket(nanoseconds)
+            self.latencies[number] = self.latencies.get(number, 0) + count
+        self.exact.clear()
 
     def _tell_more(self) -> None:
         errors = sum(self.errors.values())
