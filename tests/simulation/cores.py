@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import deque
@@ -26,6 +27,19 @@ def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(CORES, multiprocessing.get_context("spawn"))
 
 
+def _sought(
+    seek: Callable[[list[Item]], tuple[int, Result] | None], chunk: list[Item]
+) -> tuple[int, Result] | None:
+    """Garbage is collected after each chunk, and what is left is there to stay: looking for it all
+    the time takes a tenth of the whole."""
+    gc.disable()
+    try:
+        return seek(chunk)
+    finally:
+        gc.collect()
+        gc.freeze()
+
+
 def first_of(
     items: Iterable[Item], seek: Callable[[list[Item]], tuple[int, Result] | None]
 ) -> tuple[int, Result] | None:
@@ -39,7 +53,7 @@ def first_of(
     try:
         while True:
             while len(running) < 2 * CORES and (chunk := list(islice(rest, CHUNK))):
-                running.append((asked, _pool().submit(seek, chunk)))
+                running.append((asked, _pool().submit(_sought, seek, chunk)))
                 asked += len(chunk)
             if not running:
                 return None

@@ -323,12 +323,15 @@ class Mount:
         """The operation, with its path looked up through the caches as of now."""
         server = self._server
         match effect:
-            case effects.Symlink(target, name, at):
-                place = self._place(name, at)
-                return lambda: self._linked(server.symlink(*place(), target))
             case effects.ReadLink(name, at):
                 place = self._place(name, at)
                 return lambda: self._target(server.symlink_at(*place()))
+            case effects.ReadCounter(path):
+                place = self._place(path, None)
+                return lambda: self._counted(path, place)
+            case effects.Symlink(target, name, at):
+                place = self._place(name, at)
+                return lambda: self._linked(server.symlink(*place(), target))
             case effects.OpenDirectory(path):
                 find = self._directory(path)
                 return lambda: OpenedDirectory(find())
@@ -355,9 +358,6 @@ class Mount:
             case effects.SetCounter(path, counter):
                 place = self._place(path, None)
                 return lambda: self._beaten(path, place, counter)
-            case effects.ReadCounter(path):
-                place = self._place(path, None)
-                return lambda: self._counted(path, place)
             case effects.WriteDurably(path, content):
                 place = self._place(path, None)
                 return lambda: server.write(*place(), content)
