@@ -1,5 +1,5 @@
-"""compare on real mounts: the same one twenty times, and one that is 15 % slower twenty times. Ten
-minutes, on a machine that has nothing else to do:
+"""compare on real mounts: the same one twenty times, and one that is 15 % slower twenty times.
+Twenty minutes, on a machine that has nothing else to do:
 ``make long ARGS=tests/bench/test_comparing_mounts.py``."""
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield made
 
 
-def start(scene: Scene, *command: str) -> subprocess.Popen[str]:
+def start(scene: Scene, *command: str, path: str = "a") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["sh", str(SCRIPT), str(scene.root / "a"), *command],
+        ["sh", str(SCRIPT), str(scene.root / path), *command],
         env={**scene.environment, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,6 +65,19 @@ def test_it_waits_until_it_is_told_that_it_was_granted(scene: Scene) -> None:
         assert "waiting for" in script.stderr.readline()
     out, _ = script.communicate(timeout=20)
     assert (script.returncode, out) == (0, "ran\n")
+
+
+def test_a_command_that_ends_at_once_is_not_waited_for_any_longer(scene: Scene) -> None:
+    """Many at a time: so that what watches over it has only just begun then."""
+    for _ in range(5):
+        scripts = [start(scene, "echo", "ran", path=f"many{number}") for number in range(12)]
+        try:
+            for script in scripts:
+                out, err = script.communicate(timeout=20)
+                assert (script.returncode, out) == (0, "ran\n"), err
+        finally:
+            for script in scripts:
+                script.kill()
 
 
 def test_a_command_whose_daemon_was_killed_is_ended(scene: Scene) -> None:

@@ -28,8 +28,6 @@ class HostClock:
         return self._since + self._running(suspended=0.0, stands=self._frozen_now) * self._rate
 
     def monotonic(self) -> float:
-        if self._stands_from is None:  # by far the most
-            return self._since + (self._world.now - self._frozen - self._suspended) * self._rate
         running = self._running(suspended=self._suspended, stands=self.asleep)
         return self._since + running * self._rate
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from volumelease import effects
 from volumelease.host import ProcessFacts
@@ -32,17 +32,6 @@ class News:
     is_there: Callable[[], bool]
     seconds: float
 
-
-_NOT_ON_THE_VOLUME: Final = frozenset(
-    {
-        effects.Sleep,
-        effects.EnterTurn,
-        effects.Listen,
-        effects.ProveDeath,
-        effects.CallScript,
-        News,
-    }
-)
 
 Script: TypeAlias = Generator[Any, Any, Any]
 """What a thread runs: yields effects of the product, or ``News``."""
@@ -282,11 +271,6 @@ class Process:
                 self.stop_for(self._pause())
                 self._step(thread, value, error)
 
-        if type(effect) not in _NOT_ON_THE_VOLUME:  # by far the most
-            if world.history is not None:
-                world.note(self.name, f"{thread.name}: {effect}")
-            self.host.mount.submit(self, effect, resume)
-            return
         match effect:
             case effects.Sleep(seconds):
                 wait = self.host.clock.true_seconds(max(0.0, seconds))
@@ -318,6 +302,10 @@ class Process:
                     world.note(self.name, f"{thread.name}: {effect}")
                 assert self.host.wire is not None
                 self.host.wire.submit(self, effect, resume)
+            case _:
+                if world.history is not None:
+                    world.note(self.name, f"{thread.name}: {effect}")
+                self.host.mount.submit(self, effect, resume)
 
     def _listen(self, thread: Thread, news: News) -> None:
         heard: list[bool] = []

@@ -28,6 +28,7 @@ LEAST_PIECE: Final = 1 << 20
 PIECE_SECONDS: Final = 0.1
 """A fast mount gives a tensor at once in that time. It must be: processors copy large blocks in
 another way than small ones, and a disk of 1 GB/s is then half as busy (measured)."""
+_SHORTER: Final = "shorter than it was made: something else changed it, run this again"
 _SIDES: Final = (4096, 11008, 4096, 1024, 4096, 128)
 """Rows of 4,096 numbers: the mixture of sizes of a transformer's layer."""
 
@@ -180,7 +181,7 @@ class _Load:
                 count = fill(tensor[at - first : at - first + self.piece], at)
                 took_ns = time.monotonic_ns() - before
                 if not count:
-                    raise OSError(errno.ENODATA, "shorter than it was made", self.path)
+                    raise OSError(errno.ENODATA, _SHORTER, self.path)
                 at += count
                 self._took(count, took_ns)
                 self.piece = piece_after(self.piece, count, took_ns)
