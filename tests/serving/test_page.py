@@ -143,6 +143,55 @@ def status_of(volume: str) -> dict[str, Any]:
     }
 
 
+def lease_of(name: str, held_seconds: float) -> dict[str, Any]:
+    return {
+        "paths": [f"/first/{name}"],
+        "mode": "exclusive",
+        "token": f"1.{name}",
+        "held_seconds": held_seconds,
+        "pid": 1,
+        "host": "node",
+    }
+
+
+def test_a_look_leaves_the_elements_where_they_are(browser: Any) -> None:
+    """What is focused or selected stays so, and a click that a look falls into counts."""
+    held = ["b"]
+    begun = time.monotonic()
+
+    def status(volume: str) -> dict[str, Any]:
+        seconds = time.monotonic() - begun
+        return {**status_of(volume), "leases": [lease_of(name, seconds) for name in held]}
+
+    server = Server("127.0.0.1:0", Views(lambda _: ("", b""), status, lambda _: {}, lambda: ""))
+    server.start()
+    try:
+        browser.get(server.url)
+        eventually(shows(browser, "leases", "b"), 20)
+        button = browser.find_element(By.CSS_SELECTOR, "#leases button")
+        since = browser.find_element(By.CSS_SELECTOR, "#leases .since").text
+        browser.execute_script("getSelection().selectAllChildren(arguments[0])", button)
+        eventually(lambda: browser.find_element(By.CSS_SELECTOR, "#leases .since").text != since)
+        assert browser.execute_script("return getSelection().toString()") == "b"
+        browser.execute_script("arguments[0].focus()", button)
+        held[:] = ["a", "b", "c"]
+        eventually(lambda: names_shown(browser) == ["a", "b", "c"], 20)
+        assert browser.switch_to.active_element == button
+        held[:] = ["b", "d"]
+        eventually(lambda: names_shown(browser) == ["b", "d"], 20)
+        assert browser.switch_to.active_element == button
+        held.clear()
+        eventually(shows(browser, "leases", "Nobody holds a lease"), 20)
+        assert not browser.get_log("browser")
+    finally:
+        server.close()
+
+
+def names_shown(browser: Any) -> list[str]:
+    script = "return [...document.querySelectorAll('#leases button')].map((one) => one.innerText)"
+    return list(browser.execute_script(script))
+
+
 def test_of_several_volumes_one_is_chosen(browser: Any) -> None:
     views = Views(lambda _: ("", b""), status_of, lambda _: {}, lambda: "")
     server = Server("127.0.0.1:0", views)
@@ -174,16 +223,6 @@ def answers(where: str) -> bool:
         return False
 
 
-def pressed(browser: Any, name: str) -> Any:
-    """That button; None if the page was just drawn anew."""
-    button = browser.find_element(By.CSS_SELECTOR, name)
-    try:
-        button.send_keys(Keys.ENTER)
-    except StaleElementReferenceException:
-        return None
-    return button
-
-
 def look_over(browser: Any) -> None:
     """Two widths, both colours, the keyboard alone."""
     for scheme in ("light", "dark"):
@@ -205,7 +244,8 @@ def look_over(browser: Any) -> None:
     eventually(shows(browser, "leases", "Nobody holds a lease"))
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     eventually(shows(browser, "leases", "llama-70b"))
-    button = eventually(lambda: pressed(browser, "#leases button"))
+    button = browser.find_element(By.CSS_SELECTOR, "#leases button")
+    button.send_keys(Keys.ENTER)
     eventually(shows(browser, "history", "ab12cd"))
     for _ in range(3):
         time.sleep(0.8)

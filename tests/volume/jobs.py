@@ -153,6 +153,7 @@ def keep_turnstile(mount: str) -> None:
         (hosted,) = mine._sessions.values()
     layout = hosted.session.replica.layout
     file = lock_file(layout.identity_id, layout.locks, mine.surroundings.process.boot_id)
+    file.open()  # the session may not have come to it yet
     while not file.take(TURNSTILE_BYTE):
         time.sleep(0.01)
     say(kept=True)

@@ -47,33 +47,35 @@ async function ask(path) {
   return found;
 }
 
-// Rows keep their elements from one look to the next: the focus and what is selected stay.
+// Rows and their parts keep their elements from one look to the next: the focus stays, and what is
+// selected, and a click that a look falls into.
 function fill(id, rows, nothing) {
   const list = byId(id);
   const before = new Map([...list.children].map((row) => [row.dataset.key, row]));
-  const wanted = rows.map(([key, make]) => {
-    const old = before.get(key);
+  const all = rows.length ? rows : [["nothing", () => element("p", "empty", nothing)]];
+  const wanted = all.map(([key, make]) => {
     const made = make();
     made.dataset.key = key;
-    if (!old) return made;
-    if (old.dataset.text === made.textContent && old.className === made.className) return old;
-    if (old.contains(document.activeElement)) {
-      old.className = made.className;
-      for (const [index, part] of [...made.children].entries()) {
-        const mine = old.children[index];
-        if (mine && mine.textContent !== part.textContent && !mine.contains(document.activeElement)) {
-          mine.replaceChildren(...part.childNodes);
-        }
-      }
-      return old;
-    }
-    return made;
+    return before.has(made.dataset.key) ? renewed(before.get(made.dataset.key), made) : made;
   });
-  if (!wanted.length) wanted.push(element("p", "empty", nothing));
-  for (const row of wanted) row.dataset.text = row.textContent;
-  if (wanted.length !== list.children.length || wanted.some((row, n) => row !== list.children[n])) {
-    list.replaceChildren(...wanted);
-  }
+  for (const row of [...list.children]) if (!wanted.includes(row)) row.remove();
+  wanted.forEach((row, place) => {
+    if (list.children[place] !== row) list.insertBefore(row, list.children[place] || null);
+  });
+}
+
+function renewed(old, made) {
+  const parts = [...made.children];
+  old.className = made.className;
+  parts.forEach((part, place) => {
+    const mine = old.children[place];
+    if (!mine) old.append(part);
+    else if (mine.textContent !== part.textContent && !mine.contains(document.activeElement)) {
+      mine.replaceWith(part);
+    }
+  });
+  while (old.children.length > parts.length) old.lastElementChild.remove();
+  return old;
 }
 
 // The volume's own path stands at the top of the page.
@@ -122,7 +124,7 @@ function waitingRow(one, index) {
 }
 
 function violationRow(one) {
-  return [`violation ${one.path} ${one.seen_at}`, () => element("article", "row violation",
+  return [`violation ${one.path} ${one.seen_at} ${one.seen_by}`, () => element("article", "row violation",
     pathsOf([one.path]),
     element("div", "since", `${duration(Math.max(0, shown.now - one.seen_at + age()))} ago`),
     element("div", "who", element("span", `tag ${one.origin}`, one.origin),
