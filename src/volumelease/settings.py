@@ -183,11 +183,15 @@ def _number(text: str) -> bool:
 def _address(value: Any) -> str:
     if value == HTTP_OFF:
         return HTTP_OFF
-    host, _, port = _text(value).rpartition(":")
-    del host  # empty: every address of this machine
-    if not _number(port) or not 0 < int(port) < 65_536 or ":" not in value:
+    if not is_address(_text(value)):
         raise ValueError("must be HOST:PORT, :PORT or off")
     return cast(str, value)
+
+
+def is_address(value: str) -> bool:
+    """``HOST:PORT``; ``:PORT`` is every address of this machine."""
+    _, colon, port = value.rpartition(":")
+    return bool(colon) and _number(port) and 0 < int(port) < 65_536
 
 
 def _roots(value: Any) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ pytest.importorskip("cheroot")
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bed.moosefs import MooseFsBed
+from tests.bed.redis import RedisServer
 from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.reports import Reports
 from volumelease.clock import SystemClock
@@ -123,3 +124,51 @@ def test_a_volume_that_does_not_answer_is_scraped_as_that(
             get(port, "/api/v1/status")
         bed.resume_master()
         eventually(lambda: value(port, "authority_up", authority="volume") == 1, 60)
+
+
+ROOTS = {"VOLUMELEASE_ROOTS": "models"}
+
+
+def test_what_it_counted_itself_survives_its_restart(volume: Path) -> None:
+    """Else the sum is smaller than before, and Prometheus takes all of it for new."""
+    port = free_port()
+    (volume / "models").mkdir()
+    counted = ("violations_total", {"scope": "models", "origin": "local"})
+
+    def violations() -> float:
+        return value(port, counted[0], **counted[1])
+
+    with Running("exporter", volume, "--listen", f"127.0.0.1:{port}", env=ROOTS) as exporter:
+        eventually(lambda: up(port))
+        eventually(lambda: json.loads(get(port, "/api/v1/status"))["detection"]["running"], 20)
+        (volume / "models" / "stray").write_text("nobody's")
+        eventually(lambda: violations() == 1, 30)
+        exporter.signal(signal.SIGTERM)
+        assert exporter.finish()[0] == 0
+    with Running("exporter", volume, "--listen", f"127.0.0.1:{port}", env=ROOTS):
+        eventually(lambda: up(port))
+        assert violations() == 1
+
+
+def test_what_is_not_known_yet_is_not_shown_as_nothing(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    env = {"VOLUMELEASE_REDIS_URL": redis_server.url}
+    assert run("init", tmp_path, "--authority", "redis", env=env).returncode == 0
+    redis_server.kill()
+    port = free_port()
+    with Running("exporter", tmp_path, "--listen", f"127.0.0.1:{port}", env=env):
+        eventually(lambda: up(port))
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            get(port, "/metrics")
+        redis_server.start()
+        eventually(lambda: value(port, "authority_up", authority="redis") == 1, 20)
+        redis_server.kill()
+        assert value(port, "authority_up", authority="redis") == 0
+
+
+@pytest.mark.parametrize("address", ["9110", "localhost", "127.0.0.1:http", "off", "[::1]"])
+def test_an_address_without_a_port_is_refused(volume: Path, address: str) -> None:
+    result = run("exporter", volume, "--listen", address)
+    assert result.returncode == 2
+    assert f"{address} is not HOST:PORT" in result.stderr

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -88,7 +89,10 @@ def examine(patient: Patient) -> Iterator[Check]:
         try:
             yield from _on_the_mount(replace(patient, scratch=scratch))
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with suppress(TimeoutError):  # then it stays there, as the volume does
+                Patience().call(
+                    lambda _: shutil.rmtree(scratch, ignore_errors=True), PATIENCE_SECONDS
+                )
     for examination in (
         host_checks.clocks,
         host_checks.death,

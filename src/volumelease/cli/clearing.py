@@ -32,6 +32,7 @@ _WORDS: Final = {
     "public": "public",
     "written": "being written, or published",
     "resumable": "left by a builder that died, kept for a day for the next one",
+    "kept": "written elsewhere and moved in, but never public: move it back, or delete it",
     "read": "replaced; readers have a minute from when this machine noticed it",
     "adopted": "of an adoption that was interrupted",
     "orphan": "without any link that is known",
@@ -71,9 +72,7 @@ def command(directory: str | None, dry_run: bool, orphans: bool, as_json: bool) 
                 reader.run(surveyor.doom(item))
     if not dry_run:
         _clear(reader, surveyor)
-        left = {(item.kind, item.unique) for item in reader.run(surveyor.survey())}
-        for one in found:
-            one.removed = (one.item.kind, one.item.unique) not in left
+        _compare(found, reader.run(surveyor.survey()))
     if as_json:
         say(json.dumps(_document(place, picture, found, dry_run)))
     else:
@@ -129,6 +128,19 @@ def _clear(reader: Reader, surveyor: Surveyor) -> None:
         fruitless = 0 if busy or due != before else fruitless + 1
         before = due
     note(f"{plural(before, 'thing')} could not be removed; see who may write there")
+
+
+def _compare(found: list[_Found], left: list[Item]) -> None:
+    """What became of those that were found."""
+    there = {(item.kind, item.unique) for item in left}
+    kept = {item.unique: item for item in left if item.state == "kept"}
+    for one in found:
+        was = one.item
+        if was.state != "kept":
+            one.removed = (was.kind, was.unique) not in there
+        elif was.unique in kept:
+            now = kept[was.unique]
+            one.item = now._replace(place=now.place or was.place)
 
 
 # ---- what is said

@@ -22,9 +22,26 @@ DEFAULT: Final = ":9110"
 DAEMONS: Final = "127.0.0.1:9109"
 
 
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from volumelease.settings import is_address
+
+    if value is not None and not is_address(value) and not value.endswith(":0"):
+        raise click.BadParameter(
+            f"{value} is not HOST:PORT, nor :PORT for every address of this machine",
+            context,
+            parameter,
+        )
+    return value
+
+
 @click.command(short_help="Serve metrics and status of a whole fleet over HTTP.")
 @click.argument("path", required=False, metavar="[PATH]", type=PathText())
-@click.option("--listen", metavar="HOST:PORT", help="Instead of VOLUMELEASE_HTTP, or :9110.")
+@click.option(
+    "--listen",
+    callback=_address,
+    metavar="HOST:PORT",
+    help="Instead of VOLUMELEASE_HTTP, or :9110.",
+)
 def command(path: str | None, listen: str | None) -> int:
     """Serve what the whole fleet of a volume counted, and who holds what, until it is ended.
 

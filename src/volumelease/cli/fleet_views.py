@@ -7,16 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from volumelease import __version__
 from volumelease.authorities.volume.fleet import Fleet, Reported
 from volumelease.authorities.volume.layout import Layout
+from volumelease.authorities.volume.reports import Reports
 from volumelease.clock import SystemClock
 from volumelease.drivers.threads import Patience
-from volumelease.errors import LeaseError
+from volumelease.errors import LeaseError, VolumeNotFound
 from volumelease.leases.gauges import Gauges
 from volumelease.metrics.exposition import Metrics, Shown
 from volumelease.serving.fresh import Fresh
@@ -31,6 +32,10 @@ from .bells import bell_in_force
 from .detecting import detector_of
 from .places import Place
 from .reading import Picture, Reader, patiently
+
+if TYPE_CHECKING:
+    from volumelease.authorities.redis.fleet import RedisFleet
+    from volumelease.effects import Steps
 
 FRESH_SECONDS: Final = 1.0
 SCRAPE_SECONDS: Final = 4.0
@@ -58,12 +63,14 @@ class FleetViews:
         self._rarely = Fresh(self._look_closer, ROUND_SECONDS)
         self._records: Records | None = None
         self._last = Counts()
+        self._known = False
         self._volume = ""
         self._ttl = 0.0
         self._authority = ""
         self._slow = Gauges()
         self._trouble = ""
         self._tally = Tally(self._roots)
+        self._leaving = threading.Lock()  # what is being left on the volume is counted once
         self._detector: Detector | None = None
 
     def views(self) -> Views:
@@ -77,6 +84,8 @@ class FleetViews:
     def close(self) -> None:
         if self._detector is not None:
             self._detector.close()
+            with suppress(LeaseError, OSError):
+                self._leave(self._picture())
 
     def _detect(self) -> None:
         """Look for writes without a lease. From here nearly all of them are other hosts'."""
@@ -89,12 +98,18 @@ class FleetViews:
 
     def shown(self) -> Shown:
         """A volume that does not answer is shown too: as one that does not answer, with the
-        counts that were known last."""
+        counts that were known last. Errors: why they are not known yet."""
         gauges = Gauges(self._slow)
         if self._authority:
             gauges["authority_up", self._authority] = 0.0  # unless it answers now
-        with suppress(LeaseError, OSError):  # and TimeoutError
+        try:
             gauges.update(Patience().call(lambda _: self._look(), SCRAPE_SECONDS))
+        except VolumeNotFound:
+            self._known = True  # nobody has counted anything yet
+        except (LeaseError, OSError):  # and TimeoutError
+            # Counters that begin at 0 here would seem to rise by all that was ever counted.
+            if not self._known:
+                raise
         gauges["ttl_seconds",] = (
             self._ttl
         )  # 0: no volume yet; else there is one, if it answers or not
@@ -108,7 +123,11 @@ class FleetViews:
         picture = self._picture()
         identity = picture.identity
         self._volume, self._ttl, self._authority = identity.id, identity.ttl, identity.authority
-        self._last = self._reported(picture).counts.add(self._tally.counts())
+        with self._leaving:
+            reported = self._reported(picture).counts
+            own = self._tally.counts().add(self._tally.reported, -1)
+            self._last = reported.add(own)
+        self._known = True
         self._add_picture(found, picture)
         return found
 
@@ -125,13 +144,13 @@ class FleetViews:
     def _reported(self, picture: Picture) -> Reported:
         identity = picture.identity
         if identity.authority == "redis":
-            on_redis: Reported = self._on_redis(picture, fold=False)
+            on_redis: Reported = self._on_redis(picture, lambda fleet: fleet.read())
             return on_redis
         fleet = Fleet(Layout.of(self._place.root, identity), SystemClock())
         reported: Reported = self._reader.run(fleet.read())
         return reported
 
-    def _on_redis(self, picture: Picture, *, fold: bool) -> Any:
+    def _on_redis(self, picture: Picture, does: Callable[[RedisFleet], Steps[Any]]) -> Any:
         from volumelease.authorities.redis.fleet import RedisFleet
         from volumelease.drivers.files import Files
         from volumelease.drivers.threads import Monitor
@@ -140,8 +159,7 @@ class FleetViews:
         fleet = RedisFleet(picture.identity.id, SystemClock())
         scripts = scripts_on(self._settings, self._place.root, Files())
         try:
-            run = Monitor(scripts).run
-            return run(fleet.fold()) if fold else run(fleet.read())
+            return Monitor(scripts).run(does(fleet))
         finally:
             scripts.close()
 
@@ -194,8 +212,9 @@ class FleetViews:
     def _round(self) -> None:
         picture = self._picture()
         layout = Layout.of(self._place.root, picture.identity)
+        self._leave(picture)
         if picture.identity.authority == "redis":
-            self._on_redis(picture, fold=True)
+            self._on_redis(picture, lambda fleet: fleet.fold())
         else:
             fleet = Fleet(layout, SystemClock())
             replica = self._reader.replica  # whose table a snapshot can replace meanwhile
@@ -206,6 +225,17 @@ class FleetViews:
         slow["clock_skew_seconds",] = patiently(lambda: skew_on(layout), self._place.root)
         slow["staged_bytes", OTHER] = float(used["drafts"]["bytes"])
         self._slow = slow
+
+    def _leave(self, picture: Picture) -> None:
+        """What detection counted here is left with the reports, else a restart would take it from
+        the sum: to Prometheus that is a counter that began anew."""
+        with self._leaving:
+            if picture.identity.authority == "redis":
+                self._on_redis(picture, lambda fleet: fleet.leave(self._tally))
+            else:
+                layout = Layout.of(self._place.root, picture.identity)
+                own = Reports(layout, os.urandom(8).hex(), self._tally, SystemClock())
+                self._reader.run(own.leave())
 
 
 def skew_on(layout: Layout) -> float:

@@ -41,10 +41,16 @@ def command(directory: str, authority: str, timeout: float | None, as_json: bool
     from volumelease.paths.locate import locate
     from volumelease.paths.resolve import resolve
 
-    real = resolve(directory)
+    from .reading import patiently, while_it_answers
+
+    real = patiently(lambda: resolve(directory), directory)
+    root = patiently(lambda: locate(real, explicit=real), directory)
     volumes = Volumes(Surroundings.of_this_process())
     try:
-        identity, changed = migrate(locate(real, explicit=real), authority, volumes, timeout)  # type: ignore[arg-type] # click has checked it
+        identity, changed = while_it_answers(
+            lambda: migrate(root, authority, volumes, timeout),  # type: ignore[arg-type] # click has checked it
+            directory,
+        )
     finally:
         volumes.close()
     if as_json:

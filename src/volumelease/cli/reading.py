@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -33,14 +34,15 @@ ANSWER_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The log as it was at one moment, or what a Redis kept: then ``next_index`` is its
-    incarnation."""
+    """The log as it was at one moment, or what a Redis kept: then ``next_index`` is the number of
+    its memory, and ``counters`` are the heartbeats that it was told of, by session."""
 
     identity: Identity
     table: Table
     next_index: int
     segment: int
     garbage: int
+    counters: Mapping[str, int] | None = None
 
     def holders(self) -> list[Holder]:
         """Who holds something, oldest first."""
@@ -100,6 +102,21 @@ def steadily(steps: Steps[T], root: str) -> T:
     return result
 
 
+def while_it_answers(work: Callable[[], T], root: str) -> T:
+    """The result of ``work``, which may wait for others for ever, as long as the volume answers.
+
+    Errors: ``AuthorityUnreachable`` when that does not; what ``work`` raises.
+    """
+    errand = Errand(lambda _: work(), lambda _: None)
+    threading.Thread(target=errand.run, daemon=True).start()
+    while not errand.done.wait(ANSWER_SECONDS):
+        patiently(lambda: os.statvfs(root), root)  # no kernel answers that by itself
+    if errand.error is not None:
+        raise errand.error
+    result: T = errand.value
+    return result
+
+
 def _silent(root: str) -> AuthorityUnreachable:
     return AuthorityUnreachable(
         f"{root} did not answer in {ANSWER_SECONDS:g} s", root=root, seconds=ANSWER_SECONDS
@@ -114,7 +131,7 @@ class Reader:
     """
 
     def __init__(self, root: str) -> None:
-        self._root = root
+        self.root = root
         self._monitor = Monitor(Files())
         self._patience = Patience()
         self._identity: Identity | None = None
@@ -127,13 +144,20 @@ class Reader:
             self._identity = self._read_identity()
             if self._identity.authority == "redis":
                 return self._ask_redis(self._identity)
-            layout = Layout.of(self._root, self._identity)
+            layout = Layout.of(self.root, self._identity)
             self._replica = Replica(layout, SystemClock(), Nobody())
         replica = self._replica
         self.run(replica.catch_up())
         return Picture(
             self._identity, replica.table, replica.next_index, replica.segment, replica.garbage
         )
+
+    @property
+    def identity(self) -> Identity:
+        """Of what was looked at last, be it that its log could not be read."""
+        if self._identity is None:
+            self._identity = self._read_identity()
+        return self._identity
 
     @property
     def replica(self) -> Replica:
@@ -147,40 +171,40 @@ class Reader:
         self._identity = self._read_identity()
         if self._identity.authority != "volume":
             raise self._no_log()
-        replay = Replay(Layout.of(self._root, self._identity), SystemClock(), witness)
-        steadily(replay.run(), self._root)
+        replay = Replay(Layout.of(self.root, self._identity), SystemClock(), witness)
+        steadily(replay.run(), self.root)
         return self._identity, replay
 
     def run(self, steps: Steps[Any]) -> Any:
-        return patiently(lambda: self._monitor.run(steps), self._root, self._patience)
+        return patiently(lambda: self._monitor.run(steps), self.root, self._patience)
 
     def _ask_redis(self, identity: Identity) -> Picture:
         from volumelease.leases.choosing import require_url
-        from volumelease.leases.redis_hosting import table_on
+        from volumelease.leases.redis_hosting import kept_on
 
         from .places import settings_of_this_process
 
         settings = settings_of_this_process()
-        require_url(self._root, settings)
-        table, incarnation = patiently(
-            lambda: table_on(identity.id, self._root, settings), self._root, self._patience
+        require_url(self.root, settings)
+        kept = patiently(
+            lambda: kept_on(identity.id, self.root, settings), self.root, self._patience
         )
-        return Picture(identity, table, incarnation, 0, 0)
+        return Picture(identity, kept.table, kept.incarnation, 0, 0, kept.counters)
 
     def _no_log(self) -> Problem:
         return Problem(
-            f"the leases of {self._root} are kept by a Redis, which forgets what is over: there is "
+            f"the leases of {self.root} are kept by a Redis, which forgets what is over: there is "
             "no log to read",
-            advice=f"See who holds what now: volumelease status {self._root}",
+            advice=f"See who holds what now: volumelease status {self.root}",
         )
 
     def _read_identity(self) -> Identity:
-        identity: Identity | None = self.run(founding.read_identity(self._root))
+        identity: Identity | None = self.run(founding.read_identity(self.root))
         if identity is None:
             raise VolumeNotFound(
-                f"{self._root} is no volume yet",
-                advice=f"volumelease init {self._root}",
-                path=self._root,
+                f"{self.root} is no volume yet",
+                advice=f"volumelease init {self.root}",
+                path=self.root,
             )
         return identity
 

@@ -10,11 +10,14 @@ import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from .speech import Problem
+from volumelease.wire.drafts import decode_owner
+
+from .speech import Problem, one_line
 
 _LEAVING: Final = ".leaving"
 _PUBLIC: Final = ".public"
 _DRAFT: Final = ".draft"
+_OWNER: Final = ".owner"
 _ADOPTED: Final = ".adopted"
 _MOVING: Final = ".moving"
 _REPLACED: Final = ".replaced."
@@ -30,7 +33,8 @@ class Return(NamedTuple):
 
 def returns(root: str) -> list[Return]:
     """What has to go back. Errors: ``Problem`` for whatever would be lost: a version that no link
-    leads to and that was not replaced, a draft that was kept because its publish failed."""
+    leads to and that was not replaced, what was written elsewhere and moved in to be published, a
+    draft that was kept because its publish failed."""
     found: list[Return] = []
     for folder in _folders(root, "versions"):
         names = set(os.listdir(folder))
@@ -43,6 +47,10 @@ def returns(root: str) -> list[Return]:
                     advice="Finish it first: volumelease adopt "
                     f"{_place(folder, name.removesuffix(_MOVING)) or 'PATH'}",
                 )
+    for folder in _folders(root, "stage"):
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(_OWNER):
+                _refuse_moved_in(folder, name.removesuffix(_OWNER))
     for folder in _folders(root, "audit"):
         for name in os.listdir(folder):
             if not name.endswith(".json"):
@@ -51,6 +59,34 @@ def returns(root: str) -> list[Return]:
                     advice="Move it to where it belongs, or delete it, then try again",
                 )
     return found
+
+
+def _refuse_moved_in(stage: str, unique: str) -> None:
+    """Errors: ``Problem`` for what was written elsewhere and never was public."""
+    try:
+        owner = decode_owner(os.readlink(f"{stage}/{unique}{_OWNER}"))
+    except OSError:
+        return
+    if owner is None or not owner.moved_in:
+        return
+    places = [f"{stage}/{unique}/{name}" for name in _inside(f"{stage}/{unique}")]
+    versions = f"{os.path.dirname(stage)}/versions"
+    names = set(_inside(versions))
+    if {unique, unique + _DRAFT} <= names and not _is_public(versions, unique):
+        places.append(f"{versions}/{unique}")
+    for place in places:
+        target = f" as {one_line(owner.target.path)}" if owner.target else ""
+        raise Problem(
+            f"{place} was moved in to be published{target}, and never was: it may be the only copy",
+            advice="Move it to where it belongs, or delete it, then try again",
+        )
+
+
+def _inside(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def give_back(one: Return) -> None:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from .parameters import PathText
+from .presence import refuse_used
 from .returning import give_back, returns
 from .speech import Problem, note, one_line, say
 
 if TYPE_CHECKING:
-    from volumelease.core.table import Session
     from volumelease.errors import LeaseError
-    from volumelease.wire.identity import Identity
-
-    from .reading import Picture, Reader
 
 _CONTROL: Final = ".volumelease"
-_LOOK_SECONDS: Final = 0.25
 
 
 @click.command()
@@ -44,7 +39,7 @@ def command(directory: str, yes: bool) -> int:
     real = patiently(lambda: _examine(directory), directory)
     control = f"{real}/{_CONTROL}"
     if os.path.lexists(f"{control}/identity"):
-        _refuse_used(real)
+        refuse_used(real)
     back = patiently(lambda: returns(real), directory)
     if not yes and not click.confirm(f"Remove it from {one_line(directory)}?", err=True):
         note("nothing was removed")
@@ -89,96 +84,6 @@ def _require_person(directory: str) -> None:
             advice=f"volumelease uninstall {directory} --yes",
             exit_code=2,
         )
-
-
-# ---- is anybody there?
-
-
-def _refuse_used(real: str) -> None:
-    from .reading import Reader
-
-    reader = Reader(real)
-    picture = reader.look()
-    _refuse_unapplied(real, picture)
-    suspects = _unproven(picture)
-    if not suspects:
-        return
-    names = ", ".join(_who(session) for session in list(suspects.values())[:3])
-    note(f"watching for {picture.identity.ttl + 1:g} s whether {names} still beats")
-    _watch(reader, real, picture.identity, suspects)
-
-
-def _refuse_unapplied(real: str, picture: Picture) -> None:
-    for one in picture.table.pending.values():
-        raise Problem(
-            f"{one.target.path} was published and is not visible yet",
-            advice=f"volumelease hold {real}/{one.target.path} -- true makes it visible",
-        )
-
-
-def _unproven(picture: Picture) -> dict[str, Session]:
-    """The sessions that may be alive: not those whose process, and every process that uses its
-    leases, is provably gone."""
-    from volumelease.host import ProcessFacts, provably_dead, this_process
-
-    here = this_process()
-    table = picture.table
-    found = {}
-    for name, session in table.sessions.items():
-        process = session.facts.process
-        held = [table.holdings[token] for token in table.tokens_of(name)]
-        users = {(h.client.pid, h.client.start_time) for h in held if h.client is not None}
-        place = (process.hostname, process.boot_id, process.pid_namespace)
-        everybody = [process, *(ProcessFacts(*place, *user) for user in users)]
-        if not all(provably_dead(one, here) for one in everybody):
-            found[name] = session
-    return found
-
-
-def _watch(reader: Reader, real: str, identity: Identity, suspects: dict[str, Session]) -> None:
-    """Returns when each of ``suspects`` has left the table, or stood still for so long that it
-    could be expired.
-
-    Errors: ``Problem``, naming the first that beats, or that comes.
-    """
-    from volumelease.authorities.volume.layout import Layout
-    from volumelease.clock import SystemClock
-    from volumelease.core.liveness import Standstill, Timing
-
-    layout, timing, clock = Layout.of(real, identity), Timing(identity.ttl), SystemClock()
-    watched = {name: (Standstill(timing), _counter(layout.session(name))) for name in suspects}
-    while watched:
-        time.sleep(_LOOK_SECONDS)
-        here = _unproven(reader.look())
-        for name, (standstill, first) in list(watched.items()):
-            asked = clock.read()
-            counter = _counter(layout.session(name))
-            if counter is not None and counter != first:
-                raise _in_use(real, suspects[name], "beats")
-            if name not in here or standstill.look(counter, asked, clock.read()):
-                del watched[name]
-        for name in here.keys() - suspects.keys():
-            raise _in_use(real, here[name], "has just come")
-
-
-def _counter(path: str) -> int | None:
-    try:
-        return int(os.stat(path).st_mtime)
-    except FileNotFoundError:
-        return None
-
-
-def _in_use(real: str, session: Session, does: str) -> Problem:
-    return Problem(
-        f"{real} is in use: {_who(session)} {does}",
-        advice="Stop the workers first; see who holds what: volumelease status",
-    )
-
-
-def _who(session: Session) -> str:
-    facts = session.facts
-    process = f"process {facts.process.pid} on {facts.process.hostname}"
-    return f"worker {facts.worker} ({process})" if facts.worker else process
 
 
 # ---- gone

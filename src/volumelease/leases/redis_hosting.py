@@ -17,7 +17,7 @@ from volumelease.authorities.redis import founding
 from volumelease.authorities.redis.addresses import RedisAddress, address_in
 from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.redis.connecting import RedisWire, connect, greet
-from volumelease.authorities.redis.picture import table_of
+from volumelease.authorities.redis.picture import Kept, kept_in
 from volumelease.authorities.redis.session import RedisSession
 from volumelease.authorities.redis.troubles import translated
 from volumelease.bells.belfry import Belfry
@@ -25,7 +25,6 @@ from volumelease.bells.ears import Ear
 from volumelease.bells.pubsub import RedisBell
 from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
-from volumelease.core.table import Table
 from volumelease.drivers.files import Files
 from volumelease.drivers.scripts import Scripts, read_scripts
 from volumelease.drivers.threads import Monitor, Performer
@@ -122,13 +121,13 @@ def begin(identity: Identity, root: str, surroundings: Surroundings) -> None:
         scripts.close()
 
 
-def table_on(volume: str, root: str, settings: Settings) -> tuple[Table, int]:
-    """What that Redis keeps of the volume at this moment, and its incarnation. Takes no part and
-    changes nothing. Errors: those of ``CallScript``."""
+def kept_on(volume: str, root: str, settings: Settings) -> Kept:
+    """What that Redis keeps of the volume at this moment. Takes no part and changes nothing.
+    Errors: those of ``CallScript``."""
     scripts = scripts_on(settings, root, Files())
     try:
         reply = scripts.perform(CallScript("picture", state_key(volume), ()))
-        return table_of(reply), int(reply[1])
+        return kept_in(reply)
     finally:
         scripts.close()
 

@@ -179,7 +179,7 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
             (
                 _number,
                 _text,
-                _all(_in_order(_text, _text)),
+                _all(_in_order(_text, _text, _number)),
                 _all(
                     _in_order(_token, _text, _flag, _moment_or_none, _moment, _text, _text, _text)
                 ),

@@ -7,6 +7,7 @@ workers counted, they tell again.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any, Final
 
@@ -98,14 +99,24 @@ class RedisFleet:
                 return len(over)
         return 0
 
+    def leave(self, tally: Tally) -> Steps[None]:
+        """Leave what that tally counted since the last time, as of a session that is over.
+        Errors: those of ``CallScript``."""
+        counted = tally.counts()
+        mine = counted.copy().add(tally.reported, -1)
+        if mine != Counts():
+            yield self._call("report", encode_counts(mine), session=os.urandom(8).hex())
+            tally.reported = counted
+
     def _fields(self) -> Steps[tuple[dict[str, str], set[str]]]:
         reply = yield self._call("reports")
         said = [text(part) for part in reply[1]]
         fields = dict(zip(said[::2], said[1::2], strict=True))
         return fields, {text(name) for name in reply[2]}
 
-    def _call(self, script: str, *arguments: Any) -> CallScript:
-        return CallScript(script, self._key, ("0", "", "", f"{self._clock.wall():.3f}", *arguments))
+    def _call(self, script: str, *arguments: Any, session: str = "") -> CallScript:
+        head = ("0", "", session, f"{self._clock.wall():.3f}")
+        return CallScript(script, self._key, (*head, *arguments))
 
 
 def _reports(fields: dict[str, str]) -> dict[str, str]:

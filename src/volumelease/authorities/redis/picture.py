@@ -3,7 +3,7 @@ shown."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from volumelease.core.table import Holding, Session, Table
 from volumelease.model import Holder
@@ -13,12 +13,21 @@ from .calling import text
 from .tokens import token_of
 
 
+class Kept(NamedTuple):
+    """What a Redis kept of one volume at one moment. ``incarnation``: the number of its memory, 0
+    if it knows nothing of the volume. ``counters``: of the sessions' heartbeats."""
+
+    table: Table
+    incarnation: int
+    counters: dict[str, int]
+
+
 def table_of(reply: list[Any]) -> Table:
     """The table that a reply of ``picture.lua`` tells of. Limit: the owners of requests are not
     told."""
     _, _, grace, sessions, requests = reply
     table = Table(grace=bool(grace))
-    for name, facts in sessions:
+    for name, facts, _ in sessions:
         table.sessions[text(name)] = Session(decode_session(text(facts)), 0.0)
     for one in sorted(requests, key=lambda one: one[0]):
         token, session, exclusive, granted, asked, about, by, _ = map(text, one)
@@ -39,6 +48,12 @@ def table_of(reply: list[Any]) -> Table:
             )
         )
     return table
+
+
+def kept_in(reply: list[Any]) -> Kept:
+    """All that a reply of ``picture.lua`` tells."""
+    counters = {text(name): int(counter) for name, _, counter in reply[3]}
+    return Kept(table_of(reply), int(reply[1]), counters)
 
 
 def holders_of(told: list[list[Any]]) -> tuple[Holder, ...]:

@@ -10,12 +10,16 @@ from volumelease.wire.moments import decode_moment
 
 from .collecting import DEAD, RESUMABLE_SECONDS, VERSION_RETENTION_SECONDS, Collector, name_of
 from .drafts import ADOPTED, DRAFT, GONE, INSIDE, MOVING, OWNER, PUBLIC, REPLACED, TAKEN
+from .keeping import MOVED_IN
 
-State: TypeAlias = Literal["public", "written", "resumable", "read", "adopted", "orphan", "due"]
+State: TypeAlias = Literal[
+    "public", "written", "resumable", "kept", "read", "adopted", "orphan", "due"
+]
 """``public``: its link leads to it. ``written``: by a live session, or decided and not visible
-yet. ``resumable``: of a dead writer, kept for the next one. ``read``: replaced or dead, and
-readers have time until it may go. ``adopted``: of an adoption that was interrupted. ``orphan``:
-no mark and no link that we know of. ``due``: to be cleared away."""
+yet. ``resumable``: of a dead writer, kept for the next one. ``kept``: written elsewhere and moved
+in by one that is gone; it may be the only copy, and lies in ``audit`` in the end. ``read``:
+replaced or dead, and readers have time until it may go. ``adopted``: of an adoption that was
+interrupted. ``orphan``: no mark and no link that we know of. ``due``: to be cleared away."""
 
 CLEARED: Final[frozenset[State]] = frozenset({"due", "read"})
 
@@ -48,6 +52,11 @@ class Surveyor(Collector):
                 place = owner.target.path if owner and owner.target else ""
                 state = yield from self._draft_state(unique, stage, owner)
                 found.append(Item("draft", unique, state, place, path))
+        audit = yield from self._listed("audit")  # last: what is kept may just have come there
+        for name in sorted(audit):
+            if name.endswith(MOVED_IN):
+                unique = name.removesuffix(MOVED_IN)
+                found.append(Item("draft", unique, "kept", "", self._layout.audit(name)))
         for unique in sorted({name_of(name) for name in versions}):
             path = _data(self._layout.folder("versions"), unique, versions)
             if path and not (yield from self._empty_adoption(unique, path, versions)):
@@ -71,7 +80,11 @@ class Surveyor(Collector):
     def _draft_state(self, unique: str, names: set[str], owner: DraftOwner | None) -> Steps[State]:
         if not self._nobodys(unique):
             return "written"
-        if unique not in names or owner is None or not owner.resumable:
+        if unique not in names or owner is None:
+            return "due"
+        if owner.moved_in and (yield from self._holds_something(unique)):
+            return "kept"
+        if not owner.resumable:
             return "due"
         old = yield from self._noticed("stage", f"{unique}{DEAD}", names, RESUMABLE_SECONDS)
         return "due" if old else "resumable"
@@ -84,11 +97,22 @@ class Surveyor(Collector):
         if (yield from self._leads_to_it(unique)):
             return "public"
         replaced = f"{unique}{REPLACED}"
+        if unique + DRAFT in names:
+            owner = yield from self._owner(unique)
+            if owner is not None and owner.moved_in:
+                return "kept"
         if unique + DRAFT in names or any(name.startswith(replaced) for name in names):
             keep = VERSION_RETENTION_SECONDS
             old = yield from self._noticed("versions", replaced, names, keep)
             return "due" if old else "read"
         return "adopted" if unique + ADOPTED in names else "orphan"
+
+    def _holds_something(self, unique: str) -> Steps[bool]:
+        try:
+            inside: list[str] = yield ListDirectory(self._layout.stage(unique))
+        except OSError:
+            return False
+        return bool(inside)
 
     def _leads_to_it(self, unique: str) -> Steps[bool]:
         """As ``_public``, but a version whose name nobody remembers is an orphan, not public."""
