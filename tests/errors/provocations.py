@@ -96,6 +96,12 @@ def uninstall_nothing(stage: Stage) -> Said | None:
     return stage.command("uninstall", stage.plain, "--yes")
 
 
+@provocation("`volumelease uninstall DIR --yes` while a worker uses DIR")
+def uninstall_used(stage: Stage) -> Said | None:
+    with stage.lease("a"):
+        return stage.command("uninstall", stage.root, "--yes")
+
+
 @provocation("`volumelease migrate DIR --authority redis` without an address of a Redis")
 def migrate_nowhere(stage: Stage) -> Said | None:
     return stage.command("migrate", stage.root, "--authority", "redis")
