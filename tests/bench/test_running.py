@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from volumelease.bench import running
+from volumelease.bench import fio, running
 from volumelease.bench.document import Document, Result
 from volumelease.bench.measuring import failed
 from volumelease.bench.options import MEBIBYTE, Options
 from volumelease.bench.problems import BenchProblem
 from volumelease.bench.scenario import Context, Measured
+from volumelease.bench.scratch import Scratch
 
 Scene = Callable[[Context], Iterator[Result]]
 
@@ -115,3 +117,81 @@ def test_what_no_time_is_left_for_is_not_begun_and_the_document_says_so(
     assert any("no time was left for 1, 2" in note for note in document["notes"])
     assert not document["partial"]
     assert said(play(good, good, total_seconds=100.0)) == ["good", "good"]
+
+
+def dead(*_: object) -> Any:
+    raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+
+@pytest.fixture
+def stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The directory of a run can't be removed."""
+    kept: list[Scratch] = []
+
+    def remove(scratch: Scratch) -> None:
+        kept.append(scratch)
+        dead()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Scratch, "remove", remove)
+        yield
+    for scratch in kept:
+        scratch.remove()
+
+
+def test_a_volume_that_dies_in_the_middle_costs_no_result_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: None
+) -> None:
+    """Nothing there can be removed either."""
+    scenes = {"0": good, "1": raising(BenchProblem("it is dead", number=errno.ENOTCONN))}
+    monkeypatch.setattr(running, "calibrate", lambda *_: [])
+    monkeypatch.setattr(running, "scenario_named", lambda name: Measured(scenes[name]))
+    chosen = Options(scenarios=("0", "1"), local=True, budget_bytes=256 * MEBIBYTE)
+    document = running.run(str(tmp_path), chosen)
+    assert said(document) == ["good"]
+    assert document["partial"]
+    assert document["reason"].startswith("it is dead.")
+    assert "can't be removed" in document["left"]
+    assert f"volumelease bench clean {tmp_path}" in document["left"]
+    assert document["left"] in document["notes"]
+
+
+def test_what_a_whole_run_leaves_there_costs_nothing_but_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: None
+) -> None:
+    monkeypatch.setattr(running, "calibrate", lambda *_: [])
+    monkeypatch.setattr(running, "scenario_named", lambda _: Measured(good))
+    chosen = Options(scenarios=("0",), local=True, budget_bytes=256 * MEBIBYTE)
+    document = running.run(str(tmp_path), chosen)
+    assert said(document) == ["good"]
+    assert document["partial"]
+    assert document["reason"] == document["left"]
+
+
+def test_an_error_in_the_check_against_fio_costs_no_result(
+    play: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fio, "version", lambda: "fio-3.33")
+    monkeypatch.setattr(running, "cross_check", dead)
+    document = play(good, cross_check=True)
+    assert said(document) == ["good"]
+    assert document["partial"]
+    assert os.strerror(errno.ENOTCONN) in document["reason"]
+
+
+def test_what_failed_saw_no_rate_that_others_could_go_by(play: Callable[..., Document]) -> None:
+    seen: list[dict[str, float]] = []
+
+    def direct_fails(context: Context) -> Iterator[Result]:
+        yield failed("write", 1, 1 << 20, True, "no direct I/O")
+        for rate in (300.0, 200.0):
+            result = failed("write", 1, 1 << 20, False, "")
+            del result["failed"]
+            yield {**result, "median_mb_per_s": rate}
+
+    def next_one(context: Context) -> Iterator[Result]:
+        seen.append(dict(context.rates))
+        yield from good(context)
+
+    play(direct_fails, next_one)
+    assert seen == [{"0": 300.0}]

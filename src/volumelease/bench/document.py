@@ -173,7 +173,8 @@ class CrossCheck(TypedDict):
 
 
 class Document(TypedDict):
-    """A whole run. ``partial``: it was interrupted or ran into an error; ``reason`` says which."""
+    """A whole run. ``partial``: it was interrupted or ran into an error; ``reason`` says which.
+    ``left``: what of it could not be removed from the volume, why, and how it can be later."""
 
     schema: int
     mount: MountFacts
@@ -181,6 +182,7 @@ class Document(TypedDict):
     partial: bool
     results: list[Result]
     reason: NotRequired[str]
+    left: NotRequired[str]
     options: NotRequired[dict[str, Any]]
     seed: NotRequired[str]
     notes: NotRequired[list[str]]

@@ -46,8 +46,8 @@ def run(
 
     Returns the document, partial after an interruption (``KeyboardInterrupt``, ``Interrupted``)
     or an error in the middle; ``interrupt`` while it removes its directory leaves the document
-    whole. Errors: ``BenchProblem`` and ``VolumeNotFound`` before anything was
-    measured; ``BenchProblem`` when the scratch can't be removed.
+    whole. What can't be removed makes it partial too, and stands in ``left``. Errors:
+    ``BenchProblem`` and ``VolumeNotFound`` before anything was measured.
     """
     began = time.monotonic()
     facts = mount_facts(directory, local=options.local)
@@ -68,8 +68,10 @@ def run(
             document["partial"], document["reason"] = True, "interrupted"
         except BenchProblem as problem:
             document["partial"], document["reason"] = True, str(problem)
+        except OSError as error:
+            document["partial"], document["reason"] = True, _meaning(error, facts["directory"])
         finally:
-            _remove(scratch)
+            _remove(scratch, document)
         document["notes"] += [*judge(document["results"]), *differences(document)]
         document["environment"]["seconds"] = time.monotonic() - began
         return document
@@ -134,7 +136,8 @@ def _measure(context: Context, document: Document, began: float) -> None:
             context.until_monotonic = time.monotonic() + max(0.0, share)
         for result in _results(context, document, name):
             document["results"].append(result)
-            context.rates.setdefault(name, result["median_mb_per_s"] or 0.0)
+            if rate := result["median_mb_per_s"]:  # one that failed saw none
+                context.rates.setdefault(name, rate)
             context.progress.result(result)
 
     if options.cross_check:
@@ -181,12 +184,21 @@ def _results(context: Context, document: Document, name: str) -> Iterator[Result
         yield result
 
 
-def _remove(scratch: Scratch) -> None:
+def _meaning(error: OSError, directory: str) -> str:
+    try:
+        explain(error, directory)
+    except BenchProblem as problem:
+        return str(problem)
+
+
+def _remove(scratch: Scratch, document: Document) -> None:
+    """What can't be removed is told, and loses nothing of what was measured: on a volume that
+    died in the middle that is all there will ever be."""
     try:
         scratch.remove()
     except OSError as error:
-        raise BenchProblem(
-            f"{scratch.path} can't be removed: {error.strerror or error}",
-            advice=f"Later: volumelease bench clean {scratch.path.rpartition('/')[0] or '/'}",
-            path=scratch.path,
-        ) from error
+        clean = f"volumelease bench clean {scratch.path.rpartition('/')[0] or '/'}"
+        left = f"{scratch.path} can't be removed: {error.strerror or error}; later: {clean}"
+        document["partial"], document["left"] = True, left
+        document.setdefault("reason", left)
+        document["notes"].append(left)
