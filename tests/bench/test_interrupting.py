@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from volumelease.bench.options import MEBIBYTE, Options
 from volumelease.bench.problems import Interrupted
 from volumelease.bench.scenario import Context, Measured
 from volumelease.bench.scratch import PREFIX, Scratch
+from volumelease.cli import bench_signals
 from volumelease.cli.bench_signals import Asked, ending_in_order
 
 
@@ -158,3 +160,23 @@ def test_a_signal_while_they_are_removed_leaves_none_and_ends_the_run(
     with pytest.raises(Interrupted), ending_in_order(), let_through():
         fio.run(engine, [], 1.0)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_signal_that_is_handed_on_too_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the whole group, and by the parent: two of those must not be the third that kills."""
+    now = 100.0
+    ended: list[int] = []
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(bench_signals, "time", clock, raising=False)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with ending_in_order() as asked:
+        with pytest.raises(Interrupted), let_through():
+            sent(signal.SIGTERM)
+        sent(signal.SIGTERM)
+        now += 1.5
+        for _ in range(2):
+            sent(signal.SIGTERM)
+        assert (asked.number, ended) == (signal.SIGTERM, [])
+        now += 1.5
+        sent(signal.SIGTERM)
+        assert ended == [128 + signal.SIGTERM]

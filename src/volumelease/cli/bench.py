@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from volumelease.bench.document import Document
     from volumelease.bench.options import Options
 
+    from .bench_signals import Asked
+
 _MEASURE: Final = "DIR"
 HINT: Final = "See volumelease bench --help"
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -100,14 +102,25 @@ def run_command(directory: str, **chosen: Any) -> int:
         from volumelease.bench.running import run
 
         document = run(directory, options, progress=progress, command=sys.argv)
-    if not quiet:
-        show(document)
-    bench_files.write(outputs, document)
+    try:
+        whole = bench_files.write(outputs, document)
+        if not quiet:
+            show(document)
+    finally:  # nobody may read stdout any more
+        _tell_the_end(document, asked)
+    if asked.number and whole:
+        return 128 + asked.number
+    return int(document["partial"] or not whole)
+
+
+def _tell_the_end(document: Document, asked: Asked) -> None:
+    reason = document.get("reason", "the run is partial")
     if document["partial"]:
-        complain(document.get("reason", "the run is partial"), HINT)
+        complain(reason, HINT)
+        if (left := document.get("left", reason)) != reason:
+            note(left)
     elif asked.number:
         note("asked to end when everything was measured: the document is whole")
-    return 128 + asked.number if asked.number else int(document["partial"])
 
 
 def _options(chosen: dict[str, Any]) -> Options:

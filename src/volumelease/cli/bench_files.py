@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from .speech import Problem, note, say
+from .speech import Problem, complain, note, say
 
 if TYPE_CHECKING:
     from volumelease.bench.document import Document
@@ -73,23 +73,35 @@ def _why_not(path: str) -> str:
     return "" if os.access(folder, os.W_OK) else "no permission"
 
 
-def write(wanted: dict[str, str], document: Document) -> None:
-    """Write all of them, each as a whole or not at all. Errors: ``Problem``, after the others
-    were written."""
-    failed = []
-    for form, path in wanted.items():
-        text = FORMS[form](document)
-        if path == "-":
-            say(text.rstrip("\n"))
-            continue
-        try:
-            _deliver(path, text)
-        except OSError as error:
-            failed.append(f"{path} can't be written: {error.strerror}")
-        else:
-            note(f"wrote {path}")
+def write(wanted: dict[str, str], document: Document) -> bool:
+    """Write all of them, each as a whole or not at all; stdout is the last, since nobody may read
+    it any more. What can't be written is complained of, and keeps no other from being written.
+    Whether all were."""
+    failed = [
+        why
+        for form, path in wanted.items()
+        if path != "-" and (why := _failure(form, path, document))
+    ]
     if failed:
-        raise Problem("; ".join(failed), advice="Free some space there, and measure again")
+        with contextlib.suppress(OSError):
+            complain("; ".join(failed), "Free some space there, and measure again")
+    for form, path in wanted.items():
+        if path == "-":
+            say(FORMS[form](document).rstrip("\n"))
+    return not failed
+
+
+def _failure(form: str, path: str, document: Document) -> str:
+    """Why that one can't be written; "" when it was."""
+    try:
+        _deliver(path, FORMS[form](document))
+    except OSError as error:
+        return f"{path} can't be written: {error.strerror or error}"
+    except Exception as error:  # noqa: BLE001 - a fault in one form must not lose the others
+        return f"{path} can't be made: {type(error).__name__}: {error}"
+    with contextlib.suppress(OSError):
+        note(f"wrote {path}")
+    return ""
 
 
 def _is_special(path: str) -> bool:

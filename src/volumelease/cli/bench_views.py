@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -44,7 +45,8 @@ class Shown:
     """``with Shown() as progress:`` tells how a run goes on, on stderr: on a terminal a line that
     moves, else a line for each result. ``quiet``: nothing.
 
-    No thread refreshes it: a run that forks processes has none beside it.
+    No thread refreshes it: a run that forks processes has none beside it. A stderr that takes
+    nothing any more (its terminal was hung up) ends no run.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -75,16 +77,19 @@ class Shown:
 
     def result(self, result: Result) -> None:
         if self._live is None and not self._quiet:
-            note(" ".join(filter(None, row(result))))
+            with contextlib.suppress(OSError):
+                note(" ".join(filter(None, row(result))))
 
     def _show(self, rate: str) -> None:
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, rate=rate)
-            self._live.refresh()
+            with contextlib.suppress(OSError):
+                self._live.update(self._task, rate=rate)
+                self._live.refresh()
 
     def __enter__(self) -> Self:
         if self._live is not None:
-            self._live.start()
+            with contextlib.suppress(OSError):
+                self._live.start()
         return self
 
     def __exit__(
@@ -94,7 +99,8 @@ class Shown:
         trace: TracebackType | None,
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
 
 
 # ---- a document
