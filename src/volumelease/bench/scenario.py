@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from .document import MountFacts, Result
 from .engine import Engine
+from .memory import available_bytes
 from .options import Options
 from .scratch import Scratch
 
@@ -82,8 +83,8 @@ class Context:
         return len(os.sched_getaffinity(0))
 
     def free_memory(self) -> int:
-        """Bytes that processes may still take."""
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        """Bytes that processes may still take: of this machine, and of this container."""
+        return available_bytes()
 
     def share(self) -> float:
         """Seconds for the next measurement of this scenario, of those that it has left."""
