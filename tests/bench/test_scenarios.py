@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.bench.contexts import context_on
 from tests.cli.shell import Terminal
 from volumelease.bench import bundles
+from volumelease.bench.job import Job
 from volumelease.bench.options import MEBIBYTE
+from volumelease.bench.page import Page
 from volumelease.bench.scenario import all_names, names, scenario_named
 from volumelease.bench.sequential import SWEEP
 
@@ -67,6 +70,34 @@ def test_files_are_small() -> None:
     assert max(sizes) < 256 * 1024
     assert sum(sizes) == 64 * MEBIBYTE
     assert len(sizes) > 500
+
+
+@pytest.mark.parametrize("order", [["write_files", "read_files"], ["write_tar", "read_tar"]])
+def test_what_small_files_hold_is_made_up_before_the_clock_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: list[str]
+) -> None:
+    steps: list[str] = []
+
+    def noted(step: str, real: Any) -> Any:
+        def call(*given: Any) -> Any:
+            steps.append(step)
+            return real(*given)
+
+        return call
+
+    for name in ("Contents", "sizes"):
+        monkeypatch.setattr(bundles, name, noted("prepared", getattr(bundles, name)))
+    page = Page()
+    job = Job(0, page.slot(0))
+    monkeypatch.setattr(Job, "begin", noted("begun", lambda _: time.monotonic_ns()))
+    parameters = {"directory": str(tmp_path), "bytes": MEBIBYTE, "seed": "5eed"}
+    for task in order:
+        steps.clear()
+        answer = getattr(bundles, task)(job, parameters)
+        assert answer["bytes"] == MEBIBYTE
+        assert steps.count("begun") == 1
+        assert steps[-1] == "begun"
+    page.close()
 
 
 def test_a_checkpoint_counts_when_readers_see_it(tmp_path: Path) -> None:

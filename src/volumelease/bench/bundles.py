@@ -24,9 +24,11 @@ def sizes(total_bytes: int, seed: str) -> list[int]:
     """Sizes of files under 256 KiB that make up about that many bytes, small ones more often."""
     chance = random.Random(f"{seed}:sizes")
     found: list[int] = []
-    while (left := total_bytes - sum(found)) > 0:
+    left = total_bytes
+    while left > 0:
         size = int(SMALLEST * (LARGEST / SMALLEST) ** chance.random())
         found.append(min(size, left))
+        left -= found[-1]
     return found
 
 
@@ -47,8 +49,8 @@ def write_files(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def read_files(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     """Read them again, from the volume."""
-    for path, _ in _files(parameters):
-        _forget(path)
+    for number, _ in enumerate(sizes(parameters["bytes"], parameters["seed"])):
+        _forget(_name(parameters, number))
 
     def each(path: str, data: memoryview) -> None:
         with open(path, "rb", buffering=0) as file:
@@ -122,13 +124,24 @@ def checkpoint(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(parameters: dict[str, Any]) -> Iterator[tuple[str, memoryview]]:
+    """Prepared when this returns: only the turning of contents is left to when each is asked for,
+    and whoever times them must not time how they were made up."""
     contents = Contents(parameters["seed"], "small")
-    at = 0
-    for number, size in enumerate(sizes(parameters["bytes"], parameters["seed"])):
-        at = at if at + size <= len(contents.view) else 0
-        contents.turn_to(number, 0)
-        yield f"{parameters['directory']}/file-{number:06d}", contents.view[at : at + size]
-        at += -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    found = sizes(parameters["bytes"], parameters["seed"])
+
+    def each() -> Iterator[tuple[str, memoryview]]:
+        at = 0
+        for number, size in enumerate(found):
+            at = at if at + size <= len(contents.view) else 0
+            contents.turn_to(number, 0)
+            yield _name(parameters, number), contents.view[at : at + size]
+            at += -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+    return each()
+
+
+def _name(parameters: dict[str, Any], number: int) -> str:
+    return f"{parameters['directory']}/file-{number:06d}"
 
 
 def _counted(
