@@ -48,9 +48,9 @@ def all_of(mount: SlowMount, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
     scratch = SimpleNamespace(beat=lambda: None, file=lambda name, size: name)
     context: Any = SimpleNamespace(
         options=SMALL, progress=Silent(), engine=mount, scratch=scratch, seed="5eed",
-        seconds_left=mount.seconds_left, mount={"network": True, "fstype": "fuse"},
+        seconds_left=mount.seconds_left,
+        mount={"network": True, "fstype": "fuse", "mount_point": "/volume"},
     )  # fmt: skip
-    monkeypatch.setattr(lease_cost, "is_the_volume", lambda _: True)
     trial = Trial(context, "/volume")
     return [*trial.writers(), trial.leases(), trial.hand_off()]
 

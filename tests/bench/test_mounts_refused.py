@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.bench.contexts import context_on
+from tests.bench.documents import document
 from tests.bench.mounting import memory, needs_root
+from tests.bench.test_measuring import a_run
 from tests.cli.shell import error_of, run
+from volumelease.bench import running, surroundings
+from volumelease.bench.document import MountFacts
+from volumelease.bench.measuring import Measurement
+from volumelease.bench.options import Options
 from volumelease.bench.problems import BenchProblem
+from volumelease.bench.report_html import report
 from volumelease.bench.scratch import Scratch
-from volumelease.bench.surroundings import is_the_volume, mount_facts, refuse_what_is_beneath
+from volumelease.bench.surroundings import (
+    flags_of_the_place,
+    is_the_volume,
+    local_disk,
+    mount_facts,
+    refuse_what_is_beneath,
+)
+from volumelease.bench.textfile import markdown
+from volumelease.cli.bench_views import show
 from volumelease.errors import VolumeNotFound
 from volumelease.paths.mounts import UNSEEN, Mount
 
@@ -54,6 +71,49 @@ def test_a_disk_that_is_asked_for_is_never_called_a_volume(tmp_path: Path) -> No
     assert not is_the_volume(facts)
     assert is_the_volume({**facts, "mount_point": "/mnt", "fstype": "fuse"})
     assert not is_the_volume({**facts, "mount_point": "/mnt", "fstype": "tmpfs"})
+
+
+@pytest.mark.parametrize("fstype", ["ext4", "xfs", "btrfs", "zfs", "overlay"])
+def test_a_disk_that_is_mounted_is_told_before_its_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fstype: str
+) -> None:
+    mount = Mount("/mnt/disk", "/", fstype, "/dev/vdb", ("rw",), ("rw",), "8:1")
+    monkeypatch.setattr(surroundings, "mount_of", lambda *_: mount)
+    facts = mount_facts("/", local=False)
+    assert flags_of_the_place(facts) == ["local-disk"]
+    note = local_disk(facts)
+    assert f"disk of this machine ({fstype})" in note
+    begun = running._begun(facts, Options(), [], "5eed")
+    assert begun["notes"] == [note]
+    whole = document(mount=facts, notes=[note, "another"])
+    show(whole)
+    said = capsys.readouterr().out
+    assert said.splitlines()[2] == f"note: {note}"
+    page = report(whole)
+    for text in (said, markdown(whole), page):
+        assert text.count(note) == 1
+        assert text.index(note) < text.lower().index("sequential")
+
+
+def test_a_volume_and_the_root_disk_are_no_mounted_disk() -> None:
+    facts = mount_facts("/", local=True)
+    assert flags_of_the_place({**facts, "mount_point": "/"}) == ["not-the-volume"]
+    assert local_disk({**facts, "mount_point": "/"}) == ""
+    volume: MountFacts = {**facts, "mount_point": "/mnt", "fstype": "fuse", "network": True}
+    assert (flags_of_the_place(volume), local_disk(volume)) == ([], "")
+
+
+def test_what_is_measured_on_a_mounted_disk_is_flagged(tmp_path: Path) -> None:
+    measurement = Measurement("sequential-read", 1, 1 << 20, True)
+    measurement.add(a_run(300))
+    measurement.add(a_run(300))
+    with context_on(tmp_path) as context:
+        disk: MountFacts = {
+            **context.mount, "mount_point": "/mnt", "fstype": "ext4", "network": False
+        }  # fmt: skip
+        result = measurement.result(replace(context, mount=disk))
+    assert "local-disk" in result["flags"]
+    assert result["verdict"] == "typical"
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from .believed import doubts
 from .document import Document, Result
 from .layout import block_name, way
 
@@ -23,7 +24,6 @@ IMPROVEMENT: Final = 1.05
 Change = Literal["regression", "improvement", "no change", "unclear"]
 Key = tuple[str, str, int, int, bool]
 
-_UNUSABLE: Final = frozenset({"cache-suspected", "wrong-data"})
 _FEW: Final = 3
 TOO_FEW: Final = "too few repeats to tell"
 _STILL: Final = 0.01
@@ -139,7 +139,7 @@ def rank(documents: Sequence[tuple[str, Document]]) -> list[tuple[str, float, st
         loads = [
             (result["cold_start_seconds"]["7B"], result.get("variant", ""))
             for result in document["results"]
-            if "cold_start_seconds" in result and "cache-suspected" not in result["flags"]
+            if "cold_start_seconds" in result and not doubts(result)
         ]
         seconds, way = min(loads, default=(math.inf, "not measured"))
         found.append((name, seconds, way))
@@ -166,7 +166,7 @@ def same_volume(documents: Sequence[Document]) -> bool:
 
 
 def _usable(result: Result) -> bool:
-    return not _UNUSABLE.intersection(result["flags"]) and bool(_values(result))
+    return not doubts(result) and bool(_values(result))
 
 
 def _values(result: Result) -> list[float]:

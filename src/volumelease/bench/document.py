@@ -29,6 +29,7 @@ Flag = Literal[
     "cache-suspected",
     "written-behind",
     "not-the-volume",
+    "local-disk",
     "not-steady",
     "burst",
     "short",

@@ -18,7 +18,7 @@ from volumelease.errors import LeaseError, VolumeFull
 from volumelease.paths.mounts import judge, mount_of
 
 from . import lease_jobs
-from .document import Flag, Latency, Result
+from .document import Latency, Result
 from .engine import Run
 from .histograms import Counts, bucket, latency, merge, percentile
 from .lease_jobs import BLOCK, DATA
@@ -27,7 +27,7 @@ from .options import MEBIBYTE
 from .problems import BenchProblem, explain
 from .scenario import Context, Measured
 from .statistics import interval, median, ratio_interval, variation
-from .surroundings import is_the_volume
+from .surroundings import flags_of_the_place
 
 NAME: Final = "lease-cost"
 VOLUME: Final = "leased"
@@ -235,7 +235,6 @@ class Trial:
         return result
 
     def _result(self, variant: str, jobs: int, lease: dict[str, Any]) -> Result:
-        flags: list[Flag] = [] if is_the_volume(self.context.mount) else ["not-the-volume"]
         return {
             "scenario": NAME,
             "variant": variant,
@@ -247,7 +246,7 @@ class Trial:
             "steady": True,
             "burst_ratio": None,
             "verdict": "",
-            "flags": flags,
+            "flags": flags_of_the_place(self.context.mount),
             "lease": lease,
         }
 

@@ -15,7 +15,7 @@ from .histograms import Counts, latency, merge
 from .problems import Interrupted
 from .scenario import Context
 from .statistics import LEAST_SAMPLES, interval, median, variation
-from .surroundings import is_the_volume
+from .surroundings import flags_of_the_place
 from .verdicts import verdict
 
 GENERATOR_BOUND: Final = 0.9
@@ -192,8 +192,7 @@ class Measurement:
             self.flags.add("burst")
         if len(self.repeats) < 3:
             self.flags.add("few-repeats")
-        if not is_the_volume(context.mount):
-            self.flags.add("not-the-volume")
+        self.flags.update(flags_of_the_place(context.mount))
 
     def _repeat(self, run: Run) -> Repeat:
         def of(name: str) -> list[Any]:

@@ -11,12 +11,14 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
+from . import report_cards as cards
 from . import report_lease as leases
 from . import report_plots as plots
+from .believed import loads
 from .document import Document, Latency, Repeat, Result
+from .report_cards import HEADLINES
 from .report_words import (
     FLAGS,
-    GAP,
     VERDICTS,
     digits,
     duration,
@@ -31,10 +33,10 @@ from .report_words import (
     tone,
     way,
 )
+from .surroundings import local_disk
 from .verdicts import BANDS
 
 _EDGES: Final = tuple(sorted(edge for edge, _ in BANDS if edge))
-_HEADLINES: Final = ("sequential-read", "sequential-write")
 SWEEP: Final = 3
 """So many sizes of a block make a line."""
 _MODELS: Final = ("7B", "13B", "70B")
@@ -45,7 +47,7 @@ def report(document: Document) -> str:
     directory = document["mount"]["directory"]
     parts = [
         _head(document),
-        _verdicts(document),
+        cards.section(document["results"]),
         _stands_out(document),
         _throughput(document["results"]),
         _over_time(document["results"]),
@@ -76,7 +78,7 @@ def _head(document: Document) -> str:
     return (
         '<header><div class="wide"><h1>What this mount gives '
         f"<span>{escape(mount['directory'])}</span></h1>"
-        f'<p class="quiet">{escape(facts)}</p>{_partial(document)}</div></header>'
+        f'<p class="quiet">{escape(facts)}</p>{_partial(document)}{_local(document)}</div></header>'
         '<main class="wide">'
     )
 
@@ -88,56 +90,17 @@ def _partial(document: Document) -> str:
     return f'<p class="notice bad"><b>Partial.</b> This run did not end: {escape(why)}</p>'
 
 
-def _verdicts(document: Document) -> str:
-    found = [
-        best
-        for scenario in _HEADLINES
-        if (best := _headline(document["results"], scenario)) is not None
-    ]
-    cards = [_card(result) for result in found]
-    cards += [card for card in (_load_card(document["results"]),) if card]
-    cards += leases.cards(document["results"])
-    if not cards:
-        cards = ['<div class="card"><span>Nothing was measured to the end.</span></div>']
-    return f'<section class="cards" aria-label="Verdict">{"".join(cards)}</section>'
-
-
-def _headline(results: Sequence[Result], scenario: str) -> Result | None:
-    """The one with the most jobs, direct rather than buffered: what the volume can give."""
-    known = [r for r in results if r["scenario"] == scenario and r["median_mb_per_s"] is not None]
-    return max(known, key=lambda r: (r["jobs"], r["direct"]), default=None)
-
-
-def _card(result: Result) -> str:
-    verdict, value = result["verdict"], result["median_mb_per_s"]
-    assert value is not None
-    _, means = VERDICTS.get(verdict, ("plain", "no band fits"))
-    return (
-        f'<div class="card verdict {tone(verdict)}"><span>{escape(title(result["scenario"]))}, '
-        f"{escape(way(result))}</span><strong>{escape(verdict or 'no verdict')}</strong>"
-        f"<b>{rate(value)}</b>"
-        f"<span>95{GAP}%: {interval(result['ci95_mb_per_s'])}</span><span>{escape(means)}</span>"
-        "</div>"
-    )
-
-
-def _load_card(results: Sequence[Result]) -> str:
-    loads = [r for r in results if r.get("cold_start_seconds", {}).get("70B")]
-    if not loads:
-        return ""
-    best = min(loads, key=lambda r: r["cold_start_seconds"]["70B"])
-    worst = max(loads, key=lambda r: r["cold_start_seconds"]["70B"])
-    text = f"{way(best)}; {duration(worst['cold_start_seconds']['70B'])} with {way(worst)}"
-    return (
-        '<div class="card"><span>Cold load of a 70B model at 16 bit</span>'
-        f"<b>{duration(best['cold_start_seconds']['70B'])}</b><span>{escape(text)}</span></div>"
-    )
+def _local(document: Document) -> str:
+    said = local_disk(document["mount"])
+    return f'<p class="notice bad"><b>No volume:</b> {escape(said)}.</p>' if said else ""
 
 
 def _stands_out(document: Document) -> str:
     """What the run itself says, then each flag once, with what it means and where it was seen."""
     results = document["results"]
-    items = [f"<li><b>{escape(note)}</b></li>" for note in document.get("notes", [])]
+    top = local_disk(document["mount"])
+    notes = [note for note in document.get("notes", []) if note != top]
+    items = [f"<li><b>{escape(note)}</b></li>" for note in notes]
     for flag, means in FLAGS.items():
         where = [name(result) for result in results if flag in result["flags"]]
         if where:
@@ -202,7 +165,7 @@ def _pill(verdict: str) -> str:
 
 
 def _over_time(results: Sequence[Result]) -> str:
-    shown = [r for r in results if r["scenario"] in _HEADLINES and _sampled(r)]
+    shown = [r for r in results if r["scenario"] in HEADLINES and _sampled(r)]
     fields = [_samples_of(result) for result in shown]
     about = (
         "Each line is one repeat, a sample every quarter of a second. A speed that falls was "
@@ -265,7 +228,7 @@ def _sweeps(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def _models(results: Sequence[Result]) -> str:
-    known = [r for r in results if r.get("cold_start_seconds")]
+    known = loads(results)
     if not known:
         return ""
     slowest = [r["cold_start_seconds"].get("70B", 0.0) for r in known]

@@ -108,6 +108,7 @@ FLAGS: Final[dict[Flag, str]] = {
     "cache-suspected": "Data came out of memory, though it was asked from the volume.",
     "written-behind": "The client held written data back until the last fsync: its time counts.",
     "not-the-volume": "The directory is not on a network volume.",
+    "local-disk": "A disk of this machine is mounted there, and no network volume.",
     "not-steady": "The speed did not become steady within the time limit: the value is of the "
     "second half of each run.",
     "burst": "It began faster than it goes on: credit for short bursts. A short test would have "

@@ -26,7 +26,7 @@ from .options import Options
 from .problems import BenchProblem, Interrupted, explain
 from .scenario import Context, Progress, Silent, names, scenario_named
 from .scratch import Scratch
-from .surroundings import environment, mount_facts
+from .surroundings import environment, local_disk, mount_facts
 
 CALIBRATION_SECONDS: Final = {"quick": 0.3, "normal": 0.6, "full": 1.0}
 FREE_SHARE: Final = 0.8
@@ -90,7 +90,7 @@ def _begun(facts: MountFacts, options: Options, command: Sequence[str], seed: st
         "results": [],
         "options": asdict(options),
         "seed": seed,
-        "notes": [],
+        "notes": [first] if (first := local_disk(facts)) else [],
     }
 
 

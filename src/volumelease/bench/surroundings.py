@@ -14,7 +14,7 @@ from volumelease.paths.locate import PLATFORM_MOUNT
 from volumelease.paths.mounts import UNSEEN, Mount, judge, mount_of, read_mounts
 from volumelease.paths.resolve import below
 
-from .document import Environment, MountFacts
+from .document import Environment, Flag, MountFacts
 from .options import Options
 from .problems import BenchProblem, explain
 
@@ -84,6 +84,24 @@ def refuse_what_is_beneath(directory: str, real: str, mount: Mount) -> None:
 def is_the_volume(facts: MountFacts) -> bool:
     """Whether what is measured there can be a volume at all: not memory, not the root disk."""
     return facts["mount_point"] != "/" and facts["fstype"] not in _MEMORY
+
+
+def flags_of_the_place(facts: MountFacts) -> list[Flag]:
+    """What speaks against all that is measured there."""
+    if not is_the_volume(facts):
+        return ["not-the-volume"]
+    return [] if facts["network"] else ["local-disk"]
+
+
+def local_disk(facts: MountFacts) -> str:
+    """What to say first of a mounted disk of this machine, whose verdicts are those of a volume
+    of its speed; "" of anything else. Limit: by its name, which whoever mounts chooses."""
+    if "local-disk" not in flags_of_the_place(facts):
+        return ""
+    return (
+        f"this is a disk of this machine ({facts['fstype']}) and no network volume: the verdict "
+        "only says how fast that disk is"
+    )
 
 
 def environment(options: Options, command: list[str]) -> Environment:

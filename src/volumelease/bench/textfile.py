@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from .believed import best
 from .document import Document, Latency, Result
 from .layout import block_name, way
 
@@ -122,17 +123,12 @@ def markdown(document: Document) -> str:
 
 
 def headline(document: Document) -> str:
-    """The verdict on reading sequentially, which is what most workers wait for; of the way that
-    got most out of it, since that is what the volume has to give."""
-    best = max(
-        (r for r in document["results"] if r["scenario"] == "sequential-read" and r["verdict"]),
-        key=lambda result: result["median_mb_per_s"] or 0.0,
-        default=None,
-    )
-    if best is None:
+    """The verdict on reading sequentially, which is what most workers wait for."""
+    first = best(document["results"], "sequential-read")
+    if first is None or not first["verdict"]:
         return "no verdict"
-    low, high = best["ci95_mb_per_s"] or (0.0, 0.0)
-    return f"{best['verdict']} ({figure(low)} to {figure(high)} MB/s)"
+    low, high = first["ci95_mb_per_s"] or (0.0, 0.0)
+    return f"{first['verdict']} ({figure(low)} to {figure(high)} MB/s)"
 
 
 def row(result: Result) -> list[str]:

@@ -14,6 +14,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from volumelease.bench.believed import doubts, loads
+from volumelease.bench.surroundings import local_disk
 from volumelease.bench.textfile import (
     figure,
     headline,
@@ -111,6 +113,9 @@ def show(document: Document) -> None:
     mount = document["mount"]
     say(f"{one_line(mount['directory'])}: {headline(document)}")
     say(f"{one_line(mount['fstype'])} from {one_line(mount['source'])}")
+    top = local_disk(mount)
+    if top:
+        say(f"note: {one_line(top)}")
     for ceiling in document["environment"]["generator"]:
         writes, reads = figure(ceiling["write_mb_per_s"]), figure(ceiling["read_mb_per_s"])
         jobs = plural(ceiling["jobs"], "job")
@@ -127,7 +132,8 @@ def show(document: Document) -> None:
         verdict = ": they differ" if check["differs"] else ""
         say(f"{check['scenario']}, {jobs}: {check['ratio']:.2f} of what fio does{verdict}")
     for text in document.get("notes", []):
-        say(f"note: {one_line(text)}")
+        if text != top:
+            say(f"note: {one_line(text)}")
 
 
 def _results(document: Document) -> Table:
@@ -168,10 +174,11 @@ def bar(value: float, most: float) -> str:
 
 def _loads(document: Document) -> list[str]:
     lines = []
-    for result in document["results"]:
-        if found := result.get("cold_start_seconds"):
-            sizes = ", ".join(f"{name} {seconds(value)}" for name, value in found.items())
-            lines.append(f"cold load by {result.get('variant', '')}: {sizes} (16 bit)")
+    for result in loads(document["results"]):
+        found = result["cold_start_seconds"]
+        sizes = ", ".join(f"{name} {seconds(value)}" for name, value in found.items())
+        said = ", ".join(["16 bit", *doubts(result)])
+        lines.append(f"cold load by {result.get('variant', '')}: {sizes} ({said})")
     return lines
 
 
