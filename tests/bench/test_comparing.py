@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from volumelease.bench.comparing import compare, only_in_one, rank, same_volume, student_quantile
+from volumelease.bench.comparing import (
+    compare,
+    not_compared,
+    only_in_one,
+    rank,
+    same_volume,
+    student_quantile,
+)
+from volumelease.cli.bench import command
 
 
 def document(rates: dict[str, float], noise: float, chance: random.Random, **facts: Any) -> Any:
@@ -143,6 +153,89 @@ def test_too_few_repeats_say_so(repeats: int) -> None:
     assert changed(old, new) == [("a", "unclear", "too few repeats to tell")]
     (one,) = compare(old, new)
     assert (one.as_document()["ci95_ratio"] is None) == (repeats == 1)
+
+
+def leases(mb_per_s: float, seconds: float) -> Any:
+    """What leases cost, as ``lease_cost`` tells it."""
+    chance = random.Random(17)
+    found = document({"lease-cost": mb_per_s, "acquire": 1 / seconds}, 0.001, chance)
+    acquire = found["results"][1]
+    acquire |= {"scenario": "lease-cost", "variant": "acquire and release", "block_bytes": 0}
+    acquire |= {"median_mb_per_s": None, "latency_us": {"p50": seconds * 1e6}}
+    for repeat in acquire["repeats"]:
+        repeat |= {"ops_per_s": repeat["mb_per_s"], "mb_per_s": None}
+    return found
+
+
+def test_leases_that_got_dearer_are_a_regression() -> None:
+    found = compare(leases(300.0, 0.0005), leases(300.0, 0.001))
+    assert [(one.name, one.change) for one in found] == [
+        ("lease-cost 1 MiB direct", "no change"),
+        ("lease-cost acquire and release", "regression"),
+    ]
+    assert compare(leases(300.0, 0.001), leases(300.0, 0.0005))[1].change == "improvement"
+
+
+@pytest.mark.parametrize(
+    ("older", "why"),
+    [
+        ((True, False), "no repeats in the old one"),
+        ((False, True), "no repeats in the new one"),
+        ((True, True), "no repeats in the old and the new one"),
+    ],
+)
+def test_what_has_no_repeats_is_named(older: tuple[bool, bool], why: str) -> None:
+    """As ``lease-cost`` had none in older documents."""
+    documents = [leases(300.0, 0.0005) for _ in range(2)]
+    for without, found in zip(older, documents, strict=True):
+        for result in found["results"] if without else ():
+            del result["repeats"]
+    old, new = documents
+    names = ["lease-cost 1 MiB direct", "lease-cost acquire and release"]
+    assert not_compared(old, new) == [(name, why) for name in names]
+    assert compare(old, new) == []
+    assert only_in_one(old, new) == ([], [])
+
+
+def test_why_what_both_have_is_not_compared() -> None:
+    chance = random.Random(18)
+    old, new = (document(dict.fromkeys("abcdef", 300.0), 0.001, chance) for _ in range(2))
+    old["results"][0]["flags"] = new["results"][1]["flags"] = ["wrong-data"]
+    old["results"][2] |= {"repeats": [{"mb_per_s": 0.0}] * 3, "median_mb_per_s": 0.0}
+    old["results"][3]["failed"] = old["results"][4]["failed"] = new["results"][4]["failed"] = "EIO"
+    assert [(name[0], why) for name, why in not_compared(old, new)] == [
+        ("a", "wrong-data"),
+        ("b", "wrong-data"),
+        ("c", "it stood still before"),
+        ("e", "no value in either"),
+    ]
+    assert [one.key[0] for one in compare(old, new)] == ["f"]
+
+
+def test_the_command_names_what_it_does_not_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = leases(300.0, 0.0005)
+    for result in old["results"]:
+        del result["repeats"]
+    names = [str(tmp_path / name) for name in ("old.json", "new.json")]
+    for name, found in zip(names, (old, leases(300.0, 0.0005)), strict=True):
+        Path(name).write_text(json.dumps(found))
+
+    def said(*more: str) -> str:
+        with command.make_context("bench", ["compare", *names, *more]) as context:
+            assert command.invoke(context) == 0
+        return capsys.readouterr().out
+
+    assert (
+        "not compared (no repeats in the old one): "
+        "lease-cost 1 MiB direct, lease-cost acquire and release"
+    ) in said()
+    (comparison,) = json.loads(said("--json"))["comparisons"]
+    assert comparison["not_compared"][0] == {
+        "result": "lease-cost 1 MiB direct",
+        "why": "no repeats in the old one",
+    }
 
 
 def test_volumes_are_ranked_by_their_best_cold_start() -> None:

@@ -13,6 +13,7 @@ from volumelease.bench import lease_cost
 from volumelease.bench.document import Result
 from volumelease.bench.engine import Engine
 from volumelease.bench.lease_cost import WAYS, Trial, cost
+from volumelease.bench.lease_repeats import handed_over
 from volumelease.bench.scenario import Silent
 from volumelease.bench.scratch import Scratch
 from volumelease.errors import LeaseError
@@ -40,7 +41,7 @@ class SlowMount:
         turns = [[number, number, number + 1.5] for number in range(2)]
         answer = {"bytes": 10**6, "seconds": 1.0, "turns": turns}
         answer |= dict.fromkeys(("acquire", "release", "both"), times)
-        return SimpleNamespace(answers=[answer] * len(orders))
+        return SimpleNamespace(answers=[answer] * len(orders), seconds=seconds, cpu_share=0.0)
 
 
 def all_of(mount: SlowMount, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
@@ -59,6 +60,27 @@ def test_with_time_for_all_of_it_nothing_is_left_out(monkeypatch: pytest.MonkeyP
     mount = SlowMount(0.1, 60)
     assert not [result for result in all_of(mount, monkeypatch) if "short" in result["flags"]]
     assert mount.runs.count(("write_units", 1)) == len(WAYS) * SMALL.repeats
+
+
+def test_each_has_its_repeats_as_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    *writers, leases, hand_off = all_of(SlowMount(0.1, 60), monkeypatch)
+    for result in writers:
+        rates = [repeat["mb_per_s"] for repeat in result["repeats"]]
+        assert rates == [float(result["jobs"])] * SMALL.repeats
+    assert len(leases["repeats"]) == SMALL.repeats
+    assert len(hand_off["repeats"]) == 1
+    for repeat in [*leases["repeats"], *hand_off["repeats"]]:
+        assert repeat["mb_per_s"] is None
+        assert "ops_per_s" in repeat
+    took = leases["lease"]["cost_seconds"]
+    assert leases["repeats"][0]["ops_per_s"] == pytest.approx(1 / took)
+
+
+def test_hand_offs_of_one_run_are_cut_into_repeats() -> None:
+    found = handed_over([0.1] * 10 + [0.2] * 10, 2)
+    assert [repeat["ops_per_s"] for repeat in found] == pytest.approx([10.0, 5.0])
+    assert [repeat["operations"] for repeat in handed_over([0.1] * 23, 3)] == [7, 8, 8]
+    assert len(handed_over([0.1] * 4, 9)) == 1, "too few for more"
 
 
 @pytest.mark.parametrize("extra", [3.0, 1.5])

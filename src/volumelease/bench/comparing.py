@@ -105,6 +105,29 @@ def only_in_one(old: Document, new: Document) -> tuple[list[str], list[str]]:
     )
 
 
+def not_compared(old: Document, new: Document) -> list[tuple[str, str]]:
+    """What both have and ``compare`` leaves out, in words, and why."""
+    before, after = ({key_of(result): result for result in d["results"]} for d in (old, new))
+    compared = {one.key for one in compare(old, new)}
+    found = []
+    for key in [key for key in after if key in before and key not in compared]:
+        pair = before[key], after[key]
+        if len(["" for result in pair if "failed" in result]) != 1:  # else only one has a value
+            found.append((_name(key), _why_not(*pair)))
+    return found
+
+
+def _why_not(old: Result, new: Result) -> str:
+    if "failed" in new:
+        return "no value in either"
+    if doubted := sorted({*doubts(old), *doubts(new)}):
+        return ", ".join(doubted)
+    lacking = [name for name, one in (("old", old), ("new", new)) if not _values(one)]
+    if lacking:
+        return f"no repeats in the {' and the '.join(lacking)} one"
+    return "it stood still before"
+
+
 def _failures(before: dict[Key, Result], new: Document) -> Iterator[Comparison]:
     """What had a value and fails now, by itself or with all of its scenario. What there was no
     time for is no failure."""

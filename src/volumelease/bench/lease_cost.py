@@ -18,10 +18,11 @@ from volumelease.errors import LeaseError, VolumeFull
 from volumelease.paths.mounts import judge, mount_of
 
 from . import lease_jobs
-from .document import Latency, Result
+from .document import Latency, Repeat, Result
 from .engine import Run
 from .histograms import Counts, bucket, latency, merge, percentile
 from .lease_jobs import BLOCK, DATA
+from .lease_repeats import handed_over, rates, taken, written
 from .measuring import NO_TIME, failed
 from .options import MEBIBYTE
 from .problems import BenchProblem, explain
@@ -102,18 +103,19 @@ class Trial:
                 yield self._left_out(f"{jobs} writers", jobs)
                 continue
             seconds = self._seconds_for(len(counts))
-            rates: dict[str, list[float]] = {way: [] for way in WAYS}
+            repeats: dict[str, list[Repeat]] = {way: [] for way in WAYS}
             for number in range(self.context.options.repeats):
                 if number and not self._time_for(len(WAYS) + 1):
                     break
                 for way in WAYS if number % 2 else reversed(WAYS):
                     if number or self._time_for(2):
                         self.context.scratch.beat()
-                        rates[way].append(self._rate(way, jobs, seconds))
+                        repeats[way].append(self._write(way, jobs, seconds))
             if jobs == 1:
-                self.alone = rates[WAYS[0]]
+                self.alone = rates(repeats)[WAYS[0]]
             for way in WAYS:
-                yield self._written(way, jobs, rates) if rates[way] else self._left_out(way, jobs)
+                done = bool(repeats[way])
+                yield self._written(way, jobs, repeats) if done else self._left_out(way, jobs)
 
     def _seconds_for(self, counts: int) -> float:
         """Of one run, so that all of them take half of the time that there is."""
@@ -143,8 +145,7 @@ class Trial:
         """Seconds of one run. Below the least, hardly a unit would be written."""
         return min(most, max(LEAST_SECONDS, share))
 
-    def _rate(self, way: str, jobs: int, seconds: float) -> float:
-        """MB/s of all writers together, up to the last byte of any."""
+    def _write(self, way: str, jobs: int, seconds: float) -> Repeat:
         orders = [self._order(way, number) for number in range(jobs)]
         try:
             run = self._run("write_units", orders, seconds)
@@ -152,9 +153,8 @@ class Trial:
             if error.errno != errno.EINVAL or not self.direct:
                 raise
             self.direct = False  # no O_DIRECT on this mount: each unit is synced anyway
-            return self._rate(way, jobs, seconds)
-        elapsed = max(answer["seconds"] for answer in run.answers)
-        return sum(answer["bytes"] for answer in run.answers) / 1e6 / elapsed if elapsed else 0.0
+            return self._write(way, jobs, seconds)
+        return written(run)
 
     def _order(self, way: str, number: int) -> dict[str, Any]:
         path = self.context.scratch.file(f"{VOLUME}/{DATA}/{number}", UNIT_BYTES)
@@ -168,8 +168,9 @@ class Trial:
             "seed": self.context.seed,
         }
 
-    def _written(self, way: str, jobs: int, rates: dict[str, list[float]]) -> Result:
-        ours, bare = rates[way], rates[WAYS[0]]
+    def _written(self, way: str, jobs: int, repeats: dict[str, list[Repeat]]) -> Result:
+        known = rates(repeats)
+        ours, bare = known[way], known[WAYS[0]]
         steady = variation(ours) <= STEADY
         lease: dict[str, Any] = {}
         if bare and min(bare) > 0:
@@ -179,7 +180,7 @@ class Trial:
         result["block_bytes"], result["direct"] = BLOCK, self.direct
         result["median_mb_per_s"], result["ci95_mb_per_s"] = median(ours), list(interval(ours))
         result["min_mb_per_s"], result["max_mb_per_s"] = min(ours), max(ours)
-        result["steady"] = steady
+        result["steady"], result["repeats"] = steady, repeats[way]
         if not steady:
             result["flags"].append("not-steady")
         if len(ours) < 3:
@@ -193,7 +194,8 @@ class Trial:
         self.context.progress.step(f"{NAME}, acquire and release")
         every: dict[str, Counts] = {"acquire": {}, "release": {}, "both": {}}
         slowest = dict.fromkeys(every, 0)
-        medians = []
+        medians: list[float] = []
+        done: list[Repeat] = []
         repeats = self.context.options.repeats
         seconds = self._at_most(MOST_SECONDS, self.context.seconds_left() / 2 / repeats)
         for number in range(repeats):
@@ -203,6 +205,7 @@ class Trial:
             (answer,) = run.answers
             counts = {name: _counted(answer[name]) for name in every}
             medians.append(percentile(counts["both"], 0.5) / 1e9)
+            done.append(taken(run, sum(counts["both"].values()), medians[-1]))
             for name, known in every.items():
                 merge(known, counts[name])
                 slowest[name] = max(slowest[name], answer[name]["slowest_ns"])
@@ -214,6 +217,7 @@ class Trial:
             lease |= shares(medians, self.alone)
         result = self._result("acquire and release", 1, lease)
         result["latency_us"] = latency(every["both"], slowest["both"])
+        result["repeats"] = done
         return result
 
     def hand_off(self) -> Result:
@@ -230,6 +234,7 @@ class Trial:
         if found:
             times = _latency_of(found)
             result["latency_us"], result["lease"] = times, {"hand_off_us": times}
+            result["repeats"] = handed_over(found, self.context.options.repeats)
         else:
             result["failed"] = "no hand-off came about in time"
         return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -152,6 +152,15 @@ def _options(chosen: dict[str, Any]) -> Options:
 # ---- compare
 
 
+class _Compared(NamedTuple):
+    """The first document with one of the others."""
+
+    name: str
+    comparisons: list[Comparison]
+    only: tuple[list[str], list[str]]
+    left_out: list[tuple[str, str]]
+
+
 @command.command("compare")
 @click.argument("files", nargs=-1, required=True, metavar="A.json B.json ...", type=PathText())
 @click.option("--json", "as_json", is_flag=True, help="For programs; the form is stable.")
@@ -162,19 +171,27 @@ def compare_command(files: tuple[str, ...], as_json: bool) -> int:
     loaded cold.
 
     Exit code 1 on a regression: a ratio whose whole interval is below 0.95, or what stands still
-    or fails now. All intervals of a comparison hold together at 95 %.
+    or fails now. All intervals of a comparison hold together at 95 %. What can't be compared is
+    named.
 
     Limits: two repeats, as a quick run has them, are often too few to tell. Runs at different
     times may differ by more than their repeats know: when it matters, run them in turn, A B A B.
     """
-    from volumelease.bench.comparing import compare, only_in_one, rank, same_volume
+    from volumelease.bench.comparing import (
+        compare,
+        not_compared,
+        only_in_one,
+        rank,
+        same_volume,
+    )
 
     if len(files) < 2:
         raise click.UsageError("compare takes at least two documents: A.json B.json")
     documents = [_read(name) for name in files]
+    old = documents[0]
     found = [
-        (name, compare(documents[0], document), only_in_one(documents[0], document))
-        for name, document in zip(files[1:], documents[1:], strict=True)
+        _Compared(name, compare(old, new), only_in_one(old, new), not_compared(old, new))
+        for name, new in zip(files[1:], documents[1:], strict=True)
     ]
     ranking = [] if same_volume(documents) else rank(list(zip(files, documents, strict=True)))
     if as_json:
@@ -182,10 +199,10 @@ def compare_command(files: tuple[str, ...], as_json: bool) -> int:
     else:
         from .bench_views import show_comparison, show_ranking
 
-        for name, comparisons, only in found:
-            show_comparison(files[0], name, comparisons, only)
+        for one in found:
+            show_comparison(files[0], *one)
         show_ranking(ranking)
-    worse = sum(one.change == "regression" for _, comparisons, _ in found for one in comparisons)
+    worse = sum(one.change == "regression" for each in found for one in each.comparisons)
     return 1 if worse else 0
 
 
@@ -213,7 +230,7 @@ def _read(name: str) -> Document:
 
 def _as_document(
     first: str,
-    found: list[tuple[str, list[Comparison], tuple[list[str], list[str]]]],
+    found: list[_Compared],
     ranking: list[tuple[str, float, str]],
 ) -> dict[str, Any]:
     return {
@@ -221,12 +238,13 @@ def _as_document(
         "old": first,
         "comparisons": [
             {
-                "new": name,
-                "results": [one.as_document() for one in comparisons],
-                "only_old": only_old,
-                "only_new": only_new,
+                "new": each.name,
+                "results": [one.as_document() for one in each.comparisons],
+                "only_old": each.only[0],
+                "only_new": each.only[1],
+                "not_compared": [{"result": name, "why": why} for name, why in each.left_out],
             }
-            for name, comparisons, (only_old, only_new) in found
+            for each in found
         ],
         "ranking": [
             {"file": name, "cold_start_7b_seconds": seconds, "way": way}

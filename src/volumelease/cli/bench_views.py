@@ -186,9 +186,14 @@ def _loads(document: Document) -> list[str]:
 
 
 def show_comparison(
-    old: str, new: str, comparisons: list[Comparison], only: tuple[list[str], list[str]]
+    old: str,
+    new: str,
+    comparisons: list[Comparison],
+    only: tuple[list[str], list[str]],
+    left_out: list[tuple[str, str]],
 ) -> None:
-    """Every ratio, with its interval and what it says; and what only one of them has."""
+    """Every ratio, with its interval and what it says; what only one of them has, and what both
+    have and can't be compared."""
     say(f"{one_line(old)} to {one_line(new)}:")
     if not comparisons:
         say("  no result is in both, from the volume")
@@ -207,6 +212,9 @@ def show_comparison(
     for name, results in zip((old, new), only, strict=True):
         if results:
             say(f"  only in {one_line(name)}: {one_line(', '.join(results))}")
+    for why in dict.fromkeys(why for _, why in left_out):
+        names = ", ".join(name for name, reason in left_out if reason == why)
+        say(f"  not compared ({why}): {one_line(names)}")
 
 
 def show_ranking(ranking: list[tuple[str, float, str]]) -> None:
