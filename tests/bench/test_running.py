@@ -179,6 +179,20 @@ def test_an_error_in_the_check_against_fio_costs_no_result(
     assert os.strerror(errno.ENOTCONN) in document["reason"]
 
 
+def test_a_fault_outside_of_a_scenario_costs_no_result(
+    play: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(context: Context) -> Any:
+        raise ValueError("no values")
+
+    monkeypatch.setattr(fio, "version", lambda: "fio-3.33")
+    monkeypatch.setattr(running, "cross_check", fault)
+    document = play(good, cross_check=True)
+    assert said(document) == ["good"]
+    assert document["reason"] == "a fault: ValueError: no values"
+    assert any("Traceback" in note for note in document["notes"])
+
+
 def test_what_failed_saw_no_rate_that_others_could_go_by(play: Callable[..., Document]) -> None:
     seen: list[dict[str, float]] = []
 

@@ -70,6 +70,9 @@ def run(
             document["partial"], document["reason"] = True, str(problem)
         except OSError as error:
             document["partial"], document["reason"] = True, _meaning(error, facts["directory"])
+        except Exception as error:  # noqa: BLE001 - a fault must not lose what is measured
+            document["partial"], document["reason"] = True, f"a fault: {_said(error)}"
+            document["notes"].append(traceback.format_exc())
         finally:
             _remove(scratch, document)
         document["notes"] += [*judge(document["results"]), *differences(document)]
@@ -177,11 +180,14 @@ def _results(context: Context, document: Document, name: str) -> Iterator[Result
             result["notes"] = [problem.facts["trace"]]
         yield result
     except Exception as error:  # noqa: BLE001 - a fault of this one must not lose the others
-        said = "".join(traceback.format_exception_only(error)).strip()
-        document["partial"], document["reason"] = True, f"{name} has a fault: {said}"
-        result = failed(name, 1, 0, False, said)
+        document["partial"], document["reason"] = True, f"{name} has a fault: {_said(error)}"
+        result = failed(name, 1, 0, False, _said(error))
         result["notes"] = [traceback.format_exc()]
         yield result
+
+
+def _said(error: Exception) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def _meaning(error: OSError, directory: str) -> str:
