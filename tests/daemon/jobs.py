@@ -147,6 +147,15 @@ def crowd(facts: dict[str, Any]) -> None:
         os.waitpid(pid, 0)
 
 
+def keep_the_container(facts: dict[str, Any]) -> None:
+    """Be a daemon with whose process everybody who uses it ends, as ``worker`` is."""
+    from volumelease.daemon.running import Daemon  # the other jobs begin without it
+    from volumelease.leases.volumes import Surroundings
+
+    daemon = Daemon(facts["socket"], Surroundings.of_this_process(), print, keeps_life=True)
+    daemon.run(lambda: say(listening=True))
+
+
 def publish(facts: dict[str, Any]) -> None:
     """Publish one file."""
     with volume_lease(facts["path"]) as lease, lease.stage() as place:

@@ -13,16 +13,19 @@ from typing import Any, Final
 import pytest
 
 from tests.volume.fleet import ROOT
+from volumelease import LeaseTimeout, volume_lease
 from volumelease.client.connecting import Line, connect
 from volumelease.daemon import bequest
 from volumelease.daemon.page import Page
 from volumelease.daemon.reception import Reception
 from volumelease.host import this_process
 from volumelease.leases.hosting import HostedSession
+from volumelease.leases.ringing import ALL_BELLS
 from volumelease.leases.volumes import Volumes
 from volumelease.paths.locate import locate
 
 from .inside import Inside, surroundings
+from .outside import Scene
 from .test_burials import free
 from .test_desks import wait_until
 
@@ -113,6 +116,32 @@ def test_a_session_that_is_taken_over_by_half_ends_when_nobody_believes_in_it(
     assert not inside.daemon.server.reception.all_desks()
     assert any("makes no sense" in line for line in inside.said)
     inside.end()
+
+
+def test_the_session_of_a_container_that_is_started_again_is_not_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    """Whoever saw its lock taken says at any moment now that it is over. All its users are dead,
+    whatever the new container finds in its place."""
+    with Scene(tmp_path, ttl=30.0) as scene:
+        container = scene.client("keep_the_container", socket=str(scene.socket))
+        container.wait_for("listening")
+        with connect(str(scene.socket), events=False) as line:
+            assert line.ask("acquire", {"paths": [str(scene.root / "a")]})["is"] == "granted"
+            before = line.ask("attach", {"path": str(scene.root)})["session"]
+            seeing = Volumes(surroundings(scene.root, 30.0)._replace(bells=ALL_BELLS))
+            with pytest.raises(LeaseTimeout):  # meanwhile it sees the lock
+                volume_lease(scene.root / "a", timeout=1, volumes=seeing).__enter__()
+            container.process.kill()
+            container.process.wait()
+        inside = Inside(scene.socket, surroundings(scene.root, 30.0))
+        with connect(str(scene.socket), events=False) as line:
+            assert line.ask("attach", {"path": str(scene.root)})["session"] != before
+        assert any("its container is gone" in said for said in inside.said)
+        with volume_lease(scene.root / "a", timeout=10, volumes=seeing):
+            pass  # by the lock: the ttl is far away
+        seeing.close()
+        inside.end()
 
 
 def test_a_bequest_with_a_slot_that_no_page_has_is_none(tmp_path: Path) -> None:

@@ -252,6 +252,10 @@ class Session:
         if the log was read without an end of this session in it. Once: what an attempt that
         failed sent may be under way.
 
+        Not one whose process kept its life lock. To whoever saw that taken its end proves that
+        the session is over, and nobody can know that no such observer is about to say so; all
+        its users ended with that process, so that nothing is lost.
+
         Errors: ``SessionOver`` when it can't be resumed; those of reading the log.
         """
         gone: bool = yield ProveDeath(predecessor)
@@ -263,6 +267,9 @@ class Session:
         known = self.replica.table.sessions.get(self.name)
         if known is None:
             self.pulse.lose("another session saw no beat of the predecessor and ended it")
+            raise SessionOver(self.pulse.lost)
+        if known.facts.keeper:
+            self.pulse.lose("its container is gone, with everybody who used it")
             raise SessionOver(self.pulse.lost)
         self.committer.go_on_after(max(known.recent, default=0))
         try:
