@@ -11,17 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.bed.container import Container
 from tests.volume.fleet import ROOT
 from volumelease import LeaseTimeout, volume_lease
+from volumelease.daemon import bequest
+from volumelease.host import this_process
 from volumelease.leases.ringing import ALL_BELLS
 from volumelease.leases.volumes import Volumes
 
 from .inside import surroundings
 from .outside import Scene, gone
+
+Started = TypeVar("Started")
 
 HOLDER = """
     import sys, time
@@ -88,6 +93,64 @@ def test_the_command_takes_its_leases_through_the_daemon_and_sigterm_frees_them(
     with volume_lease(scene.root / "a", timeout=1, volumes=scene.volumes):
         pass
     running.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_comes_while_the_worker_starts_is_handed_on(
+    scene: Scene, number: signal.Signals
+) -> None:
+    running = slow_to_start(scene, lambda: start(scene, "sleep", "60"))
+    running.send_signal(number)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 128 + number, err
+
+
+@pytest.mark.bed
+def test_the_first_process_of_a_container_hears_what_comes_while_it_starts(scene: Scene) -> None:
+    with slow_to_start(scene, lambda: in_container(scene, *worker("sleep", "60"))) as container:
+        os.kill(container.pid, signal.SIGTERM)
+        assert container.process.wait(20) == 128 + signal.SIGTERM
+
+
+def slow_to_start(scene: Scene, act: Callable[[], Started]) -> Started:
+    """It waits a second for a daemon that seems to be ending, and that is this process; back when
+    it has begun to."""
+    scene.socket.parent.mkdir()
+    bequest.write(f"{scene.socket}.sessions", bequest.Bequest(this_process(), ()))
+    started = act()
+    until = time.monotonic() + 20
+    while not os.path.exists(f"{scene.socket}.lock"):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return started
+
+
+REFUSED = """
+    import signal
+    from volumelease.cli.charge import Charge, serve
+    from volumelease.daemon.doorway import Doorway, SocketTaken
+    numbers = signal.SIGTERM, signal.SIGINT
+    before = [signal.getsignal(number) for number in numbers]
+    taken = Doorway({path!r})
+    open({path!r}, "w").close()
+    try:
+        serve(Charge(("true",), 1.0, {{}}), {path!r})
+    except SocketTaken:
+        print([signal.getsignal(number) for number in numbers] == before)
+        print(signal.set_wakeup_fd(-1))
+"""
+
+
+def test_a_worker_that_does_not_start_leaves_signals_as_they_were(scene: Scene) -> None:
+    told = subprocess.run(
+        python(REFUSED, path=str(scene.socket)),
+        check=False,
+        env=environment(scene),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert told.stdout.split() == ["True", "-1"], told.stderr
 
 
 def test_a_command_that_is_deaf_to_sigterm_is_killed_after_its_grace(scene: Scene) -> None:
@@ -206,10 +269,13 @@ def with_bells(scene: Scene) -> Volumes:
 
 
 def running_in_container(scene: Scene, *before: str) -> Container:
-    command = worker(*python(HOLDER, path=str(scene.root / "a")))
+    return in_container(scene, *before, *worker(*python(HOLDER, path=str(scene.root / "a"))))
+
+
+def in_container(scene: Scene, *command: str) -> Container:
     names = ("PYTHONPATH", "VOLUMELEASE_SOCKET", "VOLUMELEASE_VOLUME")
     told = environment(scene)
-    return Container(["env", *(f"{name}={told[name]}" for name in names), *before, *command])
+    return Container(["env", *(f"{name}={told[name]}" for name in names), *command])
 
 
 def takes_after(scene: Scene, volumes: Volumes, act: Callable[[], None]) -> float:

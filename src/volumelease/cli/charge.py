@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from volumelease.daemon import admission
 from volumelease.daemon.running import Daemon
@@ -96,6 +96,8 @@ def _become(
     words: tuple[str, ...], environment: dict[str, str], waits: int, parent: int
 ) -> NoReturn:
     """In the child: wait, then become the command."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # one handed on at once ends it by itself
     try:
         os.setpgid(0, 0)
         processes.die_with_parent()
@@ -112,6 +114,17 @@ def _become(
 
 def serve(charge: Charge, path: str) -> NoReturn:
     """Be the daemon, and see the command through. Errors, before it begins: those of ``Daemon``."""
+    with _Early() as early:
+        daemon, showing = _daemon(charge, path)
+        attendant = _Attendant(charge, daemon, early)
+        showing.start()
+        daemon.run(attendant.begin, signals=False)
+    attendant.clear()
+    daemon.end_all(_CLOSE_SECONDS)
+    os._exit(charge.exit_code if charge.status is not None else 1)
+
+
+def _daemon(charge: Charge, path: str) -> tuple[Daemon, Showing]:
     try:
         if os.getpid() != 1:
             processes.adopt_orphans()
@@ -129,20 +142,54 @@ def serve(charge: Charge, path: str) -> NoReturn:
     except BaseException:
         charge.cancel()
         raise
-    attendant = _Attendant(charge, daemon)
-    showing.start()
-    daemon.run(attendant.begin, signals=False)
-    attendant.clear()
-    daemon.end_all(_CLOSE_SECONDS)
-    os._exit(charge.exit_code if charge.status is not None else 1)
+    return daemon, showing
+
+
+class _Early:
+    """Notes what comes while the daemon starts, which can take seconds: the kernel discards what
+    PID 1 has no handler for, and ends any other process by it. Limit: not before Python itself
+    has started.
+
+    Not by a mask: threads that are started meanwhile would keep it for good, and so would every
+    program that they start.
+    """
+
+    def __init__(self) -> None:
+        self._comes, notes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._notes = notes
+        self._to = signal.set_wakeup_fd(notes, warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, _noted) for number in _HANDED_ON}
+
+    def heard(self) -> tuple[int, ...]:
+        """What came until the loop had handlers of its own: it hears the rest. Each once."""
+        try:
+            return tuple(dict.fromkeys(os.read(self._comes, 65_536)))
+        except BlockingIOError:
+            return ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Signals mean again what they did before."""
+        signal.set_wakeup_fd(self._to)
+        for number, handler in self._before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        os.close(self._comes)
+        os.close(self._notes)
+
+
+def _noted(number: int, frame: object) -> None:
+    """Its number is in the pipe already."""
 
 
 class _Attendant:
     """What goes on beside the daemon, on its loop."""
 
-    def __init__(self, charge: Charge, daemon: Daemon) -> None:
+    def __init__(self, charge: Charge, daemon: Daemon, early: _Early) -> None:
         self._charge = charge
         self._daemon = daemon
+        self._early = early
         self._told_to_end = False
 
     def begin(self) -> None:
@@ -151,6 +198,8 @@ class _Attendant:
             loop.add_signal_handler(number, self._heard, number)
         loop.add_signal_handler(signal.SIGCHLD, self._buried)
         self._charge.let_go()
+        for early in self._early.heard():
+            self._heard(early)
         self._buried()
 
     def _heard(self, number: int) -> None:
