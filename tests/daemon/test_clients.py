@@ -134,6 +134,26 @@ def test_who_closes_its_last_connection_has_left(scene: Scene) -> None:
         pass
 
 
+@pytest.mark.parametrize("named", ["paths", "claims"])
+def test_scope_volume_raises_what_clients_of_any_language_ask_for(
+    tmp_path: Path, named: str
+) -> None:
+    with Scene(tmp_path) as scene:
+        scene.environment["VOLUMELEASE_SCOPE"] = "volume"
+        scene.start()
+        with Line(str(scene.socket), events=False) as line:
+            line.ask("attach", {"path": str(scene.root)})
+            wanted = {"paths": [str(scene.root / "a")]} if named == "paths" else {"claims": [["a"]]}
+            held = line.ask("acquire", wanted)
+            assert held["is"] == "granted"
+            with pytest.raises(LeaseTimeout):
+                volume_lease(scene.root / "b", timeout=0, volumes=scene.volumes).__enter__()
+            line.ask("release", {"token": held["token"]})
+            assert line.ask("acquire", wanted | {"shared": True})["is"] == "granted"
+            with volume_lease(scene.root / "b", timeout=0, volumes=scene.volumes):
+                pass
+
+
 def test_a_waiter_is_told_when_it_is_granted(scene: Scene) -> None:
     with Line(str(scene.socket), events=True) as line:
         with volume_lease(scene.root / "a", volumes=scene.volumes):

@@ -11,6 +11,7 @@ from typing import Any, Final
 from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import LeaseError, VolumeNotFound
 from volumelease.leases.hosting import HostedSession, Hosting
+from volumelease.leases.order import raised_question
 from volumelease.leases.succeeding import resume
 from volumelease.leases.volumes import VERSION, Volumes
 from volumelease.model import (
@@ -322,6 +323,7 @@ class Reception:
         assert isinstance(question, Acquire)
         key = _key(request)
         request.abandon = lambda: self._undo(desk, user, key)
+        question = raised_question(question, self._volumes.surroundings.settings)
         answer = desk.acquire(user, question, key, named)
         return encode_answer(answer) | {"volume": desk.volume}
 
@@ -332,6 +334,7 @@ class Reception:
             return lambda: encode_answer(Lost("the session is over, and this is another one"))
         question = decode_question(do, fields)
         if isinstance(question, Acquire):
+            question = raised_question(question, self._volumes.surroundings.settings)
             return self._acquire(user, request, desk, question, anew=not session)
         if question is not None:
             if isinstance(question, Release | Cancel):  # given up before its turn, too

@@ -16,7 +16,7 @@ from volumelease.paths.canonical import VolumePath, canonical
 from .blocks import Block
 from .flows import acquire
 from .lease import Lease, Terms
-from .order import Order
+from .order import Order, raised
 from .owners import Held, Owner
 from .talking import Conversation
 
@@ -201,9 +201,8 @@ class _Entering:
                 where = self._through_another_mount(path, root)
             claims.append(Claim(where.display, where.key))
         asked = tuple(claims)
-        if volumes.surroundings.settings.scope == "volume" and not self._order.shared:
-            claims = [Claim("", "")]
-        kept = _without_covered(claims) if len(claims) > 1 else tuple(claims)
+        wanted = raised(asked, volumes.surroundings.settings, shared=self._order.shared)
+        kept = _without_covered(wanted) if len(wanted) > 1 else wanted
         base = root.root
         shown = tuple(f"{base}/{claim.path}" if claim.path else base for claim in kept)
         return _Wanted(root, kept, shown, asked)
@@ -259,7 +258,7 @@ def _outcome_of(error: BaseException) -> str:
     return "error" if isinstance(error, Exception) else "cancelled"
 
 
-def _without_covered(claims: list[Claim]) -> tuple[Claim, ...]:
+def _without_covered(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
     """The claims without those below another one, each once."""
     kept: list[Claim] = []
     for claim in sorted(set(claims), key=lambda c: c.key):
