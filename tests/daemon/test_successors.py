@@ -23,6 +23,7 @@ from volumelease.leases.hosting import HostedSession
 from volumelease.leases.ringing import ALL_BELLS
 from volumelease.leases.volumes import Volumes
 from volumelease.paths.locate import locate
+from volumelease.wire.questions import encode_token
 
 from .inside import Inside, surroundings
 from .outside import Scene
@@ -100,6 +101,23 @@ def until_of(folder: Path, root: Path) -> float:
 def free_when_nobody_believes_in_it(root: Path, until: float) -> None:
     assert free(root, 3 * TTL, TTL)
     assert time.clock_gettime(time.CLOCK_BOOTTIME) > until
+
+
+def test_who_connects_and_leaves_before_it_claims_keeps_what_it_believes_in(
+    tmp_path: Path,
+) -> None:
+    """Another part of the same process, which has nothing there, or a reclaim that failed."""
+    (root,) = killed(tmp_path, "x")
+    inside = successor(tmp_path)
+    (desk,) = inside.daemon.server.reception.all_desks()
+    connect(str(socket_in(tmp_path)), events=False).close()
+    assert not free(root, 1.0, TTL)
+    tokens = [encode_token(token) for user in desk.users() for token in user.tokens(desk.volume)]
+    claim = {"volume": desk.volume, "session": desk.session, "tokens": tokens, "drafts": []}
+    with connect(str(socket_in(tmp_path)), events=False) as line:
+        assert line.ask("reclaim", claim)["tokens"] == tokens != []
+    assert free(root, 5.0, TTL)  # now it has left
+    inside.end()
 
 
 def test_a_session_that_is_taken_over_by_half_ends_when_nobody_believes_in_it(

@@ -158,7 +158,8 @@ class Server:
 
     def disconnected(self, connection: Connection) -> None:
         """A client whose last connection is closed has left; a child of it that inherited one
-        doesn't keep it here, because its own death is seen too."""
+        doesn't keep it here, because its own death is seen too. Not one that has something of an
+        earlier daemon's left to claim: what closed may be another part of it, or a try."""
         self.connections.discard(connection)
         for request in list(connection.under_way.values()):  # nobody hears the answer
             if request.abandon is not None:
@@ -167,6 +168,9 @@ class Server:
         if user is None or user.gone or self._stopping:
             return
         if any(other.user is user for other in self.connections):
+            return
+        if any(held.adopted for held in list(user.held.values())):
+            user.claimed = False  # it still goes by the page of an earlier daemon: see _forsake
             return
         if connection.cut_off:  # it did not leave by itself
             self._let_lapse(user)
