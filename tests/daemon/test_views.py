@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-from volumelease.client.connecting import HungUp, connect
+from volumelease.client.connecting import HungUp, Line, connect
 from volumelease.drivers.crew import MOST_THREADS, Job
-from volumelease.errors import DaemonUnavailable
+from volumelease.errors import AuthorityUnreachable, DaemonUnavailable
 from volumelease.leases.daemon_hosting import HostedByDaemon
 from volumelease.model import (
     Acquire,
     Answer,
+    Cancel,
     Claim,
     GiveBack,
     Granted,
     Inspect,
     Lost,
+    Question,
     Release,
     Waiting,
 )
@@ -138,6 +140,64 @@ def test_a_request_that_was_given_up_while_the_daemon_was_silent_is_given_back(
             with pytest.raises(DaemonUnavailable):
                 hosted.ask(GiveBack(asked))
         wait_until(lambda: not owner_of(daemons).held)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [HungUp("it closed"), DaemonUnavailable("it is stopped", socket="s", root=None, seconds=10.0)],
+)
+def test_what_a_lost_view_had_is_given_back_though_the_daemon_did_not_hear_it_at_once(
+    daemons: Daemons, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    first = daemons.one_more()
+    for path in "abc":
+        assert isinstance(first.ask(question(path)), Granted)
+    user, second = owner_of(daemons), another(daemons)
+    tries = iter([None, trouble])
+    real = Line.ask
+
+    def ask(line: Line, do: str, fields: dict[str, Any]) -> dict[str, Any]:
+        if do == "cancel" and (error := next(tries, None)) is not None:
+            raise error
+        return real(line, do, fields)
+
+    monkeypatch.setattr(Line, "ask", ask)
+    first._lose("no beat of the daemon was answered in time")
+    wait_until(lambda: not user.held)
+    second.close()
+
+
+def test_an_error_about_one_lease_of_a_lost_view_keeps_no_other_one(
+    daemons: Daemons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = daemons.one_more()
+    for path in "abc":
+        assert isinstance(first.ask(question(path)), Granted)
+    user, second, hosting = owner_of(daemons), another(daemons), desk_of(daemons).hosted
+    troubles = iter([AuthorityUnreachable("no answer", root=None, seconds=1.0)])
+    real = hosting.ask
+
+    def ask(asked: Question) -> Answer:
+        if isinstance(asked, Cancel) and (error := next(troubles, None)) is not None:
+            raise error
+        return real(asked)
+
+    monkeypatch.setattr(hosting, "ask", ask)
+    first._lose("no beat of the daemon was answered in time")
+    wait_until(lambda: not user.held)
+    second.close()
+
+
+def test_what_was_released_after_its_view_was_lost_is_given_back_too(daemons: Daemons) -> None:
+    """Its user could not say so any more."""
+    first = daemons.one_more()
+    had = first.ask(question())
+    assert isinstance(had, Granted)
+    user, second = owner_of(daemons), another(daemons)
+    first._lose("no beat of the daemon was answered in time")
+    assert isinstance(first.ask(Release(had.token)), Lost)
+    wait_until(lambda: not user.held)
+    second.close()
 
 
 def nobody_answers() -> Any:

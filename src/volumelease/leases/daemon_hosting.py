@@ -187,7 +187,8 @@ class HostedByDaemon(Hosting[Any]):
             self._do(*left)  # before the next: it can be what ends this process in time
             if not alive:
                 if not self._closed and self.pid == os.getpid():
-                    let_lapse(self._path, self._named, self._mine, 2 * self.last_seconds())
+                    seconds, ttl = 2 * self.last_seconds(), float(self._about["ttl"])
+                    let_lapse(self._path, self._named, self._mine, seconds, ttl)
                 self._daemon.leave()
                 return
             self._news.wait(min(self.remaining_seconds() + 0.001, _WATCH_SECONDS))
@@ -284,7 +285,8 @@ class HostedByDaemon(Hosting[Any]):
                 self._say_again("cancel", {"token": encode_token(question.token)})
             raise
         finally:
-            self._mine.left(question)
+            if not self._lost:  # else nobody was told, and what it had is given back with the rest
+                self._mine.left(question)
         self._mine.answered(question, answer)
         if self._returns != returns and isinstance(answer, Granted | Waiting):
             return self._confirmed(answer)

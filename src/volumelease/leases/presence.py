@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -14,6 +15,8 @@ from volumelease.wire.questions import encode_token
 from .belongings import Belongings
 
 _AGAIN_SECONDS: Final = 1.0
+_AWAY_SECONDS: Final = 30.0
+"""More than a daemon needs from going on with a session to letting clients in."""
 
 
 class Presence:
@@ -88,16 +91,52 @@ class Presence:
                 return
 
 
-def let_lapse(path: str, about: dict[str, Any], mine: Belongings, seconds: float) -> None:
+def let_lapse(
+    path: str, about: dict[str, Any], mine: Belongings, seconds: float, ttl: float
+) -> None:
     """Give back, after ``seconds``, what this process had by a view of a session that it lost.
 
     The session may live on, and this process with another view of it: then nobody else ever would.
     And a process that has no connection any more has left: what it had would be somebody else's at
     once, while whoever used it has that long to end.
+
+    Again and again, until the daemon answered for each, if only that the session is over; or none
+    was there for so long that nobody can have gone on with it. Limit: a daemon that lives and lets
+    nobody in for as long keeps them until this process ends.
     """
     if not mine.held | mine.waiting:
         return
-    with suppress(LeaseError, HungUp, OSError), connect(path, events=False, seconds=0.0) as line:
-        threading.Event().wait(seconds)
-        for token in list(mine.held | mine.waiting):
+    heard: set[int] = set()
+    line = _line_to(path)
+    seen_at = time.monotonic()
+    threading.Event().wait(seconds)
+    while True:
+        if line is not None:
+            with line:
+                _cancel_all(line, about, mine, heard)
+            seen_at = time.monotonic()
+        if (
+            not (mine.held | mine.waiting) - heard
+            or time.monotonic() - seen_at > ttl + _AWAY_SECONDS
+        ):
+            return
+        threading.Event().wait(_AGAIN_SECONDS)
+        line = _line_to(path)
+
+
+def _line_to(path: str) -> Line | None:
+    with suppress(LeaseError, HungUp, OSError):
+        return connect(path, events=False, seconds=0.0)
+    return None
+
+
+def _cancel_all(line: Line, about: dict[str, Any], mine: Belongings, heard: set[int]) -> None:
+    """As far as the connection carries it."""
+    for token in (mine.held | mine.waiting) - heard:
+        try:
             line.ask("cancel", {**about, "token": encode_token(token)})
+        except (DaemonUnavailable, HungUp, OSError):
+            return
+        except LeaseError:
+            pass  # of this one; the daemon knows now that nobody wants it
+        heard.add(token)
