@@ -12,6 +12,7 @@ from . import adopter
 from .bells import Belfry, Gate
 from .checkers import Checker
 from .clocks import HostClock
+from .heirs import Lives
 from .held import WatchedSession
 from .mount import Mount
 from .process import Host, Process
@@ -38,6 +39,7 @@ class Fleet:
         self.world = World(setup.seed, recording=recording)
         self.belfry = Belfry(self.world, setup.seed)
         self.gate = Gate()
+        self.lives = Lives()
         self.server = Server(self.world)
         self.server.remembers = setup.strength("forget") == 0
         self.hosts = [self._host(number) for number in range(setup.hosts)]

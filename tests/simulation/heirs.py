@@ -11,7 +11,22 @@ from volumelease.errors import LeaseError
 from .process import Script
 
 if TYPE_CHECKING:
+    from .process import Process
     from .worker import Worker
+
+
+class Lives:
+    """The locks that the first processes of containers keep, as everybody sees them at once."""
+
+    def __init__(self) -> None:
+        self._keepers: dict[str, Process] = {}
+
+    def keep(self, session: str, keeper: Process) -> None:
+        self._keepers[session] = keeper
+
+    def is_free(self, session: str) -> bool:
+        keeper = self._keepers.get(session)
+        return keeper is None or keeper.killed
 
 
 def resume(heir: Worker, before: Worker) -> Script:
@@ -32,7 +47,7 @@ def resume(heir: Worker, before: Worker) -> Script:
         return None
     heir.fleet.world.note(heir.process.name, f"went on with {session.name}")
     heir.serve(session)
-    for held in list(before.held):
+    for held in [] if heir.fleet.setup.containers else list(before.held):
         if clock.boottime() < before.page.deadline and not held.ended:
             held.worker, held.session = heir, session
             heir.held.append(held)

@@ -44,8 +44,9 @@ class Held:
             return False
         if process.running:
             return not self.session.loss_of(self.token)
-        daemons = self.worker.fleet.setup.daemons
-        return daemons and process.host.clock.boottime() < self.worker.page.deadline
+        setup = self.worker.fleet.setup
+        outlives = setup.daemons and not (setup.containers and process.killed)
+        return outlives and process.host.clock.boottime() < self.worker.page.deadline
 
     def __str__(self) -> str:
         mode = "exclusive" if self.exclusive else "shared"

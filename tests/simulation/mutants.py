@@ -433,6 +433,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         daemons=True,
     ),
     Mutant(
+        "resumed-though-its-users-died",
+        "nobody goes on with a session whose life lock proves that it is over",
+        succession.whose_users_died,
+        ("kill",),
+        200,
+        containers=True,
+    ),
+    Mutant(
         "resumed-after-the-deadline",
         "a successor's first beat counts before its predecessor's deadline",
         succession.after_the_deadline,

@@ -295,6 +295,9 @@ class Process:
             case effects.ProveDeath(process):
                 gone = self._proves_death(process)
                 world.after(0.0002, lambda: self._step(thread, gone, None))
+            case effects.SeeLife(life, session):
+                free = life.is_free(session)
+                world.after(0.0002, lambda: self._step(thread, free, None))
             case News():
                 self._listen(thread, effect)
             case effects.CallScript():

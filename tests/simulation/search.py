@@ -62,6 +62,7 @@ def hunt(mutant: mutants.Mutant, *hints: int) -> Found | None:
             busy=mutant.busy,
             daemons=mutant.daemons,
             authority=mutant.authority,
+            containers=mutant.containers,
         )
         hinted = _first_here(mutant, [case._replace(seed=seed) for seed in hints])
         if hinted is not None:

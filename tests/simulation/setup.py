@@ -80,6 +80,8 @@ class Setup:
     """Where directories stand that nobody published."""
     daemons: bool = False
     """Each worker hosts leases of others, who outlive it, and has successors."""
+    containers: bool = False
+    """Those others die with it, as its lock shows, and its successors come in the same place."""
     authority: str = "volume"
 
     def strength(self, trouble: str) -> float:
@@ -101,6 +103,7 @@ class Case(NamedTuple):
     busy: bool = False
     daemons: bool = False
     authority: str = "volume"
+    containers: bool = False
 
     def command(self, mutant: str = "") -> str:
         words = ["python -m tests.simulation", f"--seed {self.seed} --runs 1"]
@@ -116,6 +119,8 @@ class Case(NamedTuple):
             words.append("--busy")
         if self.daemons:
             words.append("--daemons")
+        if self.containers:
+            words.append("--containers")
         if mutant:
             words.append(f"--mutant {mutant}")
         return " ".join(words)
@@ -154,7 +159,8 @@ def setup_of(case: Case) -> Setup:
         hurry=0.1 if case.busy else random.choice((1.0, 1.0, 1.0, 0.2)),
         intensity=tuple((name, strengths[name]) for name in troubles if name in chosen),
         old=_old(random) if case.authority == "volume" else (),
-        daemons=case.daemons,
+        daemons=case.daemons or case.containers,
+        containers=case.containers,
         authority=case.authority,
     )
 

@@ -19,6 +19,7 @@ BLOCK: Final = 200
 SHORT_SEEDS: Final = 2_000
 DAEMON_SEEDS: Final = 100
 DAEMON_BLOCK: Final = 50
+CONTAINER_SEEDS: Final = 50
 LONG_SEEDS: Final = 20_000
 LONG_BLOCK: Final = 500
 
@@ -44,6 +45,10 @@ def test_every_promise_holds_whatever_the_schedule(first: int) -> None:
 @pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, DAEMON_BLOCK))
 def test_every_promise_holds_when_daemons_go_on_with_sessions(first: int) -> None:
     clean([Case(seed, daemons=True) for seed in range(first, first + DAEMON_BLOCK)])
+
+
+def test_every_promise_holds_when_containers_are_started_again() -> None:
+    clean([Case(seed, containers=True) for seed in range(CONTAINER_SEEDS)])
 
 
 @pytest.mark.torture

@@ -147,6 +147,7 @@ class Worker:
             )
             identity = yield from self._found(wanted)
             session = self.session_of(identity)
+            fleet.lives.keep(session.name, self.process)
             yield from session.open()
         except (LeaseError, OSError) as error:
             world.note(self.process.name, f"no session: {error}")
@@ -166,7 +167,9 @@ class Worker:
             identity=identity,
             layout=Layout.of(ROOT, identity),
             facts=SessionFacts(
-                process.without_proof() if self.fleet.setup.daemons else process, worker=self.name
+                process.without_proof() if self.fleet.setup.daemons else process,
+                worker=self.name,
+                keeper=self.fleet.setup.containers,
             ),
             name=name,
             clock=self.process.host.clock,
@@ -176,6 +179,7 @@ class Worker:
             retention_seconds=self.fleet.retention_seconds,
             bell=self.fleet.belfry.bell(name),
             turnstile=Turnstile(self.fleet.gate),
+            life=self.fleet.lives if self.fleet.setup.containers else None,
         )
         session.fleet, session.worker = self.fleet, self
         return session

@@ -24,4 +24,5 @@ class Mutant(NamedTuple):
     workers: int | None = None
     rare: bool = False
     daemons: bool = False
+    containers: bool = False
     authority: str = "volume"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation.process import Process
+from volumelease.authorities.volume import survival
 from volumelease.authorities.volume.committer import Committer
 from volumelease.clock import Reading
 from volumelease.core.liveness import Pulse, Succession, Timing
+from volumelease.core.table import Session
 from volumelease.host import ProcessFacts
 
 Patches = list[tuple[Any, str, Any]]
@@ -29,6 +31,15 @@ def resumed_without_proof() -> Patches:
 
 def death_is_proof() -> Patches:
     return [(ProcessFacts, "without_proof", lambda self: self)]
+
+
+def whose_users_died() -> Patches:
+    real = survival.ended
+
+    def ended(known: Session | None) -> str:
+        return real(known) if known is None else ""
+
+    return [(survival, "ended", ended)]
 
 
 def after_the_deadline() -> Patches:

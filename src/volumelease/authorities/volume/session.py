@@ -265,11 +265,9 @@ class Session:
         yield from self.replica.catch_up()
         self._must_not_have_moved()
         known = self.replica.table.sessions.get(self.name)
-        if known is None:
-            self.pulse.lose("another session saw no beat of the predecessor and ended it")
-            raise SessionOver(self.pulse.lost)
-        if known.facts.keeper:
-            self.pulse.lose("its container is gone, with everybody who used it")
+        over = survival.ended(known)
+        if known is None or over:
+            self.pulse.lose(over)
             raise SessionOver(self.pulse.lost)
         self.committer.go_on_after(max(known.recent, default=0))
         try:

@@ -1,4 +1,5 @@
-"""What a beat checks besides its own write: that the log is still the one we knew.
+"""What a beat checks besides its own write: that the log is still the one we knew. And whether
+another process may go on beating.
 
 A deleted control directory, a volume restored from a backup, a master that forgot its last
 commits: then what this session believes to hold may be granted to others already.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import errno
 
+from volumelease.core import table
 from volumelease.effects import CreateFile, ReadLink, SetCounter, Steps
 from volumelease.errors import AuthorityUnreachable, VolumeFull, VolumeUnsuitable
 from volumelease.wire.identity import decode_identity
@@ -35,6 +37,15 @@ def still_the_same_log(replica: Replica, identity_id: str) -> Steps[str]:
         yield from replica.skip_ahead()
         yield from replica.catch_up()
     return difference
+
+
+def ended(known: table.Session | None) -> str:
+    """Why nobody can go on with the session of a dead process, as the log knows it, or ""."""
+    if known is None:
+        return "another session saw no beat of the predecessor and ended it"
+    if known.facts.keeper:
+        return "its container is gone, with everybody who used it"
+    return ""
 
 
 def create_heartbeat(layout: Layout, session: str, counter: int) -> Steps[None]:
