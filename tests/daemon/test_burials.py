@@ -138,7 +138,7 @@ class DiesNow:
 def test_a_grant_that_could_not_be_looked_at_is_told_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Desk._settled_after_wait
+    real = Desk.settled_after_wait
     failed: list[int] = []
 
     def settled(desk: Desk, user: User, held: Held, token: int) -> Answer:
@@ -152,7 +152,7 @@ def test_a_grant_that_could_not_be_looked_at_is_told_all_the_same(
     with Line(str(inside.socket), events=True) as line:
         with volume_lease(root / "a", volumes=volumes):
             token = line.ask("acquire", {"paths": [str(root / "a")]})["token"]
-            monkeypatch.setattr(Desk, "_settled_after_wait", settled)
+            monkeypatch.setattr(Desk, "settled_after_wait", settled)
         news = line.listen()
         assert news is not None
         assert (news.event, news.about["token"]) == ("granted", token)

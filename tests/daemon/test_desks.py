@@ -185,16 +185,16 @@ def test_a_request_whose_connection_ends_before_its_turn_gets_nothing(
     desk, owner = desk_of(daemons), owner_of(daemons)
     go = threading.Event()
     for _ in range(MOST_THREADS):
-        desk.crew.do(Job(go.wait))
+        desk.crews.short.do(Job(go.wait))
     with socket.socket(socket.AF_UNIX) as gone:
         gone.connect(str(daemons.running[0].socket))
         gone.sendall(b'{"hello":{"versions":[1],"name":"x"}}\n')
         gone.recv(1000)
         gone.sendall(b'{"id":1,"do":"acquire","claims":[["a"]]}\n')
-        wait_until(lambda: desk.crew.behind)
+        wait_until(lambda: desk.crews.short.behind)
     time.sleep(0.2)
     go.set()
-    wait_until(lambda: not desk.crew.behind)
+    wait_until(lambda: not desk.crews.short.behind)
     assert acquire(hosted).token
     assert len(owner.held) == 1
 

@@ -103,12 +103,12 @@ def test_a_release_that_was_given_up_before_its_turn_is_done_all_the_same(
     with connect(path, events=False) as first, connect(path, events=False) as line:
         token = first.ask("acquire", {"claims": [["a"]]})["token"]
         for _ in range(MOST_THREADS):  # as many drafts that take long to publish
-            desk.crew.do(Job(lambda: (busy.wait(), go.wait())))
+            desk.crews.short.do(Job(lambda: (busy.wait(), go.wait())))
         busy.wait(10)
         with pytest.raises(Exception, match="did not answer"):
             line.ask("release", {"token": token, "seconds": 0.5})
         go.set()
-        wait_until(lambda: not desk.crew.behind)
+        wait_until(lambda: not desk.crews.short.behind)
         time.sleep(0.3)
         assert not owner_of(daemons).held
 

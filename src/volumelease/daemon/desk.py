@@ -1,6 +1,7 @@
 """One session of the daemon, as clients use it: whose request is whose, and who is told what.
 
-Everything here may touch the volume and runs in threads of the volume's crew.
+What touches the volume runs in threads of the volume's crews. What tells of a loss does not: it
+runs in whichever thread found the loss.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 from volumelease.authorities.volume.layout import Layout
-from volumelease.drivers.crew import Crew
 from volumelease.errors import LeaseError, LeaseViolation, PublishFailed
 from volumelease.leases.hosting import Hosting
 from volumelease.model import (
@@ -37,6 +37,7 @@ from volumelease.paths.locate import VolumeRoot
 from volumelease.wire.questions import encode_holder, encode_token
 
 from .clients import Held, Made, User
+from .crews import Crews
 from .page import Page
 from .watching import Watch
 
@@ -56,7 +57,7 @@ class Desk:
         root: VolumeRoot,
         page: Page,
         slot: int,
-        crew: Crew,
+        crews: Crews,
         still_there: Callable[[tuple[tuple[str, Claim], ...]], bool],
     ) -> None:
         self.hosted = hosted
@@ -64,7 +65,7 @@ class Desk:
         self.volume: str = hosted.session.identity.id
         self.session: str = hosted.session.name
         self.slot = slot
-        self.crew = crew
+        self.crews = crews
         self.layout = Layout.of(root.real_root, hosted.session.identity)
         self._page = page
         self._still_there = still_there
@@ -77,14 +78,19 @@ class Desk:
         self.show()
 
     def show(self) -> None:
-        """Bring the page up to date. Never later than the session's own deadline."""
+        """Bring the page up to date, and see again to what could not be done."""
+        self.show_deadline()
+        unheard, self.unheard = self.unheard, []
+        for watch in unheard:
+            watch.set()
+        self.crews.rouse()
+
+    def show_deadline(self) -> None:
+        """Never later than the session's own."""
         if self.hosted.alive():
             self._page.show(self.slot, self.hosted.session.pulse.deadline)
         else:
             self._page.lose(self.slot)
-        unheard, self.unheard = self.unheard, []
-        for watch in unheard:
-            watch.set()
 
     def about(self) -> dict[str, Any]:
         timing = self.hosted.session.timing
@@ -299,32 +305,18 @@ class Desk:
         elif not self.hosted.still_waits(token):
             watch.set()
 
-    def news(self, user: User, token: int) -> None:
-        """Something about that request changed: see what, and tell its client. Errors: those of
-        ``ask``, and then it is told nothing yet."""
-        held = user.held.get((self.volume, token))
-        if held is None or held.lost:
-            return
-        loss = self.hosted.loss_of(token)
-        if not held.granted and not loss:
-            answer = self._settled_after_wait(user, held, token)
-            loss = answer.reason if isinstance(answer, Lost) else ""
-        if loss:
-            held.lost = loss
-            self._page.alarm(self.slot)  # first: whoever does not read events looks there
-            self.show()
-            user.tell("lost", self._event(token, reason=loss))
-
-    def _settled_after_wait(self, user: User, held: Held, token: int) -> Answer:
+    def settled_after_wait(self, user: User, held: Held, token: int) -> Answer:
+        """How a request that waited stands now; its client is told if it is granted. Errors: those
+        of ``ask``."""
         answer = self.hosted.ask(Inspect(token))
         if isinstance(answer, Granted):
             held.grant(self.hosted.tally)
             answer = self._settled(user, answer)
             if isinstance(answer, Granted):
-                user.tell("granted", self._event(token, shared=not answer.exclusive))
+                user.tell("granted", self.event(token, shared=not answer.exclusive))
         return answer
 
-    def _event(self, token: int, **about: object) -> dict[str, object]:
+    def event(self, token: int, **about: object) -> dict[str, object]:
         return {"volume": self.volume, "token": encode_token(token), **about}
 
     # ---- clients that come and go
@@ -381,4 +373,4 @@ class Desk:
         for token, user in list(self._tokens.items()):
             reason = self.hosted.loss_of(token) or "the session was closed"
             if self._let_go(user, token) is not None:
-                user.tell("lost", self._event(token, reason=reason))
+                user.tell("lost", self.event(token, reason=reason))

@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from volumelease.drivers.crew import Crew, Job
@@ -37,6 +38,7 @@ from .bequest import Bequest, Left
 from .burial import is_left_alone
 from .clients import User, find
 from .connection import Request
+from .crews import Crews
 from .desk import NAMELESS, Desk
 from .page import Page
 from .returning import reclaim
@@ -82,7 +84,7 @@ class Reception:
         self._inherited: list[tuple[User, Desk, float]] = []
         self._old_users: dict[Client, User] = {}
         self._meeting = threading.Lock()
-        self._undoing: dict[str, Crew] = {}
+        self._crews: dict[str, Crews] = {}
 
     def all_desks(self) -> list[Desk]:
         return list(self._desks.values())
@@ -110,8 +112,9 @@ class Reception:
                 return desk
 
     def _open(self, hosted: Any, root: VolumeRoot, slot: int) -> Desk:
-        crew = self._volumes.crew_on(root)
-        desk = Desk(hosted, root, self._page, slot, crew, self._still_there)
+        crews = Crews(self._volumes.crew_on(root))
+        crews = self._crews.setdefault(root.real_root, crews)
+        desk = Desk(hosted, root, self._page, slot, crews, self._still_there)
         self._desks[desk.volume] = desk
         self._opened(root, hosted)
         return desk
@@ -256,7 +259,7 @@ class Reception:
             if do == "attach" or (do == "acquire" and "claims" not in fields):
                 return self._crew_for(fields), lambda: self._at_the_door(user, request)
             desk = self._desk(fields)
-            return desk.crew, self._at_the_desk(user, request, desk)
+            return desk.crews.of(do), self._at_the_desk(user, request, desk)
         except (Malformed, LeaseError) as error:
             trouble = _told(do, error)
             request.at_once = True
@@ -294,10 +297,7 @@ class Reception:
 
     def _undo(self, desk: Desk, user: User, key: str) -> None:
         """Soon, and never in the threads of those who may hang."""
-        self._soon(desk, lambda: desk.give_back(user, key))
-
-    def _soon(self, desk: Desk, work: Callable[[], Any]) -> None:
-        self._undoing.setdefault(desk.volume, Crew()).do(Job(work), urgent=True)
+        desk.crews.aside.keep(Job(lambda: desk.give_back(user, key)))
 
     def _about_here(self, do: str) -> dict[str, Any]:
         if do == "ping":
@@ -339,7 +339,8 @@ class Reception:
         if question is not None:
             if isinstance(question, Release | Cancel):  # given up before its turn, too
                 token = question.token
-                request.abandon = lambda: self._soon(desk, lambda: desk.cancel(user, token))
+                cancel = partial(desk.cancel, user, token)
+                request.abandon = lambda: desk.crews.aside.keep(Job(cancel))
             if isinstance(question, Publish | Prepare | Discard):
                 request.seconds = None  # as long as there is data; ``working`` says it goes on
             return lambda: _asked(desk, user, question)

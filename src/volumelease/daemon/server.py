@@ -126,7 +126,7 @@ class Server:
         self._watch(user)
         left = until - time.clock_gettime(time.CLOCK_BOOTTIME)
         forsake = Job(partial(self._forsake, user, desk))
-        self.later(max(0.0, left), lambda: desk.crew.do(forsake))
+        self.later(max(0.0, left), lambda: desk.crews.aside.keep(forsake))
 
     def _forsake(self, user: User, desk: Desk) -> None:
         """To be connected claims nothing: who does not reclaim goes by the old page."""

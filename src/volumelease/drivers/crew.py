@@ -80,19 +80,34 @@ class Crew:
         raises ``RuntimeError``.
         """
         with self._news:
-            jobs: deque[Job] | None = self._urgent if urgent else self._others
-            assert jobs is not None
+            jobs = self._urgent if urgent else self._others
             jobs.append(job)
-            if self._idle < len(self._urgent) + len(self._others) and self._threads < self._size:
-                if not self._hired() and not self._threads:  # else another one comes to it
-                    jobs.remove(job)
-                    if not urgent:
-                        raise RuntimeError("no thread can be started in this process")
-                    jobs = None
-            else:
-                self._news.notify()
-        if jobs is None:
-            job.run()
+            if self._staffed():
+                return
+            jobs.remove(job)
+        if not urgent:
+            raise RuntimeError("no thread can be started in this process")
+        job.run()
+
+    def keep(self, job: Job) -> None:
+        """Have it done before the others, and never here: where no thread can be made it waits
+        until one can (``rouse``)."""
+        with self._news:
+            self._urgent.append(job)
+            self._staffed()
+
+    def rouse(self) -> None:
+        """Try again to make a thread for what waits for one."""
+        if self.behind:
+            with self._news:
+                self._staffed()
+
+    def _staffed(self) -> bool:
+        """Whether a thread comes to what waits."""
+        if self._idle < len(self._urgent) + len(self._others) and self._threads < self._size:
+            return self._hired() or self._threads > 0  # if not this one, another comes to it
+        self._news.notify()
+        return True
 
     @property
     def behind(self) -> bool:
