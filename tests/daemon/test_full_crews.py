@@ -106,11 +106,11 @@ def test_a_loss_is_on_the_page_before_the_deadline_moves_whatever_the_crews_do(
     owner.tell = lambda event, about: told.append(event)
     belief, pulse = hosted._belief, desk.hosted.session.pulse
     assert belief is not None
-    before, go, show = belief.alarms(), threading.Event(), pulse.moved
+    before, go, show = belief.look().alarms, threading.Event(), pulse.moved
     unsaid: list[bool] = []
 
     def moved() -> None:
-        unsaid.append(bool(desk.hosted.loss_of(token)) and belief.alarms() == before)
+        unsaid.append(bool(desk.hosted.loss_of(token)) and belief.look().alarms == before)
         show()
 
     try:

@@ -107,3 +107,37 @@ def test_a_process_that_was_away_believes_no_page(
     hands.go_on(*passed)
     assert lost in belief.loss()
     assert bool(belief.loss()) == bool(lost)
+
+
+def test_what_is_in_doubt_is_sure_until_the_deadline_without_the_alarm(page: Page) -> None:
+    slot, hands = page.free_slot(), Hands()
+    page.show(slot, 112.0)
+    about = {"page": page.path, "slot": slot, "tag": page.tag(slot), "ttl": 15.0, "cache": 1.0}
+    belief = Belief({**about, "margin": 3.0}, hands)
+    assert not belief.in_doubt()
+    page.alarm(slot)
+    page.show(slot, 117.0)  # by a beat that knows what the alarm was for
+    assert belief.loss() == ""
+    assert belief.in_doubt()
+    assert belief.sure_seconds() == 12.0
+    hands.go_on(12.0, 12.0, 12.0)
+    assert belief.loss() == ""
+    assert belief.sure_seconds() == 0.0
+    belief.answered(belief.look())
+    assert not belief.in_doubt()
+    assert belief.sure_seconds() == 5.0
+
+
+def test_who_sees_an_alarm_too_late_has_the_time_to_ask(page: Page) -> None:
+    slot, hands = page.free_slot(), Hands()
+    page.show(slot, 112.0)
+    about = {"page": page.path, "slot": slot, "tag": page.tag(slot), "ttl": 15.0, "cache": 1.0}
+    belief = Belief({**about, "margin": 3.0}, hands)
+    page.alarm(slot)
+    page.show(slot, 157.0)
+    hands.go_on(50.0, 50.0, 50.0)  # another thread kept the GIL
+    assert belief.in_doubt()
+    assert belief.sure_seconds() == belief.last_seconds == 2.0
+    hands.go_on(2.0, 2.0, 2.0)
+    assert belief.in_doubt()
+    assert belief.sure_seconds() == 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from volumelease.clock import Clock
 from volumelease.core.liveness import LEAST_TTL_SECONDS, Timing, pause_between
@@ -63,6 +63,14 @@ class Deadlines:
         return slots.decode_count(self._memory[self._alarms : self._alarms + 8])
 
 
+class Look(NamedTuple):
+    """What the page showed before the daemon was asked. The deadline was read first, so no lease
+    whose loss a later alarm tells of can be another's before it."""
+
+    deadline: float
+    alarms: int
+
+
 class Belief:
     """What a process may believe of a session by its page. For any thread.
 
@@ -83,14 +91,20 @@ class Belief:
         self._deadline = self._page.deadline()
         self._since = clock.read()
         """When the deadline was first seen where it is."""
-        self.seen_alarms = self._page.alarms()
+        self._known = self.look()
+        """What held for everything of this process: until that deadline it may be assumed, even
+        if there were alarms since."""
+        self._doubted_at: float | None = None
+        """When the alarm was seen about which nobody asked yet (boottime)."""
 
     def loss(self) -> str:
         """Why the session can't be assumed any more, or "". Whoever asks latches it."""
         deadline, now = self._page.deadline(), self._clock.read()
-        since = self._since
+        since, known = self._since, self._known
         if deadline != self._deadline:
             self._deadline, self._since = deadline, now
+        if deadline > known.deadline and self._page.alarms() == known.alarms:
+            self._known = Look(deadline, known.alarms)
         if now.boottime >= deadline:
             return "no beat of the daemon was answered in time"
         return pause_between(since, now, self._tolerance)
@@ -98,5 +112,33 @@ class Belief:
     def remaining_seconds(self) -> float:
         return max(0.0, self._page.deadline() - self._clock.boottime())
 
-    def alarms(self) -> int:
-        return self._page.alarms()
+    # ---- alarms: the session lives, and a lease of it was lost
+
+    def look(self) -> Look:
+        """What is to be taken down before the daemon is asked for each lease."""
+        return Look(self._page.deadline(), self._page.alarms())
+
+    def answered(self, look: Look) -> None:
+        """It was asked since, for everything that this process holds."""
+        self._known, self._doubted_at = look, None
+
+    def in_doubt(self) -> bool:
+        """Whether there was an alarm and nobody asked since."""
+        if self._page.alarms() == self._known.alarms:
+            return False
+        if self._doubted_at is None:
+            self._doubted_at = self._clock.boottime()
+        return True
+
+    def sure_seconds(self) -> float:
+        """While it is in doubt: for how long what is held may be assumed while nobody says which
+        lease an alarm was for.
+
+        Safe because whoever moves the deadline has read of each loss before, and raised the alarm
+        first: the deadline that stood there without the alarm is one from before the loss. Who saw
+        the alarm too late for that (it did not run) has ``last_seconds`` to ask, which are left
+        between that deadline and somebody else.
+        """
+        now, doubted_at = self._clock.boottime(), self._doubted_at
+        to_ask = 0.0 if doubted_at is None else doubted_at + self.last_seconds
+        return max(0.0, self._known.deadline - now, to_ask - now)

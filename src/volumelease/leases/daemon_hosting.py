@@ -51,6 +51,7 @@ from volumelease.wire.questions import (
 
 from .belongings import Belongings
 from .hosting import GIVE_BACK_SECONDS, Hosting
+from .inquiry import Inquiry
 from .presence import Presence, let_lapse
 
 _WATCH_SECONDS: Final = 0.5
@@ -78,6 +79,8 @@ class HostedByDaemon(Hosting[Any]):
         self._daemon = Presence(path, self._loss)
         self._lost = ""
         self._mine = Belongings()
+        self._inquiry = Inquiry(self._mine, self.ask, self._start, self._news.set)
+        self._watcher = 0
         self._view = next(_VIEWS)
         """Part of each owner's name: what a lost view of the same session left is to be waited
         for, and is nothing that an owner of this one has."""
@@ -149,24 +152,14 @@ class HostedByDaemon(Hosting[Any]):
             return loss
         belief = self._belief
         assert belief is not None
-        if belief.alarms() != belief.seen_alarms:
-            self._look_at_all(belief)
+        if belief.in_doubt():
+            if threading.get_ident() == self._watcher:
+                self._inquiry.aside(belief)
+            else:
+                self._inquiry.now(belief)
+            if belief.in_doubt() and not belief.sure_seconds():
+                self._mine.losses.setdefault(token, "nobody said in time whether it is still held")
         return self._mine.losses.get(token, "")
-
-    def _look_at_all(self, belief: Belief) -> None:
-        """A lease of the session was lost, perhaps one of ours."""
-        alarms = belief.alarms()
-        for token in list(self._mine.held):
-            try:
-                answer = self.ask(Inspect(token))
-            except LeaseError as error:
-                self._mine.losses.setdefault(
-                    token, f"nobody says whether it is still held: {error}"
-                )
-                continue
-            if isinstance(answer, Lost):
-                self._mine.losses.setdefault(token, answer.reason)
-        belief.seen_alarms = alarms
 
     def remaining_seconds(self) -> float:
         if self._loss():
@@ -179,6 +172,7 @@ class HostedByDaemon(Hosting[Any]):
         return 0.0 if belief is None else belief.last_seconds
 
     def _watch(self) -> None:
+        self._watcher = threading.get_ident()
         while True:
             alive = self.alive()
             left = self._tell_listeners()
@@ -191,8 +185,14 @@ class HostedByDaemon(Hosting[Any]):
                     let_lapse(self._path, self._named, self._mine, seconds, ttl)
                 self._daemon.leave()
                 return
-            self._news.wait(min(self.remaining_seconds() + 0.001, _WATCH_SECONDS))
+            self._news.wait(min(self._seconds_left() + 0.001, _WATCH_SECONDS))
             self._news.clear()
+
+    def _seconds_left(self) -> float:
+        """Until something that is held may be lost, as far as the page says."""
+        left, belief = self.remaining_seconds(), self._belief
+        sure = belief.sure_seconds() if belief is not None and belief.in_doubt() else 0.0
+        return min(left, sure or left)
 
     # ---- events
 

@@ -154,7 +154,7 @@ def _about(data: bytes) -> None:
         belief.loss()
         assert belief.remaining_seconds() >= 0
         assert belief.last_seconds >= 0
-        belief.alarms()
+        belief.in_doubt()
 
 
 def _line(message: dict[str, Any]) -> bytes:
