@@ -33,6 +33,10 @@ long is stopped."""
 CONNECT_SECONDS: Final = 3.0
 """How long a daemon that is being restarted may be away."""
 
+REDIAL_SECONDS: Final = SILENCE_SECONDS
+"""For how long one question is asked again of a daemon that hangs up again and again."""
+
+_LASTING_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 0.02
 _MOST_IDLE: Final = 16
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -231,6 +235,25 @@ def connect(path: str, *, events: bool, seconds: float = CONNECT_SECONDS) -> Lin
                     seconds=seconds,
                 ) from None
         time.sleep(_PAUSE_SECONDS)
+
+
+class Redial:
+    """How one question is asked again of a daemon that hung up: not without a pause, and not for
+    ever. A try that lasted counts for nothing: the daemon was away, or at work on it."""
+
+    def __init__(self) -> None:
+        self._since = self._tried_at = time.monotonic()
+
+    def again(self) -> bool:
+        """Waits a moment. Returns whether to ask again."""
+        now = time.monotonic()
+        if now - self._tried_at > _LASTING_SECONDS:
+            self._since = now
+        if now - self._since > REDIAL_SECONDS:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+        self._tried_at = time.monotonic()
+        return True
 
 
 class Lines:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from volumelease.drivers.crew import Crew, Job
+from volumelease.drivers.crew import Job
 from volumelease.errors import LeaseError
 from volumelease.model import Discard
 
@@ -45,8 +45,6 @@ class Burials:
         self._later = later
         self._report = report
         self._ends_writers = ends_writers
-        self._crews: dict[str, Crew] = {}
-        """By volume: one that hangs must hold up no burial elsewhere."""
         self._told: set[tuple[User, str]] = set()
 
     def begin(self, user: User) -> None:
@@ -56,8 +54,7 @@ class Burials:
                 self._do(user, desk)
 
     def _do(self, user: User, desk: Desk) -> None:
-        crew = self._crews.setdefault(desk.volume, Crew())
-        crew.do(Job(lambda: self._bury(user, desk)), urgent=True)
+        desk.crews.burials.keep(Job(lambda: self._bury(user, desk)))
 
     def _bury(self, user: User, desk: Desk) -> None:
         again: float | None = _TROUBLE_SECONDS

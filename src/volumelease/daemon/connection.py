@@ -146,6 +146,9 @@ class Connection(asyncio.BufferedProtocol):
                     self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         if self._admitted is not None:
             self._server.admission.leave(self._admitted)
+        # A client that closes with something unread is seen as a ConnectionError, and has left.
+        if error is not None and not isinstance(error, ConnectionError):
+            self.cut_off = True
         self._server.disconnected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -15,13 +15,15 @@ class Crews:
 
     ``short`` does what is asked, ``long`` what is asked and may take long: clients that all
     publish at once must not keep others from a healthy volume. ``aside`` does what no request may
-    hold up: to look what changed, and to give back.
+    hold up: to look what changed, and to give back; ``burials`` what clients leave that have gone.
+    Nothing is done in the event loop instead: what can't be refused waits for a thread.
     """
 
     def __init__(self, short: Crew) -> None:
         self.short = short
         self.long = Crew()
         self.aside = Crew()
+        self.burials = Crew()
 
     def of(self, do: str) -> Crew:
         """The one for requests of that name."""
@@ -29,5 +31,5 @@ class Crews:
 
     def rouse(self) -> None:
         """Where no thread could be made for what waits, try again."""
-        for crew in (self.short, self.long, self.aside):
+        for crew in (self.short, self.long, self.aside, self.burials):
             crew.rouse()

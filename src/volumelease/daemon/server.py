@@ -212,8 +212,26 @@ class Server:
             return
         crew = crew or self._doors
         job = Job(partial(self._answer, connection, request, work, crew))
-        crew.do(job, urgent=request.asked.do in _LETS_GO)
+        try:
+            crew.do(job, urgent=request.asked.do in _LETS_GO, here=False)
+        except RuntimeError:
+            self._refuse_without_thread(request)
         self._see_to_ticking()
+
+    def _refuse_without_thread(self, request: Request) -> None:
+        """At the container's limit: done here it would hold up everybody. What lets go is done all
+        the same, as soon as a thread can be made."""
+        request.refuse(
+            AuthorityUnreachable(
+                f"no thread can be started in the daemon for {request.asked.do!r}",
+                advice="Raise the container's limit of threads (pids.max), or run less in it",
+                root=None,
+                seconds=0.0,
+            )
+        )
+        if request.abandon is not None:
+            request.abandon()
+        request.read_again()
 
     def _answer(
         self,

@@ -73,11 +73,11 @@ class Crew:
         self._threads = 0
         self._idle = 0
 
-    def do(self, job: Job, *, urgent: bool = False) -> None:
+    def do(self, job: Job, *, urgent: bool = False, here: bool = True) -> None:
         """Have it done soon.
 
-        If no thread can be made at all, an urgent job is done here, and for another one this
-        raises ``RuntimeError``.
+        If no thread can be made at all, an urgent job is done ``here``, and for another one, or
+        where that must not be, this raises ``RuntimeError``.
         """
         with self._news:
             jobs = self._urgent if urgent else self._others
@@ -85,7 +85,7 @@ class Crew:
             if self._staffed():
                 return
             jobs.remove(job)
-        if not urgent:
+        if not (urgent and here):
             raise RuntimeError("no thread can be started in this process")
         job.run()
 

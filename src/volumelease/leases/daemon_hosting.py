@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from volumelease.client.connecting import HungUp, Line, connect
+from volumelease.client.connecting import HungUp, Line, Redial, connect
 from volumelease.client.deadlines import Belief
 from volumelease.clock import Clock
 from volumelease.drivers.threads import Performer
@@ -319,6 +319,7 @@ class HostedByDaemon(Hosting[Any]):
         if key:
             fields["key"] = key
             fields["owner"] = f"{self._view}/{fields['owner']}"
+        redial = Redial()
         while True:
             loss = self._loss()
             if loss:
@@ -327,13 +328,15 @@ class HostedByDaemon(Hosting[Any]):
                 source = self._daemon.ask(do, fields)
                 self._tail = take(source, "tail", int, self._tail)
                 return decode_answer(source)
-            except HungUp:
-                if isinstance(question, Acquire):  # what that one gets is given back
-                    fields["key"] = self._mine.asking(question)
+            except HungUp as error:
                 if isinstance(question, Publish):
                     raise self._away(
                         "it ended while it published; whether that is visible, only the path says"
                     ) from None
+                if not redial.again():
+                    raise self._away(f"it hangs up again and again: {error}") from None
+                if isinstance(question, Acquire):  # what that one gets is given back
+                    fields["key"] = self._mine.asking(question)
             except Malformed as error:
                 raise self._away(f"it answered what no answer is: {error}") from None
 
