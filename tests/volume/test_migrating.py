@@ -176,12 +176,12 @@ def _facts(ground: Ground, path: str) -> dict[str, Any]:
 
 def _waiters(ground: Ground) -> int:
     from volumelease.cli.reading import Reader
-    from volumelease.leases.redis_hosting import table_on
+    from volumelease.leases.redis_hosting import kept_on
 
     identity = ground.identity()
     if identity.authority == "redis":
         settings = ground.worker().surroundings.settings
-        table, _ = table_on(identity.id, str(ground.root), settings)
+        table = kept_on(identity.id, str(ground.root), settings).table
     else:
         table = Reader(str(ground.root)).look().table
     return sum(not holding.granted for holding in table.holdings.values())
