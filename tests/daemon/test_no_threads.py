@@ -30,11 +30,11 @@ def daemons(tmp_path: Path) -> Iterator[Daemons]:
 
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
-    """Whether the threads of crews can be started."""
+    """Whether the threads of crews, and those that look, can be started."""
     start, reached = threading.Thread.start, threading.Event()
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name == "volumelease-call" and reached.is_set():
+        if thread.name in ("volumelease-call", "volumelease-look") and reached.is_set():
             raise RuntimeError("can't start new thread")
         start(thread)
 
@@ -112,6 +112,21 @@ def test_a_loss_is_told_and_a_grant_looked_at_later_where_no_thread_can_be_made(
         assert len(told) == 1
         limit(False)
         wait_until(lambda: told[1:] == [("granted", waiting)])
+
+
+def test_who_is_waited_for_looks_once_there_is_a_thread_again(
+    daemons: Daemons, limit: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of the bell asks for it, and must not end by it."""
+    daemons.one_more()
+    hosted = desk_of(daemons).hosted
+    looked = threading.Event()
+    monkeypatch.setattr(hosted, "_look", looked.set)
+    limit(True)
+    hosted._look_soon()
+    limit(False)
+    hosted._look_soon()
+    assert looked.wait(10)
 
 
 def test_a_job_that_is_kept_waits_for_a_thread(limit: Callable[[bool], None]) -> None:

@@ -351,7 +351,10 @@ class HostedSession(Hosting[Session]):
         """Somebody waits behind this session: it reads that now, and not when it lets go."""
         if not self._looking:
             self._looking = True
-            self._start(self._look, "volumelease-look")
+            try:
+                self._start(self._look, "volumelease-look")
+            except RuntimeError:  # no thread can be made now; it reads it when it lets go
+                self._looking = False
 
     def _look(self) -> None:
         try:
