@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from volumelease import settings as module
 from volumelease.errors import SettingsInvalid
 from volumelease.settings import Settings, load
 
@@ -85,3 +86,51 @@ def test_the_worker_is_known_from_the_platform_and_from_pid_1(tmp_path: Path) ->
 
 def test_what_hold_gives_its_command_is_no_setting() -> None:
     load({"VOLUMELEASE_TOKEN": "7", "VOLUMELEASE_PATHS": "/a"}, init_environ=NOWHERE)
+
+
+def links(service: str, protocol: str = "TCP") -> dict[str, str]:
+    """What Kubernetes adds to the environment for a Service of that name, with one port."""
+    stem = service.upper().replace("-", "_")
+    port, address = f"{stem}_PORT_9110_{protocol}", f"{protocol.lower()}://10.96.0.7:9110"
+    return {
+        f"{stem}_SERVICE_HOST": "10.96.0.7",
+        f"{stem}_SERVICE_PORT": "9110",
+        f"{stem}_SERVICE_PORT_METRICS": "9110",
+        f"{stem}_PORT": address,
+        port: address,
+        f"{port}_PROTO": protocol.lower(),
+        f"{port}_PORT": "9110",
+        f"{port}_ADDR": "10.96.0.7",
+    }
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
+@pytest.mark.parametrize(
+    "service", ["volumelease", "volumelease-exporter", "volumelease-http", "volumelease-2-x"]
+)
+def test_links_to_a_service_of_ours_are_no_settings(service: str, protocol: str) -> None:
+    environ = {"VOLUMELEASE_TTL": "5", **links(service, protocol)}
+    assert load(environ, init_environ=NOWHERE) == Settings(ttl=5.0)
+
+
+def test_no_setting_has_the_name_of_a_link() -> None:
+    for name in [*module._CHECKS, *module._PASSED_TO_CHILDREN]:
+        for value in ("", "1", "tcp://10.96.0.7:9110"):
+            assert not module._is_service_link(f"VOLUMELEASE_{name.upper()}", value), name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VOLUMELEASE_HTTP_PORT",  # of a link it would be an address
+        "VOLUMELEASE_PORT",
+        "VOLUMELEASE_SERVICE",
+        "VOLUMELEASE_PORT_9110",
+        "VOLUMELEASE_PORT_9110_HTTP",
+        "VOLUMELEASE_REDIS_HOST",
+        "VOLUMELEASE_SERVICE_HOSTS",
+    ],
+)
+def test_what_only_resembles_a_link_is_still_a_mistake(name: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"unknown setting {name}"):
+        load({name: "9110"}, init_environ=NOWHERE)

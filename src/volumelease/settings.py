@@ -81,9 +81,28 @@ def load(
         if name.startswith(PREFIX) and name[len(PREFIX) :] not in _PASSED_TO_CHILDREN:
             key = name[len(PREFIX) :]
             key = key.lower() if key.isupper() else key  # environments tell the cases apart
+            if key not in _CHECKS and _is_service_link(name, environ[name]):
+                continue
             values[key] = _checked(key, environ[name], name)
     values.update(_who(environ, init_environ))
     return Settings(**values)
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes put that into the environment, which it does in every container of a
+    namespace for each Service of it: here one called ``volumelease`` or ``volumelease-...``.
+
+    ``..._PORT`` counts only with the address that a link has there: somebody may take it for a
+    setting (``VOLUMELEASE_HTTP_PORT=9110``). Source: kubernetes.io, Service, environment variables.
+    """
+    import re
+
+    stem = rf"{PREFIX[:-1]}(_[A-Z0-9_]+)?"
+    port = "PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+    if re.fullmatch(rf"{stem}_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|{port})", name):
+        return True
+    address = re.match("(tcp|udp|sctp)://", value)
+    return address is not None and re.fullmatch(rf"{stem}_PORT", name) is not None
 
 
 def _from_file(config: str | os.PathLike[str]) -> dict[str, Any]:

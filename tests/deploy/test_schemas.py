@@ -109,6 +109,15 @@ def test_pods_and_images_are_not_root() -> None:
     assert [one.rest for one in dockerfile() if one.word == "USER"] == ["10001:10001"]
 
 
+def test_pods_get_no_links_to_services() -> None:
+    """The exporter's would be VOLUMELEASE_EXPORTER_..., which older versions take for settings."""
+    specs = [
+        one["spec"]["template"]["spec"] for one in manifests() if "template" in one.get("spec", {})
+    ]
+    assert len(specs) == 3
+    assert not any(spec.get("enableServiceLinks", True) for spec in specs)
+
+
 def test_a_sidecar_shares_what_its_daemon_needs() -> None:
     (worker,) = (one for one in manifests() if one["metadata"]["name"] == "worker")
     spec = worker["spec"]["template"]["spec"]
