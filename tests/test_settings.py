@@ -88,6 +88,28 @@ def test_what_hold_gives_its_command_is_no_setting() -> None:
     load({"VOLUMELEASE_TOKEN": "7", "VOLUMELEASE_PATHS": "/a"}, init_environ=NOWHERE)
 
 
+@pytest.mark.parametrize(
+    ("value", "roots"),
+    [
+        ("./models", ("models",)),
+        ("models/./cache/.", ("models/cache",)),
+        ("/./models/, cache", ("models", "cache")),
+        (".", (".",)),
+        ("./", (".",)),
+        ("./.,models", (".", "models")),
+        (".cache", (".cache",)),
+    ],
+)
+def test_a_root_is_told_by_the_name_that_leases_have(value: str, roots: tuple[str, ...]) -> None:
+    assert load({"VOLUMELEASE_ROOTS": value}, init_environ=NOWHERE).roots == roots
+
+
+@pytest.mark.parametrize("value", ["models,./models", "../models", "./..", ".//models", "/", ""])
+def test_dots_make_no_root_of_what_is_none(value: str) -> None:
+    with pytest.raises(SettingsInvalid, match="VOLUMELEASE_ROOTS"):
+        load({"VOLUMELEASE_ROOTS": value}, init_environ=NOWHERE)
+
+
 def links(service: str, protocol: str = "TCP") -> dict[str, str]:
     """What Kubernetes adds to the environment for a Service of that name, with one port."""
     stem = service.upper().replace("-", "_")

@@ -220,12 +220,19 @@ def _roots(value: Any) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("must be paths on the volume, with commas between them")
-    found = tuple(unicodedata.normalize("NFC", name.strip().strip("/")) for name in names)
+    found = tuple(unicodedata.normalize("NFC", _without_dots(name.strip())) for name in names)
     if len(found) > MOST_ROOTS or len(set(found)) < len(found):
         raise ValueError(f"must be at most {MOST_ROOTS} paths, each once")
     if any(not name or {"..", ""} & set(name.split("/")) for name in found):
         raise ValueError("must be paths on the volume, like models or cache/hub, . for all of it")
     return found
+
+
+def _without_dots(name: str) -> str:
+    """``./models`` is ``models`` to the kernel. Leases are told by names without such dots: a
+    root that kept one would find none of them, and call each leased write a violation."""
+    parts = [part for part in name.strip("/").split("/") if part != "."]
+    return "/".join(parts) if parts else "."
 
 
 def _redis_url(value: Any) -> str:
