@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from volumelease.paths.mounts import Mount, judge, mount_of, parse_mounts
+from volumelease.paths.mounts import Mount, judge, may_be_one, mount_of, parse_mounts
 
 LINES = [
     "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
@@ -68,3 +68,23 @@ def test_a_file_system_is_judged_by_what_was_measured(
     verdict = judge(Mount("/m", "/", fstype, source, (), (), "0:1"))
     assert (verdict.suitable, verdict.shared) == (suitable, shared)
     assert verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may_be"),
+    [
+        (("tmpfs", "x", "0:1"), ("tmpfs", "x", "0:1"), True),
+        (("tmpfs", "x", "0:1"), ("tmpfs", "x", "0:2"), False),
+        (("ext4", "/dev/sda", "8:1"), ("fuse", "mfs#m:9421", "0:2"), False),
+        (("fuse.mfs", "m:9421", "0:1"), ("fuse", "mfs#10.0.0.1:9421", "0:2"), True),
+        (("fuse.ceph-fuse", "ceph-fuse", "0:1"), ("ceph", "1.2.3.4:/", "0:2"), True),
+        (("nfs", "server:/x", "0:1"), ("nfs4", "server:/", "0:2"), True),
+        (("fuse.mfs", "m:9421", "0:1"), ("nfs4", "server:/home", "0:2"), False),
+        (("fuse.mfs", "m:9421", "0:1"), ("overlay", "overlay", "0:2"), False),
+    ],
+)
+def test_two_mounts_of_a_network_file_system_may_be_one(
+    one: tuple[str, str, str], other: tuple[str, str, str], may_be: bool
+) -> None:
+    mounts = [Mount("/m", "/", fstype, source, (), (), at) for fstype, source, at in (one, other)]
+    assert may_be_one(*mounts) == may_be_one(*mounts[::-1]) == may_be

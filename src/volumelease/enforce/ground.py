@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from volumelease.core.conflicts import covers
 from volumelease.errors import LeaseLost, LeaseViolation
 from volumelease.paths.locate import VolumeRoot
+from volumelease.paths.mounts import parse_mounts, read_table
 from volumelease.paths.resolve import CONTROL, PUBLIC_SUFFIX
 
-from .places import appearances, key_of
+from .places import Part, chart, is_on, key_of
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -74,8 +75,27 @@ class Ground:
         self.enforced = True
         self.refused: Callable[[], None] = lambda: None
         self.explain: Callable[[str], tuple[dict[str, Any], str]] = lambda key: ({}, "")
-        self._places = tuple((place.rstrip("/"), rest) for place, rest in appearances(root).items())
         self.covers: tuple[Cover, ...] = ()
+        self.at = root
+        self._others: tuple[VolumeRoot, ...] = ()
+        self._draw(read_table())
+
+    def _draw(self, table: bytes) -> None:
+        self._parts = chart(self.at, parse_mounts(table), self._others)
+        self._table = table
+
+    def beside(self, others: tuple[VolumeRoot, ...]) -> None:
+        """Where other volumes are in use: what is there is theirs."""
+        if others != self._others:
+            self._others = others
+            self._draw(read_table() or self._table)
+
+    def look_again(self) -> bool:
+        """Draw the chart anew if what is mounted has changed. False: nobody can tell."""
+        table = read_table()
+        if table and table != self._table:
+            self._draw(table)
+        return bool(table)
 
     def inherited(self, paths: tuple[str, ...]) -> Cover:
         """What covers those paths in the name of a lease that a launcher holds."""
@@ -88,12 +108,33 @@ class Ground:
 
     def name_of(self, real: str) -> str | None:
         """The volume's name of that real path; None: it is elsewhere."""
-        for place, rest in self._places:
-            if real.startswith(place):
+        return self._find(real)[1]
+
+    def name_now(self, real: str) -> str | None:
+        """The same, with a second look at what is mounted below the volume: it may be gone.
+
+        Another file system is known by its device, which is one look at the path; else the table
+        of mounts is read. Where it can't be, all below the volume counts as the volume. Limit: a
+        device number that was given to another mount in the same place meanwhile.
+        """
+        part, name = self._find(real)
+        if part is None or not part.inner:
+            return name
+        if part.device is not None and is_on(real, part.device):
+            return name
+        return self._find(real, inner=self.look_again())[1]
+
+    def _find(self, real: str, inner: bool = True) -> tuple[Part | None, str | None]:
+        for part in self._parts:
+            place = part.place
+            if real.startswith(place) and (inner or not part.inner):
                 left = real[len(place) :]
                 if not left or left[0] == "/":
-                    return (rest + left if rest else left[1:]).rstrip("/")
-        return None
+                    rest = part.name
+                    if rest is None:
+                        return part, None
+                    return part, (rest + left if rest else left[1:]).rstrip("/")
+        return None, None
 
     def refusal(self, name: str, making_directory: bool) -> tuple[str, Cover | None]:
         """Why that name may not be changed, ``""`` if it may; and the lease that was lost."""

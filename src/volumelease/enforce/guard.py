@@ -70,6 +70,8 @@ class _Guard:
                 *(other for other in self.grounds if other.real_root != root.real_root),
                 ground,
             )
+            for one in self.grounds:
+                one.beside(tuple(other.at for other in self.grounds if other is not one))
             if not self._installed:
                 self._installed = True
                 os.register_at_fork(after_in_child=self.after_fork)
@@ -116,12 +118,20 @@ class _Guard:
 
     def _judge_place(self, words: str, real: str, making_directory: bool) -> None:
         for ground in self.grounds:
-            name = ground.name_of(real)
-            if name is not None:
-                why, lost = ground.refusal(name, making_directory)
-                if why and not _is_ours():
-                    self._refuse(ground, words, name, why, lost)
+            name = ground.name_now(real)
+            if name is None:
+                continue
+            why, lost = ground.refusal(name, making_directory)
+            if not why or _is_ours():
                 return
+            ground.look_again()  # 0.1 ms, which no write pays that is let through
+            name = ground.name_of(real)
+            if name is None:  # another file system was mounted there meanwhile
+                continue
+            why, lost = ground.refusal(name, making_directory)
+            if why:
+                self._refuse(ground, words, name, why, lost)
+            return
 
     def _refuse(self, ground: Ground, words: str, name: str, why: str, lost: Cover | None) -> None:
         thread = threading.get_ident()

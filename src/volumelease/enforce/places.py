@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from volumelease.paths.locate import VolumeRoot
-from volumelease.paths.mounts import UNSEEN, Mount, read_mounts
+from volumelease.paths.mounts import UNSEEN, Mount, may_be_one, mount_of, read_mounts
 from volumelease.paths.resolve import below
 
 _LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -200,6 +200,84 @@ def appearances(root: VolumeRoot, mounts: Iterable[Mount] | None = None) -> dict
         elif up is not None:
             found.setdefault(mount.mount_point, up)
     return found
+
+
+class Part(NamedTuple):
+    """What the names below one directory of this process mean to a volume.
+
+    ``place`` has no slash at its end; ``name`` is the volume's name of it, None: it is off the
+    volume. ``inner``: it is mounted below another part, so it is not what its path says, and may
+    be gone a moment later. ``device`` (st_dev): whatever has it is off the volume.
+    """
+
+    place: str
+    name: str | None
+    inner: bool = False
+    device: int | None = None
+
+
+def chart(
+    root: VolumeRoot, mounts: Sequence[Mount], others: Iterable[VolumeRoot] = ()
+) -> tuple[Part, ...]:
+    """All parts, the longest place first. ``others`` are volumes in use beside it.
+
+    What is mounted below the volume is off it if it is another file system, or shows another part
+    of the same one. A network mount of the volume's own kind may show the volume once more, under
+    a device of its own: unless one of ``others`` lies there, it keeps the name of its path.
+    """
+    found = appearances(root, mounts)
+    parts = {
+        place: Part(place, name, _enclosing(place, found) != "") for place, name in found.items()
+    }
+    home = root.mount
+    if home is not UNSEEN:
+        here = mount_of(root.real_root, mounts)  # it may have been mounted anew
+        for mount in mounts:
+            point = mount.mount_point
+            above = _enclosing(point, found)
+            if above and point not in found:
+                if mount.device == home.device:
+                    parts[point] = Part(point, None, inner=True)
+                elif mount.device == here.device or may_be_one(mount, home):
+                    name = f"{found[above]}/{below(point, above)}".lstrip("/")
+                    parts[point] = Part(point, name, inner=True)
+                else:
+                    parts[point] = Part(point, None, inner=True, device=_st_dev(mount))
+        for other in others:
+            place, device = other.real_root, other.mount.device
+            its_own = device not in (home.device, here.device)
+            if its_own and _enclosing(place, found) and mount_of(place, mounts).device == device:
+                parts[place] = Part(place, None, inner=True, device=other.device)
+    longest = sorted(parts.values(), key=lambda part: len(part.place), reverse=True)
+    return tuple(part._replace(place=part.place.rstrip("/")) for part in longest)
+
+
+def _enclosing(path: str, places: Iterable[str]) -> str:
+    """The longest of the places that the path is below; empty: none."""
+    return max((place for place in places if below(path, place)), key=len, default="")
+
+
+def _st_dev(mount: Mount) -> int | None:
+    major, _, minor = mount.device.partition(":")
+    try:
+        return os.makedev(int(major), int(minor))
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_on(real: str, device: int) -> bool:
+    """Whether what is about to be changed there, or the directory where it is about to be made,
+    has that device. False for whatever can't be looked at."""
+    try:
+        return os.lstat(real).st_dev == device
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    try:
+        return os.stat(real.rpartition("/")[0] or "/").st_dev == device
+    except OSError:
+        return False
 
 
 def key_of(rest: str) -> str:

@@ -45,11 +45,17 @@ UNSEEN: Final = Mount("/", "/", "", "", (), (), "")
 
 def read_mounts(source: str = MOUNTINFO) -> tuple[Mount, ...]:
     """The mounts of this process; none when /proc is not there."""
+    return parse_mounts(read_table(source))
+
+
+def read_table(source: str = MOUNTINFO) -> bytes:
+    """What ``parse_mounts`` takes: two that are equal tell of the same mounts. Empty when it
+    can't be read."""
     try:
         with open(source, "rb") as file:
-            return parse_mounts(file.read())
+            return file.read()
     except OSError:
-        return ()
+        return b""
 
 
 def parse_mounts(table: bytes) -> tuple[Mount, ...]:
@@ -233,3 +239,18 @@ def _kind(mount: Mount) -> str:
     if source.startswith("mfs#") or (port and host and "/" not in host):
         return "mfs"
     return source.partition("#")[0].partition(":")[0] or "fuse"
+
+
+_ONE_FAMILY: Final = {"ceph-fuse": "ceph", "moosefs": "mfs", "nfs4": "nfs", "smb3": "cifs"}
+
+
+def may_be_one(one: Mount, other: Mount) -> bool:
+    """Whether both may show the same file system: by their device, or, of two devices, because
+    they are network mounts of one kind. Each FUSE mount has a device of its own, and an NFS mount
+    may have. Limit: one that stores its files on another (an overlay, bindfs) counts as its own.
+    """
+    if one.device == other.device:
+        return True
+    first, second = _kind(one), _kind(other)
+    family = _ONE_FAMILY.get(first, first)
+    return first not in _LOCAL and family == _ONE_FAMILY.get(second, second)
