@@ -80,6 +80,7 @@ class Holding:
         self._grace = 0.0
         self._deadline = 0.0
         self._in_time = True
+        self._ran = True
         self._lost_at = float("inf")
         self._force_at = float("inf")
         self._loss = ""
@@ -135,8 +136,11 @@ class Holding:
             match event:
                 case FromKeeper(Message(orders.GRANTED) as granted):
                     self._token, self._paths = granted.number, granted.text
-                    self._deadline = granted.at
-                    return None
+                    if self._holds_until(granted.at):
+                        return None
+                case FromKeeper(Message(orders.DEADLINE, _, at)):
+                    if self._holds_until(at):
+                        return None
                 case FromKeeper(Message(orders.GRACE, _, grace)):
                     self._grace = grace
                 case FromKeeper(Message(orders.NOTE, _, _, text)):
@@ -146,7 +150,7 @@ class Holding:
                 case FromKeeper(Message(orders.REFUSED, _, _, text)):
                     raise _refusal(text)
                 case FromKeeper(Message(orders.LOST, _, _, reason)):
-                    raise LeaseError(f"the lease was lost at once: {reason}", advice="Try again")
+                    raise self._lost_early(reason)
                 case Signalled(signal.SIGWINCH):
                     continue
                 case Signalled(number):
@@ -162,6 +166,19 @@ class Holding:
                     )
                 case other:
                     assert_never(other)
+
+    def _holds_until(self, at: float) -> bool:
+        """Note the deadline. False when it has passed, because this process was stopped: then the
+        keeper has said more since, a newer one or that the lease is lost."""
+        self._deadline = at
+        return _now() < at
+
+    def _lost_early(self, reason: str) -> LeaseError:
+        if not self._paths:
+            return LeaseError(f"the lease was lost at once: {reason}", advice="Try again")
+        self._in_time = self._ran = False
+        self._loss = reason
+        return self._lost()
 
     def _heard_early(self, message: Message) -> int | None:
         """For ``populate``, whose keeper has more to tell before the command starts."""
@@ -199,6 +216,7 @@ class Holding:
                     self._loss = "the process that watched over the command was killed"
                     return True, self._end_by_force()
                 case FromWarden(Message(orders.GONE, forced, at)):
+                    self._ran = forced != 2
                     return bool(forced), at
                 case FromWarden(message):
                     if message is not None:
@@ -268,10 +286,13 @@ class Holding:
     def _lost(self) -> LeaseLost:
         shown = ", ".join(parted(self._paths))
         reason = self._loss or "no beat was confirmed in time"
+        what = "the command and all it started were ended"
+        advice = "Run it again; what it wrote in place may be half done"
+        if not self._ran:
+            what, advice = "the command was not started", "Run it again"
         return LeaseLost(
-            f"the lease on {shown} (token {self._token}) was lost: {reason}; the command and all "
-            "it started were ended",
-            advice="Run it again; what it wrote in place may be half done",
+            f"the lease on {shown} (token {self._token}) was lost: {reason}; {what}",
+            advice=advice,
             path=shown,
             token=self._token,
             reason=reason,

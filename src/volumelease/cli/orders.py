@@ -35,7 +35,8 @@ LEFT: Final = b"l"
 """The command ended and left ``number`` processes running, named in ``text``; they are ended."""
 GONE: Final = b"n"
 """Neither the command nor any descendant is left, since ``at``. ``number`` 1: the warden ended
-them because it was told so, or because the deadline passed."""
+them because it was told so, or because the deadline passed; 2: the deadline had passed before
+the command could start, so nothing of it ran."""
 
 # To the keeper.
 PING: Final = b"p"

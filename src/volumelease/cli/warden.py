@@ -10,6 +10,9 @@ descendant of it is. It ends them itself
 * when its pipe closes: ``hold`` was killed;
 * when it is told that the lease is lost.
 
+And it starts nothing once the deadline has passed: ``hold`` may have been stopped while it waited,
+and then says "run" long after the lease was lost.
+
 It is forked before ``hold`` starts a thread or touches the volume, never touches the volume
 itself, and adopts orphans, so a descendant that forked twice stays beneath it. Limits: SIGKILL to
 ``hold`` and to the warden at the same moment leaves the command's children running (the command
@@ -20,9 +23,11 @@ until then the warden stays.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import select
 import signal
+import struct
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -44,6 +49,8 @@ _LOOK_SECONDS: Final = 0.1
 _KILL_AGAIN_SECONDS: Final = 0.02
 _KILL_SLOWLY_SECONDS: Final = 0.5
 _NAMES_SHOWN: Final = 3
+_LATE: Final = b"late"
+"""Instead of an errno, from the command's process: the deadline passed before it could execute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ class _Warden:
         self._empty = True
         self._reported = False
         self._deadline = float("inf")
+        self._until = _Moment()
+        self._late = False
         self._grace = 0.0
         self._forced = False
         self._kill_at = float("inf")
@@ -150,10 +159,10 @@ class _Warden:
         elif message.kind == orders.SANDBOX:
             self._plan = message.text
         elif message.kind == orders.RUN:
-            self._deadline = message.at
-            self._start(message)
+            self._assume_until(message.at)
+            self._start_in_time(message)
         elif message.kind == orders.DEADLINE:
-            self._deadline = max(self._deadline, message.at)
+            self._assume_until(max(self._deadline, message.at))
         elif message.kind == orders.FORWARD:
             self._forward(message.number)
         elif message.kind == orders.END:
@@ -165,7 +174,8 @@ class _Warden:
         if self._empty:
             if not self._reported:
                 self._reported = True
-                orders.write(self._reports, Message(orders.GONE, int(self._forced), now))
+                how = 2 if self._late else int(self._forced)
+                orders.write(self._reports, Message(orders.GONE, how, now))
             return
         if now >= self._deadline and not self._forced:
             self._end(now)
@@ -175,7 +185,18 @@ class _Warden:
             self._passes += 1
             processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
 
+    def _assume_until(self, at: float) -> None:
+        self._deadline = at
+        self._until.set(at)
+
     # ---- the command
+
+    def _start_in_time(self, message: Message) -> None:
+        now = _now()
+        if now < message.at:
+            self._start(message)
+        else:
+            orders.write(self._reports, Message(orders.GONE, 2, now))
 
     def _start(self, message: Message) -> None:
         refusal, tell_refusal = os.pipe()
@@ -197,7 +218,7 @@ class _Warden:
             orders.write(self._reports, Message(orders.GONE, at=_now()))
             return
         if self._command == 0:
-            _become(terms, environment, parent, tell_refusal)
+            _become(terms, environment, parent, tell_refusal, self._until)
         os.close(tell_refusal)
         self._refusal = refusal
         self._empty = False
@@ -226,7 +247,9 @@ class _Warden:
             if pid == self._command:
                 self._status = status
                 refusal = os.read(self._refusal, 16)
-                if refusal:
+                if refusal == _LATE:
+                    self._late = True
+                elif refusal:
                     orders.write(self._reports, Message(orders.FAILED, int(refusal)))
                 else:
                     orders.write(self._reports, Message(orders.ENDED, status))
@@ -258,8 +281,27 @@ class _Warden:
         processes.send(everything, signal.SIGCONT)  # who is stopped hears SIGTERM only then
 
 
-def _become(terms: Terms, environment: dict[str, str], parent: int, tell_refusal: int) -> NoReturn:
-    """In the child: become the command."""
+class _Moment:
+    """A moment that the warden sets and the command's process sees until it executes its program.
+    A deadline, which may move while the sandbox is prepared."""
+
+    _FORM: Final = struct.Struct("=d")
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, self._FORM.size)
+
+    def set(self, at: float) -> None:
+        self._shared[:] = self._FORM.pack(at)
+
+    def has_come(self) -> bool:
+        return _now() >= float(self._FORM.unpack(self._shared[:])[0])
+
+
+def _become(
+    terms: Terms, environment: dict[str, str], parent: int, tell_refusal: int, until: _Moment
+) -> NoReturn:
+    """In the child: become the command, unless ``until`` has come: the sandbox took its time, or
+    this process and the warden stood still."""
     try:
         _join_group(0, terms.group)
         processes.die_with_parent()
@@ -270,7 +312,9 @@ def _become(terms: Terms, environment: dict[str, str], parent: int, tell_refusal
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # else one that comes now is swallowed
         signal.pthread_sigmask(signal.SIG_SETMASK, terms.mask)
         confined = not terms.plan or _confine(terms.plan, tell_refusal)
-        if confined and os.getppid() == parent:
+        if confined and until.has_come():
+            os.write(tell_refusal, _LATE)
+        elif confined and os.getppid() == parent:
             os.execvpe(terms.command[0], terms.command, environment)
     except OSError as error:
         os.write(tell_refusal, str(error.errno).encode())
