@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +20,7 @@ from volumelease import LeaseLost
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.volumes import Volumes
 
-from .test_volume_lease import found, hosted, python
+from .test_volume_lease import SOURCE, found, hosted, python
 
 
 @pytest.fixture
@@ -120,3 +125,42 @@ def test_on_lost_signal_ends_a_process_that_can_start_no_thread(tmp_path: Path) 
     )
     assert done.stdout == "TERM\n"
     assert done.returncode == -signal.SIGKILL
+
+
+FIRST_PROCESS = """
+    import os, signal, sys, time
+    from volumelease import volume_lease
+    from volumelease.leases.process import of_this_process
+    if sys.argv[2] == "heard":
+        signal.signal(signal.SIGTERM, lambda *_: print("TERM", flush=True))
+    with volume_lease(sys.argv[1] + "/a", on_lost="signal"):
+        (hosted,) = of_this_process()._sessions.values()
+        print("pid", os.getpid(), flush=True)
+        hosted.session.pulse.lose("a test")
+        hosted._news.set()
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            time.sleep(0.1)
+        os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("term", ["default", "heard"])
+def test_on_lost_signal_ends_the_first_process_of_a_container(tmp_path: Path, term: str) -> None:
+    """The kernel passes it no SIGTERM that it does not handle, and never its own SIGKILL."""
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        pytest.skip("needs root and unshare (util-linux)")
+    alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("pid namespaces are not permitted here")
+    found(tmp_path, ttl=2.0)
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", textwrap.dedent(FIRST_PROCESS), str(tmp_path), term],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    assert done.stdout == ("pid 1\nTERM\n" if term == "heard" else "pid 1\n"), done.stderr
+    assert done.returncode == 128 + signal.SIGKILL

@@ -36,8 +36,9 @@ class volume_lease:
     ``shared=True``: any number of holders, but no exclusive one. ``timeout`` in seconds (None
     waits for ever, 0 tries once). ``on_lost``: ``"raise"`` raises ``LeaseLost`` at the next
     check and at the end of the block, and cancels the task of an ``async with``; ``"signal"``
-    also sends SIGTERM to this process and SIGKILL before another session may take over;
-    ``"ignore"`` only records. ``reason`` is shown to whoever waits.
+    also sends SIGTERM to this process and SIGKILL before another session may take over (a
+    container's first process, which gets neither SIGKILL nor a SIGTERM that it does not handle,
+    exits with 137 then); ``"ignore"`` only records. ``reason`` is shown to whoever waits.
 
     Promise: at most one live lease covers any path exclusively, across hosts, whatever crashes.
     From the first one on, a write of this process on that volume that no live lease of it covers

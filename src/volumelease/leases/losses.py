@@ -104,10 +104,15 @@ def _do_all(rests: list[Rest], ending: list[BaseException]) -> None:
 
 
 def end_this_process(lease: Lease) -> Rest | None:
-    """SIGTERM now, SIGKILL before another session may take over."""
+    """SIGTERM now, SIGKILL before another session may take over.
+
+    The first process of a container has no default action on SIGTERM: the kernel discards what it
+    does not handle. It goes on until the second moment then, and ends with 137. It does not exit at
+    the first one, for it may wait for SIGTERM in another way than by a handler.
+    """
     import signal
 
-    timer = threading.Timer(lease._hosted.last_seconds(), os.kill, (os.getpid(), signal.SIGKILL))
+    timer = threading.Timer(lease._hosted.last_seconds(), _end_at_once, (signal.SIGKILL,))
     timer.daemon = True
     rest: Rest | None = None
     try:
@@ -116,3 +121,10 @@ def end_this_process(lease: Lease) -> Rest | None:
         rest = timer.run
     os.kill(os.getpid(), signal.SIGTERM)
     return rest
+
+
+def _end_at_once(number: int) -> None:
+    try:
+        os.kill(os.getpid(), number)
+    finally:
+        os._exit(128 + number)  # PID 1 gets no SIGKILL from inside, but can exit
