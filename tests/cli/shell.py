@@ -138,6 +138,11 @@ class Terminal:
     def press(self, text: str) -> None:
         os.write(self._terminal, text.encode())
 
+    def hang_up(self) -> None:
+        """As when a connection breaks."""
+        os.close(self._terminal)
+        self._terminal = -1
+
     def wait_for(self, words: str, seconds: float = 15.0) -> None:
         """Until it has said this."""
         eventually(lambda: self._hear() and words.encode() in self.said, seconds)
@@ -149,7 +154,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(self._ended)
 
     def _hear(self) -> bool:
-        while select.select([self._terminal], [], [], 0)[0]:
+        while self._terminal >= 0 and select.select([self._terminal], [], [], 0)[0]:
             try:
                 self.said += os.read(self._terminal, 65536)
             except OSError:  # its last writer is gone
@@ -174,7 +179,8 @@ class Terminal:
         if self._poll() is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self._terminal)
+        if self._terminal >= 0:
+            os.close(self._terminal)
 
 
 def children_of(pid: int) -> list[int]:

@@ -59,5 +59,6 @@ def _work(work: Callable[[], int], writing: int) -> NoReturn:
 def _hand_on_signals(pid: int) -> None:
     while True:
         heard = signal.sigwaitinfo(_HANDED_ON)
-        if heard.si_code <= 0:  # not from the kernel: what the terminal sent, the other one got
+        # What the terminal sent, the other one got: but for a hang-up on who leads the session.
+        if heard.si_code <= 0 or processes.hung_up(heard):
             os.kill(pid, heard.si_signo)

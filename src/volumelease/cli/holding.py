@@ -44,7 +44,8 @@ class CommandRefused(LeaseError):
 @dataclass(frozen=True, slots=True)
 class Signalled:
     number: int
-    by_terminal: bool
+    to_group: bool
+    """The terminal sent it to the whole foreground group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,11 @@ class Holding:
     def _hear_signals(self) -> None:
         while True:
             heard = signal.sigwaitinfo(self._reins.signals)
-            self._events.put(Signalled(heard.si_signo, by_terminal=heard.si_code > 0))
+            if processes.hung_up(heard):  # without hold, the command had led the session
+                self._events.put(Signalled(signal.SIGHUP, to_group=False))
+                self._events.put(Signalled(signal.SIGCONT, to_group=False))
+            else:
+                self._events.put(Signalled(heard.si_signo, to_group=heard.si_code > 0))
 
     def _hear(self, servant: Servant, event: Callable[[Message | None], Event]) -> None:
         while True:
@@ -230,9 +235,9 @@ class Holding:
                     self._lose(at, reason)
                 case FromKeeper():
                     self._lose(_now(), "the process that kept it was killed")
-                case Signalled(number, by_terminal):
+                case Signalled(number, to_group):
                     self._told_to_end |= number in _ENDING
-                    if not (by_terminal and self._reins.shared_group):
+                    if not (to_group and self._reins.shared_group):
                         self._warden.tell(orders.FORWARD, number)
                 case other:
                     assert_never(other)

@@ -98,6 +98,14 @@ def _signal_one(process: Process, number: int) -> bool:
     return True
 
 
+def hung_up(heard: signal.struct_siginfo) -> bool:
+    """Whether the terminal hung up on this process, the leader of its session. The kernel tells
+    nobody else of that until the leader ends (SIGHUP, then SIGCONT); all other signals of a
+    terminal go to the whole foreground group."""
+    of_kernel = heard.si_signo == signal.SIGHUP and heard.si_code > 0
+    return of_kernel and os.getsid(0) == os.getpid()
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends: then none can slip away by
     forking twice. Errors: ``OSError`` where the kernel can't (Linux before 3.4)."""

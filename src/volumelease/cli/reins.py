@@ -56,7 +56,10 @@ class Reins:
 
     ``shared_group``: the command is in this process's group, because there is a terminal: its
     Ctrl-C and Ctrl-Z reach both, and a shell's job control works. Then what the terminal sends
-    is not handed on, or the command would get it twice.
+    is not handed on, or the command would get it twice; but a hang-up is, which the kernel tells
+    the leader of the session only, if that is this process. Limit: what somebody sends to the
+    whole group (a shell at its own hang-up) the command gets twice; it looks as if sent to this
+    process.
     """
 
     warden: Servant

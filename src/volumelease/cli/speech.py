@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -24,13 +25,20 @@ def complain(what: str, advice: str) -> None:
     advice = advice or "volumelease doctor"
     if advice[:2].istitle():
         advice = advice[0].lower() + advice[1:]
-    click.echo(f"error: {one_line(what).rstrip('.')}", err=True)
-    click.echo(f"try: {one_line(advice)}", err=True)
+    _to_stderr(f"error: {one_line(what).rstrip('.')}")
+    _to_stderr(f"try: {one_line(advice)}")
 
 
 def note(text: str) -> None:
     """Something a person should know while the command goes on, on stderr."""
-    click.echo(f"volumelease: {one_line(text.removeprefix('volumelease: '))}", err=True)
+    _to_stderr(f"volumelease: {one_line(text.removeprefix('volumelease: '))}")
+
+
+def _to_stderr(line: str) -> None:
+    """Whoever read it may be gone (a terminal that hung up): the work goes on, and its exit code
+    stays."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def say(text: str = "") -> None:
