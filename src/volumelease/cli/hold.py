@@ -50,7 +50,8 @@ def command(
     kernel can't, a line says so and the command runs all the same; with --require it does not.
     What is denied, and what not, stands in ENFORCEMENT.md.
 
-    Limit: what a container runtime or a scheduler elsewhere runs for the command is not ended.
+    Limit: what a container runtime or a scheduler elsewhere runs for the command is not ended, nor
+    what runs as another user (sudo): for its end hold waits, and tells you to see to it.
 
     Exit codes: the command's own, 75 timeout, 76 lease lost, 78 below the required level, 126 not
     executable, 127 not found.

@@ -29,6 +29,8 @@ _LAST_WORDS: Final = frozenset({orders.REFUSED, orders.LOST, orders.RELEASED})
 _ENDING: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 _PING_SECONDS: Final = 0.1
 _STUBBORN_SECONDS: Final = 3.0
+_KILL_AGAIN_SECONDS: Final = 0.02
+_KILL_SLOWLY_SECONDS: Final = 0.5
 _RELEASE_SECONDS: Final = 3.0
 _STUCK_SECONDS: Final = 0.5
 _HEARING_SECONDS: Final = 0.1
@@ -279,14 +281,15 @@ class Holding:
         said = False
         while True:
             beneath = [p for p in processes.descendants(os.getpid()) if p.pid != self._keeper.pid]
-            processes.send(beneath, signal.SIGKILL)
+            beyond = processes.send(beneath, signal.SIGKILL)
             _bury_all()
             if not beneath:
                 return _now()
             if not said and _now() - started > _STUBBORN_SECONDS:
                 said = True
-                speech.note(f"{beneath[0]} does not die; the volume may hang")
-            time.sleep(0.02)
+                stuck = f"{beneath[0]} does not die; the volume may hang"
+                speech.note(processes.beyond_reach(beyond) if beyond else stuck)
+            time.sleep(_KILL_SLOWLY_SECONDS if said else _KILL_AGAIN_SECONDS)
 
     def _lost(self) -> LeaseLost:
         shown = ", ".join(parted(self._paths))

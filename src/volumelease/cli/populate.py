@@ -40,7 +40,7 @@ def command(
     COMMAND must be able to go on from any state.
 
     Limit: a file that exists at PATH is taken for published, whoever made it. What a container
-    runtime or a scheduler elsewhere runs for COMMAND is not ended.
+    runtime or a scheduler elsewhere runs for COMMAND, or runs as another user (sudo), is not ended.
 
     Exit codes: the command's own, 1 not published, 75 timeout, 76 lease lost, 126 not
     executable, 127 not found.

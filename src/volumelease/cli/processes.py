@@ -16,6 +16,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_NAMES_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,22 @@ def descendants(of: int) -> list[Process]:
 def send(processes: Iterable[Process], number: int) -> list[Process]:
     """Signal each of them. Returns those that we are not permitted to signal."""
     return [process for process in processes if not _signal_one(process, number)]
+
+
+def named(found: list[Process]) -> str:
+    """The first of them, for a person."""
+    more = f" and {len(found) - _NAMES_SHOWN} more" if len(found) > _NAMES_SHOWN else ""
+    return ", ".join(map(str, found[:_NAMES_SHOWN])) + more
+
+
+def beyond_reach(found: list[Process]) -> str:
+    """What to tell a person of those that ``send`` was not permitted to signal."""
+    one = len(found) == 1
+    return (
+        f"{named(found)} {'runs' if one else 'run'} as another user, and can't be ended from here: "
+        f"without the lease {'it' if one else 'they'} must not write, so end "
+        f"{'it' if one else 'them'} by hand"
+    )
 
 
 def _signal_one(process: Process, number: int) -> bool:

@@ -17,7 +17,8 @@ It is forked before ``hold`` starts a thread or touches the volume, never touche
 itself, and adopts orphans, so a descendant that forked twice stays beneath it. Limits: SIGKILL to
 ``hold`` and to the warden at the same moment leaves the command's children running (the command
 itself dies with its parent); a process that hangs in the kernel dies when its call returns, and
-until then the warden stays.
+until then the warden stays, as it does for one of another user (``sudo``), which it may not signal:
+that is told, and a person has to end it.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ import os
 import select
 import signal
 import struct
+import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from volumelease.errors import LeaseError
 
-from . import orders, processes
+from . import orders, processes, speech
 from .orders import Message
+from .processes import Process
 
 LEFTOVER_QUIET_SECONDS: Final = 0.3
 """What the command left running may end by itself for so long: the tee of a shell's ``> >(tee)``
@@ -48,7 +52,6 @@ _LOOK_SECONDS: Final = 0.1
 
 _KILL_AGAIN_SECONDS: Final = 0.02
 _KILL_SLOWLY_SECONDS: Final = 0.5
-_NAMES_SHOWN: Final = 3
 _LATE: Final = b"late"
 """Instead of an errno, from the command's process: the deadline passed before it could execute."""
 
@@ -105,6 +108,7 @@ class _Warden:
         self._kill_at = float("inf")
         self._leftover_since: float | None = None
         self._passes = 0
+        self._told_of_beyond = False
         self._woken = self._wake_on_child()
 
     def _wake_on_child(self) -> int:
@@ -124,8 +128,8 @@ class _Warden:
 
     def end_everything(self) -> None:
         while not self._empty:
-            processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
-            time.sleep(_KILL_AGAIN_SECONDS)
+            self._kill()
+            time.sleep(self._pause_between_kills())
             self._reap()
 
     # ---- what happens
@@ -147,8 +151,9 @@ class _Warden:
         if self._empty:
             return 3600.0  # nothing runs: only an order, or the end of hold, can matter
         left = self._kill_at - _now()
-        if left > 0:
-            return min(left, _LOOK_SECONDS)
+        return min(left, _LOOK_SECONDS) if left > 0 else self._pause_between_kills()
+
+    def _pause_between_kills(self) -> float:
         return _KILL_AGAIN_SECONDS if self._passes < 50 else _KILL_SLOWLY_SECONDS
 
     def _obey(self, message: Message) -> None:
@@ -182,8 +187,7 @@ class _Warden:
         if self._status is not None and not self._forced:
             self._clear_leftovers(now)
         if now >= self._kill_at:
-            self._passes += 1
-            processes.send(processes.descendants(os.getpid()), signal.SIGKILL)
+            self._kill()
 
     def _assume_until(self, at: float) -> None:
         self._deadline = at
@@ -229,10 +233,21 @@ class _Warden:
             return
         if self._status is not None:
             self._kill_at = min(self._kill_at, _now())  # somebody is tired of waiting
-        elif self._terms.group:
+            return
+        try:
+            self._signal_command(number)
+        except PermissionError:
+            command = processes.look_up(self._command) or "the command"
+            name = signal.Signals(number).name
+            self._say(f"{name} was not handed on: {command} runs as another user")
+
+    def _signal_command(self, number: int) -> None:
+        with suppress(ProcessLookupError):  # it moved to another process group
+            if not self._terms.group:
+                os.killpg(self._command, number)
+                return
+        with suppress(ProcessLookupError):
             os.kill(self._command, number)
-        else:
-            os.killpg(self._command, number)
 
     def _reap(self) -> None:
         """Bury what ended. Whoever has no child has no descendant: then everything is gone."""
@@ -269,16 +284,31 @@ class _Warden:
             self._leftover_since = now
         elif self._kill_at == float("inf") and now - self._leftover_since > LEFTOVER_QUIET_SECONDS:
             left = processes.descendants(os.getpid())
-            names = ", ".join(str(process) for process in left[:_NAMES_SHOWN])
-            more = f" and {len(left) - _NAMES_SHOWN} more" if len(left) > _NAMES_SHOWN else ""
-            orders.write(self._reports, Message(orders.LEFT, len(left), now, names + more))
+            orders.write(self._reports, Message(orders.LEFT, len(left), now, processes.named(left)))
             self._kill_at = now + LEFTOVER_GRACE_SECONDS
             self._ask_to_end()
 
     def _ask_to_end(self) -> None:
         everything = processes.descendants(os.getpid())
-        processes.send(everything, signal.SIGTERM)
+        beyond = processes.send(everything, signal.SIGTERM)
         processes.send(everything, signal.SIGCONT)  # who is stopped hears SIGTERM only then
+        self._tell_of(beyond)
+
+    def _kill(self) -> None:
+        self._passes += 1
+        self._tell_of(processes.send(processes.descendants(os.getpid()), signal.SIGKILL))
+
+    def _tell_of(self, beyond: list[Process]) -> None:
+        """Once: it stays so until they end."""
+        if beyond and not self._told_of_beyond:
+            self._told_of_beyond = True
+            self._say(processes.beyond_reach(beyond))
+
+    def _say(self, text: str) -> None:
+        """Tell a person, also when ``hold`` is stopped. In a thread: whoever reads stderr may not,
+        and it may be a file on a volume that hangs."""
+        with suppress(RuntimeError):  # no thread can be made
+            threading.Thread(target=speech.note, args=(text,), daemon=True).start()
 
 
 class _Moment:
