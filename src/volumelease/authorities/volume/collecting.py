@@ -26,7 +26,7 @@ from volumelease.wire.drafts import decode_owner
 from volumelease.wire.moments import decode_moment, encode_moment
 
 from .drafts import DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN, Fleet, session_of, unique_of
-from .keeping import keep
+from .keeping import keep, keep_whole
 from .layout import Layout
 
 VERSION_RETENTION_SECONDS: Final = 60.0
@@ -103,7 +103,7 @@ class Collector:
             folder, unique = item
             if folder == "stage":
                 gone = self._nobodys(unique) and (
-                    yield from self._clear_stage(unique, stage, versions, until)
+                    yield from self._clear_stage(unique, stage, until)
                 )
             else:
                 gone = (yield from self._may_go(unique, versions)) and (
@@ -145,32 +145,43 @@ class Collector:
 
     # ---- drafts
 
-    def _clear_stage(
-        self, unique: str, names: set[str], versions: set[str], until: float
-    ) -> Steps[bool]:
-        whole = unique + OWNER in names and unique in names
-        if whole and not (yield from self._let_go(unique, names, versions)):
-            return False
+    def _clear_stage(self, unique: str, names: set[str], until: float) -> Steps[bool]:
+        try:
+            text: str = yield ReadLink(self._layout.stage(unique) + OWNER)
+        except OSError as error:
+            if error.errno != errno.ENOENT or unique + OWNER in names:
+                return False
+            text = ""
+        owner = decode_owner(text)
+        if owner is not None and owner.moved_in:
+            return (yield from self._kept(unique, names))
+        if owner is not None and owner.resumable and unique in names:
+            mark = f"{unique}{DEAD}{self._boot_id}"
+            if not (yield from self._old("stage", mark, names, RESUMABLE_SECONDS)):
+                return False
         gone = True
         for folder in (unique, unique + TAKEN):
             if {folder, folder + GONE} & names:
                 gone &= yield from self._clear(self._layout.stage(folder), until)
         return gone
 
-    def _let_go(self, unique: str, names: set[str], versions: set[str]) -> Steps[bool]:
-        """Whether nobody may want that draft any more. What its user may want is kept first."""
-        try:
-            text: str = yield ReadLink(self._layout.stage(unique) + OWNER)
-        except OSError:
+    def _kept(self, unique: str, names: set[str]) -> Steps[bool]:
+        """Keep what was moved in. Returns whether nothing of it is left here, nor can come here:
+        until then its owner stays, who says that it is no copy."""
+        folders = [name for name in (unique, unique + GONE) if name in names]
+        places = [self._layout.stage(name) for name in folders]
+        if not (yield from keep(self._layout, unique, places)):
             return False
-        owner = decode_owner(text)
-        if owner is not None and owner.moved_in:
-            sealed = unique + DRAFT in versions and not (yield from self._public(unique))
-            return (yield from keep(self._layout, unique, sealed=sealed))
-        if owner is None or not owner.resumable:
-            return True
-        mark = f"{unique}{DEAD}{self._boot_id}"
-        return (yield from self._old("stage", mark, names, RESUMABLE_SECONDS))
+        # Only now: what was moved on from there has arrived, for there is nothing to move any more.
+        version = self._layout.version(unique)
+        try:
+            yield ReadLink(version + DRAFT)
+        except OSError as error:
+            return error.errno == errno.ENOENT  # never made a version, or public since
+        leads = yield from self._leads(unique)
+        if leads is False:
+            return (yield from keep_whole(self._layout, unique, version))
+        return bool(leads)
 
     # ---- versions
 
@@ -191,6 +202,8 @@ class Collector:
             pass  # the second name of a file that was replaced: only that goes
         elif (yield from self._public(unique)):
             return False
+        if unique + DRAFT in names and (yield from self._moved_in(unique)):
+            return False  # until it is kept (``_kept``), which may have failed so far
         mark = f"{unique}{REPLACED}{self._boot_id}"
         return (yield from self._old("versions", mark, names, VERSION_RETENTION_SECONDS))
 
@@ -198,18 +211,32 @@ class Collector:
         pending = self._replica.table.pending.values()
         return all(unique_of(one.source) != unique for one in pending)
 
+    def _moved_in(self, unique: str) -> Steps[bool]:
+        """Whether it was written elsewhere and nobody has kept it; any doubt counts as yes."""
+        try:
+            text: str = yield ReadLink(self._layout.stage(unique) + OWNER)
+        except OSError as error:
+            return error.errno != errno.ENOENT
+        owner = decode_owner(text)
+        return owner is not None and owner.moved_in
+
     def _public(self, unique: str) -> Steps[bool]:
         """Whether its public name leads to it; any doubt counts as yes."""
+        return (yield from self._leads(unique)) is not False
+
+    def _leads(self, unique: str) -> Steps[bool | None]:
+        """Whether its public name leads to it; None for any doubt."""
         try:
             place: str = yield ReadLink(self._layout.version(unique) + PUBLIC)
         except OSError:
-            return True
+            return None
         try:
             leads: str = yield ReadLink(self._layout.public(place))
         except FileNotFoundError:
             return False
         except OSError as error:
-            return error.errno != errno.EINVAL  # which says that something else stands there
+            # EINVAL says that something else stands there.
+            return False if error.errno == errno.EINVAL else None
         return leads.rpartition("/")[2] == unique
 
     # ---- both
