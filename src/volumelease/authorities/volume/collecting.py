@@ -25,9 +25,10 @@ from volumelease.effects import ListDirectory, ReadLink, RemoveTree, Rename, Ste
 from volumelease.wire.drafts import decode_owner
 from volumelease.wire.moments import decode_moment, encode_moment
 
-from .drafts import DRAFT, GONE, OWNER, PUBLIC, REPLACED, TAKEN, Fleet, session_of, unique_of
+from .drafts import DRAFT, GONE, PUBLIC, REPLACED, Fleet, session_of, unique_of
 from .keeping import keep, keep_whole
 from .layout import Layout
+from .resuming import OWNER, TAKEN
 
 VERSION_RETENTION_SECONDS: Final = 60.0
 """How long a replaced version stays: whoever resolved its public name before has so long to open

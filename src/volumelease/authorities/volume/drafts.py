@@ -21,12 +21,10 @@ from volumelease.core.records import SessionFacts
 from volumelease.core.table import Pending
 from volumelease.effects import (
     Contents,
-    CopyTree,
     HardLink,
     ListDirectory,
     MakeDirectory,
     Measure,
-    ProveDeath,
     ReadLink,
     RemoveDirectory,
     RemoveTree,
@@ -43,10 +41,9 @@ from volumelease.wire.drafts import DraftOwner, decode_owner, encode_owner
 from .insisting import FULL, is_there, kind_of, make, move, refusal
 from .layout import CONTROL, Layout
 from .links import refuse_links
+from .resuming import DISCARD_SECONDS, OWNER, take_over
 
-OWNER: Final = ".owner"
 LINK: Final = ".link"
-TAKEN: Final = ".taken"
 GONE: Final = ".gone"
 PUBLIC: Final = ".public"
 DRAFT: Final = ".draft"
@@ -63,7 +60,6 @@ OLD: Final = "-old"
 """Of a file that a draft of that name replaced."""
 
 _LONGEST_NAME_BYTES: Final = 900
-_DISCARD_SECONDS: Final = 3600.0
 
 
 class Used(Protocol):
@@ -218,36 +214,14 @@ class Drafts:
                 )
 
     def _take_over(self, target: Claim, stage: str) -> Steps[bool]:
-        """Move in what a dead writer left for this target. Its late writes reach what it had
-        open, so the bytes are copied, unless its process is provably gone: then no write of it
-        is on the way."""
+        """Move in what a dead writer left for this target. Errors: as ``take_over``."""
         found = yield from self._left_behind(target)
         for left, owner in found:
-            taken = stage + TAKEN
-            if not (yield from move(self._root, left, taken)):
-                continue  # another session took it, or swept it away
-            if (yield from self._all_dead(owner)):
-                yield from move(self._root, taken, stage)
-            else:
-                try:
-                    yield CopyTree(taken, stage)
-                except OSError as error:
-                    raise refusal(self._root, "copy what a dead writer left", error) from error
+            if (yield from take_over(self._root, left, owner, stage)):
                 with suppress(OSError):
-                    yield RemoveTree(taken, _DISCARD_SECONDS)
-            with suppress(OSError):
-                yield Unlink(left + OWNER)
-            return True
+                    yield Unlink(left + OWNER)
+                return True
         return False
-
-    def _all_dead(self, owner: DraftOwner) -> Steps[bool]:
-        """Whether nothing that wrote this draft can write any more."""
-        session = owner.facts.process
-        dead: bool = yield ProveDeath(session)
-        if dead and owner.client is not None:
-            pid, start_time = owner.client
-            dead = yield ProveDeath(session._replace(pid=pid, start_time=start_time))
-        return dead
 
     def _left_behind(self, target: Claim) -> Steps[list[tuple[str, DraftOwner]]]:
         """Resumable drafts of that target whose session is over, the newest first."""
@@ -369,7 +343,7 @@ class Drafts:
                 except OSError:
                     continue
                 with suppress(OSError):
-                    yield RemoveTree(gone, _DISCARD_SECONDS)
+                    yield RemoveTree(gone, DISCARD_SECONDS)
         yield from self.tidy(draft.unique)
         version = self._layout.version(draft.unique)
         link = self._layout.stage(draft.unique) + LINK

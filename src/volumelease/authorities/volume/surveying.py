@@ -9,8 +9,9 @@ from volumelease.wire.drafts import DraftOwner, decode_owner
 from volumelease.wire.moments import decode_moment
 
 from .collecting import DEAD, RESUMABLE_SECONDS, VERSION_RETENTION_SECONDS, Collector, name_of
-from .drafts import ADOPTED, DRAFT, GONE, INSIDE, MOVING, OWNER, PUBLIC, REPLACED, TAKEN
+from .drafts import ADOPTED, DRAFT, GONE, INSIDE, MOVING, PUBLIC, REPLACED
 from .keeping import MOVED_IN
+from .resuming import OWNER, TAKEN
 
 State: TypeAlias = Literal[
     "public", "written", "resumable", "kept", "read", "adopted", "orphan", "due"
