@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 
 from tests.volume.test_collecting import Ground
+from volumelease.authorities.volume.drafts import Drafts
 from volumelease.authorities.volume.keeping import kept_at
 from volumelease.core.records import SessionFacts
 from volumelease.drivers.threads import Monitor
-from volumelease.effects import Effect, ListDirectory, LookAt, ReadLink, RemoveDirectory, Rename
+from volumelease.effects import (
+    Effect,
+    ListDirectory,
+    LookAt,
+    MakeDirectory,
+    ReadLink,
+    RemoveDirectory,
+    Rename,
+)
 from volumelease.host import ProcessFacts
-from volumelease.model import Claim
+from volumelease.model import Claim, Prepare
 from volumelease.wire.drafts import DraftOwner, encode_owner
 
 WORK = "a night's work"
@@ -216,3 +225,17 @@ def test_what_is_public_stays_and_its_owner_goes(scene: Scene) -> None:
     scene.collect(rounds=5)
     assert (scene.root / "final" / "w").read_text() == WORK
     assert list(scene.ground.stage.iterdir()) == []
+
+
+def test_nothing_is_moved_in_without_its_owner(scene: Scene) -> None:
+    """Its directory is made late, by a session that is over and doesn't know it yet."""
+    scene.owner.unlink()
+    scene.stage.rmdir()
+    ground, target = scene.ground, Claim("final", "final")
+    drafts = Drafts("dead", FACTS, ground, ground.clock, lambda: "1")
+    scene.calls.before = lambda effect: isinstance(effect, MakeDirectory)
+    scene.calls.happens = scene.collect
+    question = Prepare(7, target, source=str(scene.source))
+    Monitor(scene.calls).run(drafts.prepare(question))
+    assert not scene.source.exists()
+    scene.assert_kept()

@@ -149,10 +149,15 @@ class Drafts:
             holding.client if holding is not None else None,
             moved_in=bool(question.source),
         )
-        yield from make(self._root, Symlink(encode_owner(owner), stage + OWNER))
+        mark = Symlink(encode_owner(owner), stage + OWNER)
+        yield from make(self._root, mark)
         resumed = question.resume and (yield from self._take_over(target, stage))
         if not resumed:
             yield from make(self._root, MakeDirectory(stage))
+        if question.source:
+            # While no directory was there, that of a session that is over was cleared away as the
+            # mark of nothing; and what is moved in without it is taken for a copy.
+            yield from make(self._root, mark)
         path = f"{stage}/{target.path.rpartition('/')[2]}"
         if question.source and not (yield from move(self._root, question.source, path)):
             raise PathInvalid(
