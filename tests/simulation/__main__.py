@@ -25,8 +25,9 @@ def main() -> int:
     seeds = range(options.seed, options.seed + options.runs)
     daemons = options.daemons or (mutant is not None and mutant.daemons)
     containers = options.containers or (mutant is not None and mutant.containers)
+    moves = options.moves or (mutant is not None and mutant.moves)
     case = Case(0, only, options.workers, options.long, options.busy, daemons, authority)
-    cases = (case._replace(seed=seed, containers=containers) for seed in seeds)
+    cases = (case._replace(seed=seed, containers=containers, moves=moves) for seed in seeds)
     started = time.monotonic()
     found = search.first(cases, mutant)
     seconds = time.monotonic() - started
@@ -73,6 +74,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--busy", action="store_true", help="no pauses, the shortest segments")
     parser.add_argument("--daemons", action="store_true", help="sessions that have successors")
     parser.add_argument("--containers", action="store_true", help="whose users die with them")
+    parser.add_argument(
+        "--moves", action="store_true", help="what was written elsewhere is published"
+    )
     parser.add_argument("--mutant", help="with that rule switched off; 'all' hunts every one")
     parser.add_argument("--exhaustive", action="store_true", help="a small scope, completely")
     return parser

@@ -12,7 +12,7 @@ from volumelease.authorities.volume.adopting import Adopting
 from volumelease.errors import LeaseError
 from volumelease.model import Claim
 
-from . import publisher
+from . import mover
 from .process import Script
 from .volume import Server
 
@@ -34,9 +34,9 @@ def make_old_directories(server: Server, places: tuple[str, ...]) -> None:
             if name not in parent.entries:
                 parent.entries[name] = server.node("directory")
             parent = parent.entries[name]
-        for name in publisher.FILES:
+        for name in mover.FILES:
             parent.entries[name] = server.node("file")
-            parent.entries[name].content = publisher.content_of(old_name(place))
+            parent.entries[name].content = mover.content_of(old_name(place))
 
 
 def adopts(worker: Worker, held: Held, place: str) -> Script:

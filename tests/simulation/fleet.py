@@ -15,6 +15,7 @@ from .clocks import HostClock
 from .heirs import Lives
 from .held import WatchedSession
 from .mount import Mount
+from .mover import Moved
 from .process import Host, Process
 from .setup import Setup
 from .trouble import Trouble
@@ -40,6 +41,7 @@ class Fleet:
         self.belfry = Belfry(self.world, setup.seed)
         self.gate = Gate()
         self.lives = Lives()
+        self.moved = Moved()
         self.server = Server(self.world)
         self.server.remembers = setup.strength("forget") == 0
         self.hosts = [self._host(number) for number in range(setup.hosts)]

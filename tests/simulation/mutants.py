@@ -310,6 +310,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("kill",),
     ),
     Mutant(
+        "moved-in-not-kept",
+        "what was moved in and never published is kept",
+        publishing.moved_in_not_kept,
+        ("kill",),
+        200,
+        moves=True,
+    ),
+    Mutant(
+        "moved-in-removed-as-a-tree",
+        "what was moved in late is not removed with its directory",
+        publishing.moved_in_removed_as_a_tree,
+        ("kill", "late", "cut"),
+        400,
+        moves=True,
+    ),
+    Mutant(
         "replaced-deleted-at-once",
         "a replaced version stays for its readers",
         publishing.replaced_deleted_at_once,

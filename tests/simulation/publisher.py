@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from volumelease.core.conflicts import covers
-from volumelease.effects import MakeDirectory, ReadFile, ReadLink, Sleep, WriteDurably
+from volumelease.effects import ReadFile, ReadLink, Sleep
 from volumelease.errors import LeaseError
 from volumelease.model import (
     Answer,
@@ -25,7 +25,8 @@ from volumelease.model import (
     Question,
 )
 
-from . import adopter
+from . import adopter, mover
+from .mover import FILES, writes
 from .process import Script
 
 if TYPE_CHECKING:
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 
 PLACES: Final = ("f", "a/f", "a/d", "a/b/f", "a/b/d", "ab/d", "b/f", "b/d")
 """``f`` is published as a file, ``d`` as a directory."""
-
-FILES: Final = ("one", "two")
-
-
-def content_of(unique: str) -> bytes:
-    return f"{unique} whole".encode()
 
 
 def publishes(worker: Worker, held: Held) -> Script:
@@ -56,6 +51,8 @@ def publishes(worker: Worker, held: Held) -> Script:
         place = random.choice(old if old and random.random() < 0.5 else places)
         if place in worker.fleet.setup.old and random.random() < 0.7:
             yield from adopter.adopts(worker, held, place)
+        elif worker.fleet.setup.moves:
+            yield from mover.moves(worker, held, place)
         else:
             yield from _publish(worker, held, place)
 
@@ -68,7 +65,8 @@ def _publish(worker: Worker, held: Held, place: str) -> Script:
         if not isinstance(prepared, Prepared):
             return
         draft = prepared.draft
-        yield from _write(draft, worker.pause_in_a_draft())
+        directory = place.endswith("d")
+        yield from writes(draft.path, directory, draft.unique, worker.pause_in_a_draft())
         if random.random() < 0.1:
             yield from _ask(worker, held, Discard(draft))
             return
@@ -88,17 +86,6 @@ def _discard(worker: Worker, held: Held, draft: Draft | None) -> Script:
     if draft is not None and held.session.alive():
         with suppress(LeaseError, KeyboardInterrupt):
             yield from _ask(worker, held, Discard(draft))
-
-
-def _write(draft: Draft, pause: float) -> Script:
-    """The writer's own calls; a draft of two files is torn in between."""
-    if draft.target.path.endswith("f"):
-        yield WriteDurably(draft.path, content_of(draft.unique))
-        return
-    yield MakeDirectory(draft.path)
-    for name in FILES:
-        yield Sleep(pause)
-        yield WriteDurably(f"{draft.path}/{name}", content_of(draft.unique))
 
 
 def _ask(worker: Worker, held: Held, question: Question) -> Any:

@@ -12,6 +12,7 @@ from .checkers.deadlocks import Deadlocks
 from .checkers.exclusion import Exclusion
 from .checkers.latch import Latch
 from .checkers.one_log import OneLog
+from .checkers.only_copies import OnlyCopies
 from .checkers.orphans import Orphans
 from .checkers.progress import Progress
 from .checkers.publishes import Publishes
@@ -37,6 +38,7 @@ CHECKERS: Final[list[type[Checker]]] = [
     Latch,
     WakeUps,
     UpToDate,
+    OnlyCopies,
     Orphans,
     Takeover,
     Tidiness,

@@ -63,6 +63,7 @@ def hunt(mutant: mutants.Mutant, *hints: int) -> Found | None:
             daemons=mutant.daemons,
             authority=mutant.authority,
             containers=mutant.containers,
+            moves=mutant.moves,
         )
         hinted = _first_here(mutant, [case._replace(seed=seed) for seed in hints])
         if hinted is not None:

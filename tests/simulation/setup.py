@@ -83,6 +83,8 @@ class Setup:
     containers: bool = False
     """Those others die with it, as its lock shows, and its successors come in the same place."""
     authority: str = "volume"
+    moves: bool = False
+    """What is published is written elsewhere and moved in."""
 
     def strength(self, trouble: str) -> float:
         return dict(self.intensity).get(trouble, 0.0)
@@ -104,6 +106,7 @@ class Case(NamedTuple):
     daemons: bool = False
     authority: str = "volume"
     containers: bool = False
+    moves: bool = False
 
     def command(self, mutant: str = "") -> str:
         words = ["python -m tests.simulation", f"--seed {self.seed} --runs 1"]
@@ -121,6 +124,8 @@ class Case(NamedTuple):
             words.append("--daemons")
         if self.containers:
             words.append("--containers")
+        if self.moves:
+            words.append("--moves")
         if mutant:
             words.append(f"--mutant {mutant}")
         return " ".join(words)
@@ -162,6 +167,7 @@ def setup_of(case: Case) -> Setup:
         daemons=case.daemons or case.containers,
         containers=case.containers,
         authority=case.authority,
+        moves=case.moves,
     )
 
 

@@ -20,6 +20,7 @@ SHORT_SEEDS: Final = 2_000
 DAEMON_SEEDS: Final = 100
 DAEMON_BLOCK: Final = 50
 CONTAINER_SEEDS: Final = 50
+MOVING_SEEDS: Final = 100
 LONG_SEEDS: Final = 20_000
 LONG_BLOCK: Final = 500
 
@@ -49,6 +50,10 @@ def test_every_promise_holds_when_daemons_go_on_with_sessions(first: int) -> Non
 
 def test_every_promise_holds_when_containers_are_started_again() -> None:
     clean([Case(seed, containers=True) for seed in range(CONTAINER_SEEDS)])
+
+
+def test_every_promise_holds_when_drafts_were_written_elsewhere() -> None:
+    clean([Case(seed, moves=True) for seed in range(MOVING_SEEDS)])
 
 
 @pytest.mark.torture

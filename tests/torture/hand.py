@@ -18,7 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from tests.simulation.publisher import FILES, PLACES, content_of
+from tests.simulation.mover import FILES, content_of
+from tests.simulation.publisher import PLACES
 from volumelease import Lease, LeaseDeadlock, LeaseError, LeaseLost, volume_lease
 from volumelease.core.conflicts import covers
 from volumelease.leases import process

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.simulation.adopter import old_name
-from tests.simulation.publisher import FILES, PLACES, content_of
+from tests.simulation.mover import FILES, content_of
+from tests.simulation.publisher import PLACES
 from volumelease.authorities.volume.drafts import ADOPTED, INSIDE, MOVING
 from volumelease.authorities.volume.layout import CONTROL
 from volumelease.core import records
@@ -63,7 +64,7 @@ class Publishes(Checker):
         unique = body.source.split("/")[1].removesuffix(".link")
         link = self._walk(f"{CONTROL}/{identity}/{body.source}")
         if link is None or link.kind != "link" or link.target.endswith(f"/{unique}"):
-            return unique
+            return self.fleet.moved.name_of(unique)
         return old_name(place)
 
     def _judge_author(self, identity: str, place: str, token: int) -> None:

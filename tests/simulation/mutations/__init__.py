@@ -25,4 +25,5 @@ class Mutant(NamedTuple):
     rare: bool = False
     daemons: bool = False
     containers: bool = False
+    moves: bool = False
     authority: str = "volume"

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from volumelease.authorities.volume import adopting, publishing
+from volumelease.authorities.volume import adopting, collecting, keeping, publishing
 from volumelease.authorities.volume.adopting import Adopted, Adopting
 from volumelease.authorities.volume.collecting import Collector
-from volumelease.authorities.volume.drafts import ADOPTED, DRAFT, PUBLIC, Drafts, session_of
+from volumelease.authorities.volume.drafts import ADOPTED, DRAFT, GONE, PUBLIC, Drafts, session_of
 from volumelease.authorities.volume.insisting import make, move
+from volumelease.authorities.volume.layout import Layout
 from volumelease.authorities.volume.publishing import Publishing
 from volumelease.authorities.volume.requests import Requests
 from volumelease.core import publishes, records
 from volumelease.core.table import Pending
-from volumelease.effects import MakeDirectory, Rename, Steps, Symlink, Unlink
+from volumelease.effects import (
+    ListDirectory,
+    MakeDirectory,
+    RemoveTree,
+    Rename,
+    Steps,
+    Symlink,
+    Unlink,
+)
 from volumelease.errors import AuthorityUnreachable
 from volumelease.model import Answer, Claim, Draft, Prepare
 
@@ -112,6 +122,34 @@ def cleared_by_an_old_table() -> Patches:
         return session_of(unique) not in seen.get(id(self), ())
 
     return [(Collector, "collect", late), (Collector, "_nobodys", nobodys)]
+
+
+def moved_in_not_kept() -> Patches:
+    """It is cleared away as any other draft is."""
+
+    def kept(self: Collector, unique: str, names: set[str]) -> Steps[bool]:
+        return (yield from self._clear(self._layout.stage(unique), math.inf))
+
+    return [(Collector, "_kept", kept)]
+
+
+def moved_in_removed_as_a_tree() -> Patches:
+    """What lies there is kept, and then its directory removed with whatever came meanwhile."""
+
+    def keep_once(layout: Layout, unique: str, folders: Iterable[str]) -> Steps[bool]:
+        for folder in folders:
+            names: list[str] = []
+            with suppress(OSError):
+                names = yield ListDirectory(folder)
+            for name in names:
+                yield from keeping.keep_whole(layout, unique, f"{folder}/{name}")
+            with suppress(OSError):
+                yield Rename(folder, folder + GONE)
+            with suppress(OSError):
+                yield RemoveTree(folder + GONE, math.inf)
+        return True
+
+    return [(collecting, "keep", keep_once)]
 
 
 def replaced_deleted_at_once() -> Patches:
