@@ -78,7 +78,7 @@ class RedisTable:
         }
 
     def sessions(self) -> set[str]:
-        return {name.decode() for name, _ in self.picture()[3]}
+        return {name.decode() for name, _, _ in self.picture()[3]}
 
     def apply(self, index: int, entry: Entry) -> list[Any] | None:
         """Make the call that stands for an entry; None for what only a log has."""

@@ -145,6 +145,9 @@ class Memory:
     def _do_smembers(self, key: bytes) -> Reply:
         return list(self._at(key))
 
+    def _do_scard(self, key: bytes) -> int:
+        return len(self._at(key))
+
     # ---- sorted sets
 
     def _do_zadd(self, key: bytes, *pairs: bytes) -> int:

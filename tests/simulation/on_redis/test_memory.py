@@ -42,6 +42,7 @@ commands = st.one_of(
     call(b"SADD", SET, names),
     call(b"SREM", SET, names),
     call(b"SMEMBERS", SET),
+    call(b"SCARD", SET),
     call(b"ZADD", LEX, b"0", names),
     call(b"ZREM", LEX, names),
     call(b"ZRANGE", LEX, b"0", st.sampled_from([b"0", b"1", b"-1"])),

@@ -22,38 +22,6 @@ local live = redis.call('HGET', P .. 'of:' .. ME, number)
 if live then return standing(live) end
 if finished(me, number) then return {'finished'} end
 
--- The tokens of the circle of waiting owners that this request would close, or nil. Edges only
--- appear with a new request and lead to older ones: the youngest of a circle is who closes it.
-local function circle(keys)
-  local mine = owners(ME, ARGV[8])
-  if redis.call('EXISTS', mine) == 0 then return nil end
-  local trail, looked, front = {}, {[joined .. '\0' .. ARGV[7]] = '~'}, {}
-  for _, token in ipairs(blockers('', keys, exclusive)) do front[#front + 1] = {token, {}} end
-  while #front > 0 do
-    local token, path = unpack(table.remove(front))
-    local r = redis.call('HMGET', P .. 'r:' .. token, 's', 'o')
-    local reached = r[1] and owners(r[1], r[2])
-    local steps = {unpack(path)}
-    steps[#steps + 1] = token
-    if reached == mine then return steps end
-    if reached and not trail[reached] then
-      trail[reached] = true
-      local theirs = redis.call('SMEMBERS', reached)
-      table.sort(theirs)
-      for _, waiting in ipairs(theirs) do
-        local w = redis.call('HMGET', P .. 'r:' .. waiting, 'g', 'k', 'x')
-        local same = w[2] .. '\0' .. w[3]
-        if w[1] == '' and (looked[same] or '') < waiting then
-          looked[same] = waiting
-          for _, blocker in ipairs(blockers(waiting, split(w[2]), w[3] == '1')) do
-            front[#front + 1] = {blocker, steps}
-          end
-        end
-      end
-    end
-  end
-end
-
 local keys = split(joined)
 local free = clear(keys, exclusive)
 if ARGV[6] == '0' and not (free and GRACE == '') then
@@ -61,7 +29,7 @@ if ARGV[6] == '0' and not (free and GRACE == '') then
   return {'busy', ahead(blockers('', keys, exclusive, MOST_AHEAD))}
 end
 if not free then
-  local cycle = circle(keys)
+  local cycle = circle('', owners(ME, ARGV[8]), joined, ARGV[7])
   if cycle then
     redis.call('ZADD', P .. 'fin:' .. ME, number, number)
     return {'deadlocked', cycle, ahead(blockers('', keys, exclusive, MOST_AHEAD))}

@@ -40,6 +40,7 @@
 local EPOCH = 1577836800  -- 2020: an incarnation is at least the server's clock in seconds since
 local MOST = 4294967295   -- requests of one incarnation; then it is the next one's turn
 local MOST_AHEAD = 8      -- requests in the way that are told of, oldest first
+local MOST_STEPS = 5000   -- requests looked at for circles at the end of a grace: some 20 ms
 
 local STATE, ME, WALL = KEYS[1], ARGV[3], ARGV[4]
 local BASE = string.sub(STATE, 1, -6)
@@ -180,6 +181,48 @@ local function insert(token, number, exclusive, granted, owner, keys, about, ask
   place('ZADD', token, split(keys), exclusive == '1')
 end
 
+-- The tokens of the circle of waiting owners that a request of "mine" closes, or nil ("" as token: a
+-- new one). Edges only appear with a new request, or in a grace, and lead to older ones: the youngest
+-- of a circle is who closes it. Looks at about "left" requests; returns how many are left too.
+local function circle(token, mine, joined, exclusive, left)
+  left = left or math.huge
+  if redis.call('EXISTS', mine) == 0 then return nil, left end
+  local trail, looked, front = {}, {}, {}
+  local function look(at, keys, mode, way)
+    local same = keys .. '\0' .. mode
+    if looked[same] and (looked[same] == '' or looked[same] >= at) then return end
+    looked[same] = at
+    for _, blocker in ipairs(blockers(at, split(keys), mode == '1')) do
+      front[#front + 1] = {blocker, way}
+      left = left - 1
+    end
+  end
+  look(token, joined, exclusive, nil)
+  while #front > 0 and left > 0 do
+    local step = table.remove(front)
+    local r = redis.call('HMGET', P .. 'r:' .. step[1], 's', 'o')
+    local reached = r[1] and owners(r[1], r[2])
+    if reached == mine then
+      local cycle = {}
+      while step do
+        table.insert(cycle, 1, step[1])
+        step = step[2]
+      end
+      return cycle, left
+    end
+    if reached and not trail[reached] then
+      trail[reached] = true
+      local theirs = redis.call('SMEMBERS', reached)
+      table.sort(theirs)
+      for _, other in ipairs(theirs) do
+        local w = redis.call('HMGET', P .. 'r:' .. other, 'g', 'k', 'x')
+        if w[1] == '' then look(other, w[2], w[3], step) end
+      end
+    end
+  end
+  return nil, left
+end
+
 -- An exclusive lease ended at that sequence: tell who watches what is written.
 local function past(token, session, keys, sequence)
   if redis.call('EXISTS', P .. 'past') == 1 then
@@ -295,6 +338,27 @@ local function finish(me, number, floor)
   end
 end
 
+-- In a grace a circle can close with a request that is older than the others: who rejoined early
+-- asked for what was free until its holder named it too. So those who wait are looked through,
+-- youngest first, and who closes a circle is ended: its session hears of it, asks again under a new
+-- number, and is told of the circle then. Who has nothing else closes none. In a table so large that
+-- the steps don't suffice, the rest of those who do have something else ask again too, unlooked: it
+-- costs them their place.
+local function open_circles(waiting)
+  local ordered, left = sorted(waiting), MOST_STEPS
+  for index = #ordered, 1, -1 do
+    local token, cycle = ordered[index], nil
+    local r = redis.call('HMGET', P .. 'r:' .. token, 's', 'o', 'k', 'x', 'g')
+    if r[1] and r[5] == '' and redis.call('SCARD', owners(r[1], r[2])) > 1 then
+      if left > 0 then cycle, left = circle(token, owners(r[1], r[2]), r[3], r[4], left) end
+      if cycle or left <= 0 then
+        take_away(token)
+        erase(token)
+      end
+    end
+  end
+end
+
 -- Nobody can name anything from before any more: whoever waits may go ahead.
 local function end_grace()
   GRACE = ''
@@ -303,6 +367,7 @@ local function end_grace()
   for _, name in ipairs(redis.call('ZRANGE', P .. 'names', 0, -1)) do
     for _, token in ipairs(redis.call('HVALS', P .. 'of:' .. name)) do waiting[token] = true end
   end
+  open_circles(waiting)
   grant(waiting)
 end
 
