@@ -18,7 +18,13 @@ from volumelease.authorities.volume import founding
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
 from volumelease.effects import Effect, ReadFile, ReadLink
-from volumelease.errors import AuthorityMoved, LeaseLost, LeaseTimeout, SettingsMismatch
+from volumelease.errors import (
+    AuthorityMoved,
+    LeaseLost,
+    LeaseTimeout,
+    SettingsMismatch,
+    VolumeUnsuitable,
+)
 from volumelease.leases import choosing
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.migrating import migrate
@@ -124,6 +130,33 @@ def test_tokens_grow_there_and_back_and_there_again(
         "identity.2",
     ]
     ground.close()
+
+
+def evicting(server: RedisServer) -> None:
+    server.client().config_set("maxmemory", 100_000_000)
+    server.client().config_set("maxmemory-policy", "allkeys-lru")
+
+
+def test_a_redis_that_throws_keys_away_is_refused_before_the_log_ends(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    ground = Ground(tmp_path, redis_server.url, "volume")
+    evicting(redis_server)
+    before = ground.token()
+    with pytest.raises(VolumeUnsuitable, match="allkeys-lru"):
+        ground.migrate("redis")
+    assert ground.identity().authority == "volume"
+    assert ground.token() > before
+    ground.close()
+
+
+def test_no_volume_is_made_on_a_redis_that_throws_keys_away(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    evicting(redis_server)
+    with pytest.raises(VolumeUnsuitable, match="allkeys-lru"):
+        Ground(tmp_path, redis_server.url, "redis")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("before", "after"), ONE_WAY_QUICKLY)

@@ -70,7 +70,7 @@ def test_what_the_scripts_say_is_a_reply(script: str, reply: list[Any]) -> None:
         ("look", [b"look", b"", [], [[b"ab", b"7", b"{}", [b"5"]]], []]),
         ("open", [b"incarnation", b"x", b"", b"n"]),
         ("open", [b"open", b"1", b"", b"\xff"]),
-        ("moved", [b"memory", b"1", b"volume", b"\xff"]),
+        ("moved", [b"memory", b"1", b"volume", b"\xff", b""]),
     ],
 )
 def test_anything_else_is_none(script: str, reply: Any) -> None:

@@ -161,10 +161,10 @@ def found(
         return run(founding.found(root.real_root, wanted))
     from volumelease.authorities.redis import founding as redis_founding
 
-    from .redis_hosting import begin, kept_on
+    from .redis_hosting import begin, must_carry
 
     require_url(root.root, surroundings.settings)
-    kept_on(wanted.id, root.real_root, surroundings.settings)  # before anything depends on it
+    must_carry(wanted.id, root.real_root, surroundings.settings)  # before anything depends on it
     identity, ours = run(redis_founding.found(root.real_root, wanted))
     if ours and wanted.ready and identity.authority == "redis":
         begin(identity, root.real_root, surroundings)

@@ -84,11 +84,11 @@ class _Migration:
 
     def to_redis(self) -> Identity:
         """The next identity, once the log has ended."""
-        from .redis_hosting import moved_on
+        from .redis_hosting import must_carry
 
         settings = self._surroundings.settings
         choosing.require_url_to_move(self._root.root, "redis", settings)
-        moved_on(self.before.id, self._root.real_root, settings)  # it answers, and can carry them
+        must_carry(self.before.id, self._root.real_root, settings)
         replica = Replica(
             Layout.of(self._root.real_root, self.before), self._surroundings.clock, Nobody()
         )

@@ -19,6 +19,7 @@ from volumelease.authorities.redis.calling import state_key
 from volumelease.authorities.redis.connecting import RedisWire, connect, greet
 from volumelease.authorities.redis.picture import Kept, kept_in
 from volumelease.authorities.redis.session import RedisSession
+from volumelease.authorities.redis.still import evicts
 from volumelease.authorities.redis.troubles import translated
 from volumelease.bells.belfry import Belfry
 from volumelease.bells.ears import Ear
@@ -124,21 +125,29 @@ def begin(identity: Identity, root: str, surroundings: Surroundings) -> None:
 def kept_on(volume: str, root: str, settings: Settings) -> Kept:
     """What that Redis keeps of the volume at this moment. Takes no part and changes nothing.
     Errors: those of ``CallScript``."""
-    scripts = scripts_on(settings, root, Files())
-    try:
-        reply = scripts.perform(CallScript("picture", state_key(volume), ()))
-        return kept_in(reply)
-    finally:
-        scripts.close()
+    return kept_in(_asked("picture", volume, root, settings))
 
 
 def moved_on(volume: str, root: str, settings: Settings) -> tuple[int, str]:
     """The incarnation of what that Redis keeps of the volume, and the log on the volume that took
     its place, or "". Changes nothing. Errors: those of ``CallScript``."""
+    reply = _asked("moved", volume, root, settings)
+    return int(reply[1]), reply[3].decode() if reply[2] else ""
+
+
+def must_carry(volume: str, root: str, settings: Settings) -> None:
+    """Before anything depends on that Redis: that sessions can begin there. Errors: those of
+    ``CallScript``, and ``VolumeUnsuitable`` as ``RedisSession.open``."""
+    policy = _asked("moved", volume, root, settings)[4].decode()
+    if policy:
+        raise evicts(root, policy)
+
+
+def _asked(script: str, volume: str, root: str, settings: Settings) -> list[Any]:
     scripts = scripts_on(settings, root, Files())
     try:
-        reply = scripts.perform(CallScript("moved", state_key(volume), ()))
-        return int(reply[1]), reply[3].decode() if reply[2] else ""
+        reply: list[Any] = scripts.perform(CallScript(script, state_key(volume), ()))
+        return reply
     finally:
         scripts.close()
 

@@ -158,7 +158,7 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
         ),
     },
     "move": {b"void": ((),)},
-    "moved": {b"memory": ((_number, _plain, _plain),)},
+    "moved": {b"memory": ((_number, _plain, _plain, _plain),)},
     "names": {b"names": ((_text, _TEXTS),)},
     "open": {b"open": ((_number, _text, _plain),), b"evicts": ((_text,),)},
     "past": {

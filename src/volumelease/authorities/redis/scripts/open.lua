@@ -9,12 +9,8 @@
 
 local other = begin(true)
 if other then return other end
-local memory = redis.call('INFO', 'memory')
-local most = string.match(memory, 'maxmemory:(%d+)')
-local policy = string.match(memory, 'maxmemory_policy:([%w-]+)')
-if most and most ~= '0' and policy and string.sub(policy, 1, 7) == 'allkeys' then
-  return {'evicts', policy}
-end
+local policy = evicts()
+if policy then return {'evicts', policy} end
 local me = session()
 if me then
   if tonumber(ARGV[6]) > me[1] then redis.call('HSET', P .. 's:' .. ME, 'counter', ARGV[6]) end

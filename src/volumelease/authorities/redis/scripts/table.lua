@@ -404,6 +404,15 @@ local function lives()
     or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 end
 
+-- The policy by which this server may throw away parts of the table to make room, and so a lease;
+-- or nil. No session begins there.
+local function evicts()
+  local memory = redis.call('INFO', 'memory')
+  local most = string.match(memory, 'maxmemory:(%d+)')
+  local policy = string.match(memory, 'maxmemory_policy:([%w-]+)')
+  if most and most ~= '0' and policy and string.sub(policy, 1, 7) == 'allkeys' then return policy end
+end
+
 local function renewed()
   return {'incarnation', string.format('%.0f', INCARNATION), GRACE, NONCE}
 end
