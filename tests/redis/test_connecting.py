@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -228,6 +228,38 @@ def test_a_client_of_scripts_outlives_hundreds_of_broken_connections(
             scripts.perform(call)
     assert scripts.perform(call)[0] == b"memory"
     scripts.close()
+
+
+def deposed(server: RedisServer) -> None:
+    server.client().execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+
+
+def without_replicas(server: RedisServer) -> None:
+    server.client().config_set("min-replicas-to-write", 1)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("happens", [deposed, without_replicas])
+def test_a_connection_is_given_up_where_another_server_may_have_its_place(
+    flavour: str, happens: Callable[[RedisServer], None]
+) -> None:
+    """A failover leaves connections to the old master open, and it answers."""
+    if reason := missing_redis(flavour):
+        pytest.skip(reason)
+    with (
+        RedisServer(flavour=flavour) as old,
+        RedisServer(flavour=flavour) as new,
+        RedisProxy(old.address) as proxy,
+    ):
+        scripts = scripts_on(Settings(redis_url=proxy.door.url), "/volume", Files())
+        call = CallScript("report", state_key("x"), ("0", "", "s", "1", "counts"))
+        assert scripts.perform(call) == [b"reported"]
+        happens(old)
+        proxy.lead_to(new.address)
+        with pytest.raises(AuthorityUnreachable):
+            scripts.perform(call)
+        assert scripts.perform(call) == [b"reported"]
+        scripts.close()
 
 
 def test_without_redis_py_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ class Scripts:
             usable = True
             return reply
         except Exception as error:
-            usable = _was_a_reply(error)
+            usable = self._is_still_to_ask(error)
             raise
         finally:
             if usable:
@@ -112,6 +112,14 @@ class Scripts:
             else:
                 connection.disconnect()
                 self._let_idle_go()
+
+    def _is_still_to_ask(self, error: Exception) -> bool:
+        """Whether the server said so itself, and will be the one to ask. Where it may be over by
+        itself, another one can have its place (a failover): only a new connection finds that."""
+        from redis.exceptions import ResponseError
+
+        passing = isinstance(self._translate(error), AuthorityUnreachable)
+        return isinstance(error, ResponseError) and not passing
 
     def _let_idle_go(self) -> None:
         """What ended one connection has likely ended all; each would cost its user a call."""
@@ -174,10 +182,3 @@ def _reply(connection: Any, script: str) -> Any:
     if not is_reply(script, reply):
         raise NoReply(f"no reply of {script}")
     return reply
-
-
-def _was_a_reply(error: Exception) -> bool:
-    """Whether the server said so itself, and is still the one to ask."""
-    from redis.exceptions import ReadOnlyError, ResponseError
-
-    return isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError)
