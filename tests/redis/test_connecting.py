@@ -262,6 +262,29 @@ def test_a_connection_is_given_up_where_another_server_may_have_its_place(
         scripts.close()
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_no_replica_has_does_not_count_when_it_is_asked_for_again(flavour: str) -> None:
+    """The second call finds what the first one left, writes nothing, and has a connection of its
+    own."""
+    if reason := missing_redis(flavour):
+        pytest.skip(reason)
+    with (
+        RedisServer(flavour=flavour) as master,
+        RedisServer(flavour=flavour, replica_of=master) as replica,
+    ):
+        master.wait_for_replicas(1)
+        settings = Settings(redis_url=master.url, redis_replicas=1)
+        scripts = scripts_on(settings, "/volume", Files())
+        call = CallScript("found", state_key("x"), ("0", "nonce", "s", "1"))
+        replica.pause()
+        for _ in range(2):
+            with pytest.raises(AuthorityUnreachable, match="0 of the 1 replicas"):
+                scripts.perform(call)
+        replica.resume()
+        assert scripts.perform(call) == [b"exists", b"nonce"]
+        scripts.close()
+
+
 def test_without_redis_py_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(AuthorityUnsuitable, match=r"pip install 'volumelease\[redis\]'") as caught:

@@ -19,6 +19,10 @@ from volumelease.wire.replies import is_reply
 from .threads import Performer
 
 _COMMON: Final = "table"
+_TO_REPLICAS: Final = ("PUBLISH", "volumelease:wait", "")
+"""Before each WAIT. It waits for what its own connection wrote last: on one on which a call only
+found what an earlier one, on another, had written, newer servers wait for nothing. This goes to the
+replicas behind all that, needs no memory, and has no subscribers."""
 
 
 class NoReply(OSError):
@@ -98,14 +102,15 @@ class Scripts:
         connection = self._connection()
         usable = False
         try:
-            reply = self._evaluate(connection, effect)
+            try:
+                reply = self._evaluate(connection, effect)
+            except Exception as error:
+                usable = self._is_still_to_ask(error)
+                raise
             if self._replicas:
                 self._must_be_replicated(connection)
             usable = True
             return reply
-        except Exception as error:
-            usable = self._is_still_to_ask(error)
-            raise
         finally:
             if usable:
                 self._idle.append(connection)
@@ -154,7 +159,9 @@ class Scripts:
         return _reply(connection, script)
 
     def _must_be_replicated(self, connection: Any) -> None:
-        connection.send_command("WAIT", self._replicas, self._wait_milliseconds)
+        pack, wait = connection.pack_command, ("WAIT", self._replicas, self._wait_milliseconds)
+        connection.send_packed_command([*pack(*_TO_REPLICAS), *pack(*wait)], False)
+        _read(connection, "PUBLISH")
         reached = _read(connection, "WAIT")
         if type(reached) is not int:
             raise NoReply("no reply of WAIT")
