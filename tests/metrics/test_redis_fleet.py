@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ pytest.importorskip("redis")
 
 from tests.bed.redis import RedisServer
 from tests.cli.shell import eventually
-from volumelease.authorities.redis.fleet import REMEMBERED_SECONDS, RedisFleet
+from volumelease.authorities.redis.fleet import REMEMBERED_SECONDS, RedisFleet, Reports
+from volumelease.authorities.volume.fleet import MANY
+from volumelease.authorities.volume.reports import FOLD_BEATS
 from volumelease.clock import SystemClock
 from volumelease.drivers.files import Files
 from volumelease.drivers.threads import Monitor
@@ -21,6 +24,7 @@ from volumelease.leases.redis_hosting import scripts_on
 from volumelease.leases.volumes import Surroundings, Volumes
 from volumelease.paths.locate import locate
 from volumelease.settings import Settings
+from volumelease.tallies import Tally
 
 
 def worker(settings: Settings) -> Volumes:
@@ -88,6 +92,38 @@ def test_who_came_into_the_sum_long_ago_is_forgotten_and_no_sum_is_a_session(
     later = run(fleet.read())
     assert (later.live, later.ended) == (0, 0)
     assert later.counts == told.counts
+    scripts.close()
+
+
+def test_reports_are_folded_where_there_is_no_exporter(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Else each worker that there ever was would leave one more in the memory of the Redis."""
+    settings = Settings(redis_url=redis_server.url, authority="redis")
+    root = locate(tmp_path, explicit=str(tmp_path))
+    member = worker(settings)
+    identity = member.found(root, ready=True, ttl=3.0)
+    hosted: Any = member.session(root)
+    scripts = scripts_on(settings, str(tmp_path), Files())
+    fleet, run = RedisFleet(identity.id, SystemClock()), Monitor(scripts).run
+
+    def others(many: int) -> int:
+        """That many sessions end; the reports once this one has beaten often enough."""
+        for _ in range(many):
+            tally = Tally()
+            tally.acquired_in(0.1)
+            run(fleet.leave(tally))
+        reports = Reports(identity.id, hosted.session.calls, Tally(), SystemClock())
+        for _ in range(2 * FOLD_BEATS):
+            reports.note_beat(time.monotonic(), counted=True, lost="")
+            hosted.run(reports.chore())
+        return run(fleet.read()).live
+
+    assert others(MANY - 2) >= MANY - 2, "not many yet"
+    assert others(2) <= 1
+    assert run(fleet.read()).ended >= MANY
+    assert others(3) >= 3, "of those that came since then there are few"
+    member.close()
     scripts.close()
 
 

@@ -253,12 +253,12 @@ def test_a_connection_is_given_up_where_another_server_may_have_its_place(
     ):
         scripts = scripts_on(Settings(redis_url=proxy.door.url), "/volume", Files())
         call = CallScript("report", state_key("x"), ("0", "", "s", "1", "counts"))
-        assert scripts.perform(call) == [b"reported"]
+        assert scripts.perform(call)[0] == b"reported"
         happens(old)
         proxy.lead_to(new.address)
         with pytest.raises(AuthorityUnreachable):
             scripts.perform(call)
-        assert scripts.perform(call) == [b"reported"]
+        assert scripts.perform(call)[0] == b"reported"
         scripts.close()
 
 

@@ -189,7 +189,7 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
     "ready": {b"ready": _LET_GO, b"void": _LET_GO},
     "reclaim": {b"reclaimed": ((_text, _all(_number)),)},
     "release": {b"released": ((_TOKENS, _token),), b"void": _LET_GO},
-    "report": {b"reported": ((),)},
+    "report": {b"reported": ((_number,),)},
     "reports": {b"reports": ((_in_turn(_text, _text), _TEXTS),)},
 }
 

@@ -11,7 +11,8 @@ import os
 from contextlib import suppress
 from typing import Any, Final
 
-from volumelease.authorities.volume.fleet import Reported
+from volumelease.authorities.volume.fleet import MANY, Reported
+from volumelease.authorities.volume.reports import FOLD_BEATS, REPORT_BEATS
 from volumelease.clock import Clock
 from volumelease.effects import CallScript, Steps
 from volumelease.errors import LeaseError
@@ -20,7 +21,6 @@ from volumelease.wire.counts import decode_counts, encode_counts
 
 from .calling import Calls, state_key, text
 
-REPORT_BEATS: Final = 3
 REMEMBERED_SECONDS: Final = 86_400.0
 """How long it is known who is in the sum: a report that is later than that is counted twice."""
 
@@ -30,7 +30,9 @@ _TRIES: Final = 8
 class Reports:
     """The reports of one session; see ``authorities.volume.reports``."""
 
-    def __init__(self, calls: Calls, tally: Tally, clock: Clock) -> None:
+    def __init__(self, identity_id: str, calls: Calls, tally: Tally, clock: Clock) -> None:
+        self._fleet = RedisFleet(identity_id, clock)
+        self._new = 0
         self._calls = calls
         self._clock = clock
         self._tally = tally
@@ -50,6 +52,10 @@ class Reports:
         self._beats += 1
         if self._beats % REPORT_BEATS == 1:
             yield from self.leave()
+        if self._beats % FOLD_BEATS == FOLD_BEATS - 1 and self._new >= MANY:
+            # Else a fleet without an exporter would leave one more report for each worker.
+            with suppress(LeaseError):
+                yield from self._fleet.fold()
 
     def leave(self) -> Steps[None]:
         """Say what was counted up to now, if anything is new. Errors: none."""
@@ -58,7 +64,8 @@ class Reports:
         if mine == self._sent:
             return
         with suppress(LeaseError):
-            yield from self._calls.once("report", encode_counts(mine))
+            reply = yield from self._calls.once("report", encode_counts(mine))
+            self._new = int(reply.rest[0])
             self._sent, self._tally.reported = mine, counted
 
 

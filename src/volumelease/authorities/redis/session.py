@@ -83,7 +83,7 @@ class RedisSession:
         self._wake = wake
         self._bell = bell
         self.calls = Calls(identity.id, name, clock, unique, self._rejoin, self._lose)
-        self._reports = None if tally is None else Reports(self.calls, tally, clock)
+        self._reports = None if tally is None else Reports(identity.id, self.calls, tally, clock)
         self.publishing = Publishing(self, clock, unique)
         self.breaking = Breaking(self)
         self.requests = Requests(

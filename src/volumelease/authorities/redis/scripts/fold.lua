@@ -27,4 +27,6 @@ for index = 8, #ARGV, 2 do
   redis.call('HDEL', key, 'session:' .. ARGV[index])
   redis.call('HSET', key, 'folded:' .. ARGV[index], WALL)
 end
+redis.call('HSET', key, 'kept', '0')  -- what comes from now on is new: see report.lua
+redis.call('HSET', key, 'kept', redis.call('HLEN', key))
 return {'folded'}

@@ -3,8 +3,11 @@
 --
 -- KEYS, ARGV[1..4]  see table.lua
 -- ARGV[5]  its counts
--- Reply    {"reported"}
+-- Reply    {"reported", how many reports came since the last fold}
 
-if redis.call('HGET', BASE .. 'reports', 'folded:' .. ME) then return {'reported'} end
-redis.call('HSET', BASE .. 'reports', 'session:' .. ME, ARGV[5])
-return {'reported'}
+local key = BASE .. 'reports'
+if not redis.call('HGET', key, 'folded:' .. ME) then
+  redis.call('HSET', key, 'session:' .. ME, ARGV[5])
+end
+local kept = tonumber(redis.call('HGET', key, 'kept') or '0')
+return {'reported', math.max(0, redis.call('HLEN', key) - kept)}
