@@ -62,6 +62,32 @@ def test_who_held_something_before_the_redis_forgot_is_waited_for(
     assert "before the Redis forgot" in done.stderr
 
 
+def test_nothing_of_it_stays_in_the_redis(
+    on_redis: tuple[Path, dict[str, str]], redis_server: RedisServer
+) -> None:
+    root, env = on_redis
+    client = redis_server.client()
+    client.set("volumelease", "somebody else's")
+    client.hset("{volumelease:another}:state", "incarnation", "1")
+    assert run("hold", root / "a", "--", "true", env=env).returncode == 0
+    assert len(client.keys("*")) > 2
+    assert run("uninstall", root, "--yes", env=env).returncode == 0
+    assert sorted(client.keys("*")) == [b"volumelease", b"{volumelease:another}:state"]
+
+
+def test_a_redis_that_does_not_take_it_away_is_noted(
+    on_redis: tuple[Path, dict[str, str]], redis_server: RedisServer
+) -> None:
+    root, env = on_redis
+    client = redis_server.client()
+    client.config_set("min-replicas-to-write", 1)
+    done = run("uninstall", root, "--yes", env=env)
+    assert done.returncode == 0
+    assert "what the Redis keeps of it is left" in done.stderr
+    assert "min-replicas-to-write" in done.stderr
+    assert not (root / ".volumelease").exists()
+
+
 @contextmanager
 def beating(file: Path) -> Iterator[None]:
     stop = threading.Event()

@@ -15,6 +15,7 @@ from .speech import Problem, note, one_line, say
 
 if TYPE_CHECKING:
     from volumelease.errors import LeaseError
+    from volumelease.wire.identity import Identity
 
 _CONTROL: Final = ".volumelease"
 
@@ -29,6 +30,8 @@ def command(directory: str, yes: bool) -> int:
     drafts go; what would be lost besides is refused by name.
 
     Only from a volume that nobody uses: it watches for one ttl whether any session still beats.
+
+    What a Redis keeps of it goes too, if it answers.
 
     Limit: a worker that starts while it is removed makes the volume anew.
     """
@@ -47,7 +50,10 @@ def command(directory: str, yes: bool) -> int:
     for one in back:
         give_back(one)
         say(f"{one_line(one.place)} is a real directory again")
+    kept = patiently(lambda: _kept_on_a_redis(real), directory)
     _remove(control)
+    if kept is not None:
+        _remove_from_the_redis(real, kept)
     say(f"{one_line(directory)} is no volume any more; its own files were left alone")
     return 0
 
@@ -99,3 +105,36 @@ def _remove(control: str) -> None:
     os.rename(control, doomed)
     shutil.rmtree(doomed)
     shutil.rmtree(f"{os.path.dirname(control)}/{PEERS}", ignore_errors=True)
+
+
+def _kept_on_a_redis(real: str) -> Identity | None:
+    """The identity of a volume whose leases a Redis keeps, or kept before they moved."""
+    from volumelease.authorities.volume import founding
+    from volumelease.drivers.files import Files
+    from volumelease.drivers.threads import Monitor
+    from volumelease.errors import LeaseError
+
+    try:
+        identity = Monitor(Files()).run(founding.read_identity(real))
+    except LeaseError:
+        return None
+    return identity if identity and (identity.authority == "redis" or identity.era) else None
+
+
+def _remove_from_the_redis(real: str, identity: Identity) -> None:
+    """Errors: none; a note says what is left."""
+    from volumelease.errors import LeaseError
+    from volumelease.leases.redis_hosting import remove_from
+
+    from .places import settings_of_this_process
+    from .reading import patiently
+
+    settings = settings_of_this_process()
+    try:
+        if settings.redis_url is not None:
+            return patiently(lambda: remove_from(identity.id, real, settings), real)
+        why = "VOLUMELEASE_REDIS_URL is not set here"
+    except LeaseError as error:
+        why = error.what
+    note(f"what the Redis keeps of it is left, below {{volumelease:{identity.id}}}: {why}")
+    return None

@@ -143,6 +143,11 @@ def must_carry(volume: str, root: str, settings: Settings) -> None:
         raise evicts(root, policy)
 
 
+def remove_from(volume: str, root: str, settings: Settings) -> None:
+    """All that the Redis keeps of a volume that is no more. Errors: those of ``CallScript``."""
+    _asked("uninstall", volume, root, settings)
+
+
 def _asked(script: str, volume: str, root: str, settings: Settings) -> list[Any]:
     scripts = scripts_on(settings, root, Files())
     try:

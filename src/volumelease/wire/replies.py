@@ -191,6 +191,7 @@ _REPLIES: Final[dict[str, dict[bytes, tuple[tuple[_Check, ...], ...]]]] = {
     "release": {b"released": ((_TOKENS, _token),), b"void": _LET_GO},
     "report": {b"reported": ((_number,),)},
     "reports": {b"reports": ((_in_turn(_text, _text), _TEXTS),)},
+    "uninstall": {b"removed": ((),)},
 }
 
 
