@@ -40,6 +40,16 @@ def test_an_old_observation_is_not_continued() -> None:
     assert watch.look([("s0", "7")], at(9), at(9)) == []
 
 
+def test_what_is_told_now_and_then_is_watched_on_when_it_comes_near() -> None:
+    watch = Watch(Timing(6.0, cache=0.0))
+    for second in range(6):
+        far = [("s1", "7"), ("s2", str(second))] if second % 2 == 0 else None
+        assert watch.look([("s0", str(second))], at(second), at(second), far) == []
+    assert watch.look([("s1", "7")], at(6), at(6), None) == ["s1"]
+    assert watch.look([], at(7), at(7), []) == []
+    assert watch.look([("s1", "7")], at(8), at(8), None) == [], "it was away"
+
+
 def test_a_gap_between_two_looks_counts_as_one_beat() -> None:
     watch = Watch(Timing(6.0, cache=0.0))
     watch.look([("s0", "7")], at(0), at(0))

@@ -25,7 +25,7 @@ from volumelease.errors import AuthorityUnreachable, LeaseError
 from volumelease.model import Acquire, Answer, Claim, Holder, Question, Release, Waiting
 from volumelease.tallies import Tally
 from volumelease.wire.identity import Identity
-from volumelease.wire.tellings import decode_session, encode_session
+from volumelease.wire.tellings import encode_session
 
 from . import still
 from .breaking import Breaking
@@ -40,7 +40,8 @@ from .watching import (
     Ahead,
     Undertaker,
     Watch,
-    client_of,
+    ahead_in,
+    counters_in,
 )
 
 RING: Final = 8
@@ -53,6 +54,11 @@ ARMED_POLL_SECONDS: Final = 0.5
 COLLECT_BEATS: Final = 6
 ASKED_AHEAD: Final = 4
 """Of how many waiting requests the sessions in their way are asked for at once."""
+
+MORE_AHEAD: Final = 504
+"""So many more in the way are told of twice a beat, by their counters alone, so that a row of dead
+ones costs one ttl. Each waiter asks: a long queue costs the square of its length. Limit: of those
+who are further ahead of everybody that lives, another ttl for each 512."""
 
 CHUNK: Final = 200
 """Requests named in one call after the server forgot them: a long call holds up everybody."""
@@ -100,7 +106,7 @@ class RedisSession:
         self._opened = False
         self._elsewhere = still.Elsewhere(self.calls, self.publishing.layout, clock, self.timing)
         self._poll = FIRST_POLL_SECONDS
-        self._look_at = 0.0
+        self._look_at = self._wide_at = 0.0
 
     # ---- what others ask
 
@@ -349,7 +355,11 @@ class RedisSession:
     def _look(self) -> Steps[None]:
         waiting = self.requests.waiting()
         asked = self.clock.read()
-        reply = yield from self.calls.once("look", ASKED_AHEAD, *(mine.number for mine in waiting))
+        wide = asked.monotonic >= self._wide_at
+        if wide:
+            self._wide_at = asked.monotonic + self.timing.beat_interval / 2
+        ahead_of = f"{ASKED_AHEAD} {MORE_AHEAD}" if wide else ASKED_AHEAD
+        reply = yield from self.calls.once("look", ahead_of, *(mine.number for mine in waiting))
         answered, memory = self.clock.read(), self.calls.memory
         grace, standings, ahead, marked = reply.rest
         by_number = {mine.number: mine for mine in waiting}
@@ -361,17 +371,11 @@ class RedisSession:
                 self.requests.granted(mine.token)
             elif word != b"waiting" and self.requests.still_waits(mine.token):
                 self.requests.lose(mine, "the lease was broken")
-        self._ahead = [
-            Ahead(
-                text(name),
-                decode_session(text(facts)),
-                tuple(client_of(text(client)) for client in clients),
-            )
-            for name, _, facts, clients in ahead
-        ]
-        seen = [(text(name), text(counter)) for name, counter, _, _ in ahead if counter]
+        self._ahead = ahead_in(ahead)
+        seen, far = counters_in(ahead)
         seen += self._elsewhere.standing(grace, marked, memory)
-        yield from self._end(self._ahead_watch.look(seen, asked, answered), dict(seen), memory)
+        over = self._ahead_watch.look(seen, asked, answered, far if wide else None)
+        yield from self._end(over, dict([*seen, *far]), memory)
 
     def _end(self, over: list[str], seen: dict[str, str], memory: Memory) -> Steps[None]:
         """End what stood for a ttl, and was ``seen`` in that memory."""

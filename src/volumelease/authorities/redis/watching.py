@@ -9,13 +9,14 @@ is no cache to add.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from volumelease.clock import Clock, Reading
 from volumelease.core.liveness import Standstill, Timing
 from volumelease.core.records import SessionFacts
 from volumelease.effects import ProveDeath, Steps
 from volumelease.host import ProcessFacts
+from volumelease.wire.tellings import decode_session
 
 from .calling import Memory, text
 
@@ -46,20 +47,35 @@ class Watch:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._watched: dict[str, tuple[Standstill, str]] = {}
+        self._far: dict[str, tuple[Standstill, str]] = {}
 
-    def look(self, seen: Iterable[tuple[str, str]], asked: Reading, answered: Reading) -> list[str]:
+    def look(
+        self,
+        seen: Iterable[tuple[str, str]],
+        asked: Reading,
+        answered: Reading,
+        far: Iterable[tuple[str, str]] | None = (),
+    ) -> list[str]:
         """Note ``(name, value)`` of all there is to watch, ``asked`` for and ``answered`` then; an
-        old observation of anything else ends. Returns what stood for a ttl."""
+        old observation of anything else ends. ``far``: more of it, which not every look tells of;
+        None: this one does not, and what was observed of it stays. Returns what stood for a ttl."""
         over: list[str] = []
-        now: dict[str, tuple[Standstill, str]] = {}
-        for name, value in seen:
-            known = self._watched.get(name)
-            if known is None or known[1] != value:
-                known = (Standstill(self._timing), value)
-            now[name] = known
-            if known[0].look(0, asked, answered):
-                over.append(name)
-        self._watched = now
+
+        def noted(told: Iterable[tuple[str, str]]) -> dict[str, tuple[Standstill, str]]:
+            now: dict[str, tuple[Standstill, str]] = {}
+            for name, value in told:
+                known = self._watched.get(name) or self._far.get(name)
+                if known is None or known[1] != value:
+                    known = (Standstill(self._timing), value)
+                now[name] = known
+                if known[0].look(0, asked, answered):
+                    over.append(name)
+            return now
+
+        near = noted(seen)
+        further = self._far if far is None else noted(far)
+        self._watched = near
+        self._far = {name: known for name, known in further.items() if name not in near}
         return over
 
 
@@ -102,6 +118,26 @@ class Undertaker:
             else:
                 found.append(one.name)
         return found
+
+
+def ahead_in(told: list[list[Any]]) -> list[Ahead]:
+    """Those of a reply of ``look.lua`` of whom more is told than their counter."""
+    return [
+        Ahead(
+            text(name),
+            decode_session(text(facts)),
+            tuple(client_of(text(client)) for client in clients),
+        )
+        for name, _, facts, clients in told
+        if facts
+    ]
+
+
+def counters_in(told: list[list[Any]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What such a reply tells to watch: of those, and of the others."""
+    near = [(text(name), text(counter)) for name, counter, facts, _ in told if counter and facts]
+    far = [(text(name), text(counter)) for name, counter, facts, _ in told if counter and not facts]
+    return near, far
 
 
 def client_of(name: str) -> tuple[int, int]:
