@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -75,11 +77,15 @@ def _run(
     level: Level = "none" if rules is None else "landlock"
     options["env"] = _environment(share, options.pop("env", None), level)
     try:
-        process = _start(args, rules, options)
+        tether = _Tether(rules)
+        try:
+            process = _start(tether, args, options)
+            out, err = _Watch(lease, share, process).until_it_ends(given, timeout)
+        finally:
+            tether.end()
     finally:
         if rules is not None:
             os.close(rules.number)
-    out, err = _Watch(lease, share, process).until_it_ends(given, timeout)
     done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     if check:
         done.check_returncode()
@@ -119,16 +125,16 @@ def _environment(lease: Lease, given: Any, level: Level) -> dict[str, str]:
     }
 
 
-def _start(args: Any, rules: landlock.Ruleset | None, options: dict[str, Any]) -> _Program:
+def _start(tether: _Tether, args: Any, options: dict[str, Any]) -> _Program:
     """In a process group of its own, so that all of it can be ended."""
     # Not a thread that confines itself and starts it: the program must die with this process, or
     # it writes on while the next holder does, and that is asked for between fork and exec, by
     # calls of C that were looked up before.
-    confinement = landlock.Confinement(-1 if rules is None else rules.number)
     try:
         return _Program(
             args,
-            preexec_fn=confinement,
+            tether=tether,
+            preexec_fn=tether,
             process_group=0,
             **options,
         )
@@ -145,6 +151,12 @@ class _Program(subprocess.Popen[Any]):
     another group's, so that the group can be ended by it."""
 
     end: Callable[[Callable[[], int]], int] = staticmethod(lambda reap: reap())
+    _child_created: bool
+    """Of ``Popen``: whether there is something to reap."""
+
+    def __init__(self, args: Any, *, tether: _Tether, **options: Any) -> None:
+        tether.program = self
+        super().__init__(args, **options)
 
     def wait(self, timeout: float | None = None) -> int:
         """As of ``Popen``, which asks it for everything but the quarter of a second that a Ctrl-C
@@ -168,6 +180,49 @@ class _Program(subprocess.Popen[Any]):
             return True
 
 
+class _Tether:
+    """Keeps a program until there is a watch on it.
+
+    When an exception of a signal handler (Ctrl-C) ends the wait of ``Popen``, it lets go of a
+    program that hangs between fork and exec, on a volume that does not answer; and it never knows
+    the number of one when that came during the fork. Such a program would begin when the volume
+    answers, under a lease that is somebody else's by then.
+    """
+
+    def __init__(self, rules: landlock.Ruleset | None) -> None:
+        self._confinement = landlock.Confinement(-1 if rules is None else rules.number)
+        self.program: _Program | None = None
+        self._here, self._there = socket.socketpair()
+
+    def __call__(self) -> None:
+        """In the new process, before exec: it says its number, or can't go on (``EPIPE``)."""
+        self._there.send(os.getpid().to_bytes(8, sys.byteorder), socket.MSG_NOSIGNAL)
+        self._confinement()
+
+    def end(self) -> None:
+        """Nothing that was started goes on. One that hangs in the kernel dies when its call
+        returns, and one that had not said its number is reaped with this process."""
+        with self._here, self._there:
+            program = self.program
+            if program is None or getattr(program, "returncode", None) is not None:
+                return
+            self._here.shutdown(socket.SHUT_RD)  # what it has not said yet, it can't say any more
+            number = getattr(program, "pid", None)
+            if number is None:
+                number = int.from_bytes(self._here.recv(8), sys.byteorder)
+            if number:
+                _kill(program, number)
+
+
+def _kill(program: _Program, number: int) -> None:
+    with suppress(OSError):
+        os.kill(number, signal.SIGKILL)  # it may not be in its group yet
+        os.killpg(number, signal.SIGKILL)
+    program.pid, program._child_created = number, True  # as where nothing came in between
+    with suppress(subprocess.TimeoutExpired):
+        program.wait(_STUBBORN_SECONDS)
+
+
 class _Watch:
     """Ends a program with the lease that it runs under, and with the block that it was run in."""
 
@@ -184,12 +239,14 @@ class _Watch:
 
     def until_it_ends(self, given: Any, timeout: float | None) -> tuple[Any, Any]:
         """What it wrote. Errors: ``LeaseLost``, ``subprocess.TimeoutExpired``."""
-        stop = self._share._hosted.on_change(self._look)
+        stop: Callable[[], None] | None = None
         try:
+            stop = self._share._hosted.on_change(self._look)
             self._end_with_the_block()
             written: tuple[Any, Any] = self._process.communicate(given, timeout=timeout)
         finally:
-            stop()
+            if stop is not None:
+                stop()
             self._leave_the_block()
             self._kill_what_is_left()
             with suppress(subprocess.TimeoutExpired, ValueError):
