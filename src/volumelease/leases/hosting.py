@@ -21,14 +21,7 @@ from volumelease.authorities.volume.session import Session
 from volumelease.bells.belfry import Belfry
 from volumelease.clock import Clock
 from volumelease.core.records import SessionFacts
-from volumelease.drivers.threads import (
-    Errand,
-    Monitor,
-    Patience,
-    Performer,
-    ThreadTurn,
-    WaitingRoom,
-)
+from volumelease.drivers.threads import Errand, Monitor, Performer, ThreadTurn, WaitingRoom
 from volumelease.effects import Contents, Steps
 from volumelease.errors import LeaseError
 from volumelease.host import ProcessFacts
@@ -72,6 +65,7 @@ class Hosting(Generic[S]):
         self._attending = False
         self.watch_seconds = _WATCH_SECONDS
         """How often listeners are called while nothing happens."""
+        self._ending: Errand | None = None  # for who watches, where no other thread can be had
         self._news = threading.Event()
         self._on_change: list[Listener] = []
         if belfry is not None:
@@ -86,20 +80,30 @@ class Hosting(Generic[S]):
 
     def _go(self) -> None:
         self.session.pulse.moved = self._deadline_moved
-        self._start(self._keep, "volumelease-beat")
-        self._start(self._watch, "volumelease-watch")
-        if self.belfry is not None:
-            self.belfry.start()
+        try:
+            self._start(self._keep, "volumelease-beat")
+            self._start(self._watch, "volumelease-watch")
+            if self.belfry is not None:
+                self.belfry.start()
+            if self.session.waits:  # a resumed one: nobody asked here, so nobody reads for them yet
+                self._attend()
+        except BaseException:  # or it would beat, and nobody would have what it holds
+            self.session.pulse.lose("no thread could be had")
+            raise
 
     def close(self, seconds: float = GIVE_BACK_SECONDS) -> None:
         """End the session, but don't wait longer than ``seconds`` for a volume that hangs."""
         if not self.alive():
             return
         self._on_change.clear()  # what ends by itself is not lost: nobody is to be told, or killed
-        try:
-            Patience().call(lambda _: self._monitor.run(self.session.close()), seconds)
-        except (LeaseError, OSError):
+        ending = Errand(lambda _: self._monitor.run(self.session.close()), lambda _: None)
+        if not self._done_aside(ending.run):  # at a limit of threads, or the end of Python 3.12
+            self._ending = ending
+            self._news.set()
+        if not ending.done.wait(seconds) or isinstance(ending.error, LeaseError | OSError):
             self.session.pulse.lose("the process is exiting")
+        elif ending.error is not None:
+            raise ending.error
 
     def alive(self) -> bool:
         """Whether this process still owns a live session: a forked child owns nothing."""
@@ -148,6 +152,8 @@ class Hosting(Generic[S]):
                 return
             self._news.wait(min(self.session.remaining_seconds() + 0.001, self.watch_seconds))
             self._news.clear()
+            if self._ending is not None:
+                self._ending.run()
 
     def _tell_listeners(self) -> list[Rest]:
         """What they leave to be done is done in threads of their own, since it may block. Returns
@@ -334,8 +340,6 @@ class HostedSession(Hosting[Session]):
         Errors: those of ``Session.resume``."""
         self._monitor.run(self.session.resume(predecessor, until))
         self._go()
-        if self.session.waits:  # nobody asked here, so nobody reads the log for them yet
-            self._attend()
 
     def requests_of_old(self) -> list[tuple[int, Acquire, bool]]:
         """What a resumed session has from before: token, question, and whether it is granted."""
