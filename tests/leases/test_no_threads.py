@@ -109,6 +109,21 @@ def test_a_volume_that_hangs_is_not_waited_for_where_no_thread_can_be_had(
     free_again.set()
 
 
+def test_a_block_with_a_timeout_lets_go_where_no_thread_can_be_had(
+    volumes: Volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Volumes(volumes.surroundings)
+    with (
+        monkeypatch.context() as limit,
+        volume_lease(tmp_path / "a", timeout=5, volumes=volumes),
+    ):
+        volumes._patience._idle.clear()  # its thread is busy with what hangs
+        limit.setattr(threading.Thread, "start", no_thread)
+    assert hosted(volumes).session.requests.wanted == {}
+    assert free(other, tmp_path / "a")
+    other.close()
+
+
 @pytest.mark.parametrize("missing", ["volumelease-beat", "volumelease-watch", "volumelease-wait"])
 def test_a_session_that_a_thread_can_not_be_had_for_does_not_beat_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str

@@ -59,8 +59,11 @@ class Block:
             else:
                 # Who set a timeout does not wait for a volume that hangs here either: then the
                 # release goes on by itself, and the ttl frees the paths at the latest.
-                with suppress(AuthorityUnreachable):
-                    terms.volumes.within(0.0, lambda _: lease._ask_release())
+                try:
+                    with suppress(AuthorityUnreachable):
+                        terms.volumes.within(0.0, lambda _: lease._ask_release())
+                except RuntimeError:  # no thread can be made: better wait than keep it for ever
+                    self._release()
         else:
             self._left_to_others()
         self._judge(lost, error, interrupted=False)
