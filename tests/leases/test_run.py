@@ -15,7 +15,7 @@ from volumelease import LeaseError, LeaseLost, LeaseTimeout
 from volumelease.leases.asking import volume_lease
 from volumelease.leases.volumes import Volumes
 
-from .test_volume_lease import found, hosted
+from .test_volume_lease import found, hosted, python
 
 STUBBORN = "trap '' TERM; for i in $(seq 150); do echo x >> log; sleep 0.05; done"
 
@@ -134,3 +134,33 @@ def test_a_program_uses_its_lease_exclusively_until_it_has_ended(
             thread.join()
         lease.downgrade()
         assert lease.mode == "shared"
+
+
+def test_a_forked_child_that_leaves_the_block_ends_no_program_of_its_parent(
+    tmp_path: Path,
+) -> None:
+    found(tmp_path)
+    done = python(
+        """
+        import os, sys, threading, time
+        from volumelease import volume_lease
+        def run(lease):
+            ran.append(lease.run(["sh", "-c", "touch here; sleep 1"], cwd=path).returncode)
+        path, ran = sys.argv[1] + "/a", []
+        os.mkdir(path)
+        with volume_lease(path) as lease:
+            thread = threading.Thread(target=run, args=(lease,))
+            thread.start()
+            while not os.path.exists(path + "/here"):
+                time.sleep(0.01)
+            pid = os.fork()
+            if pid == 0:
+                lease.release()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            thread.join()
+        print(ran)
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (0, "[0]\n"), done.stderr

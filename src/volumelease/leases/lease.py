@@ -318,8 +318,9 @@ class Lease:
             if self._released:
                 return False
             self._released = True
-        for end in self._programs:  # they have shares: the lease is there until they have ended
-            end()
+        if self._hosted.pid == os.getpid():  # a forked child ends no program of its parent
+            for end in self._programs:  # they have shares: the lease is there until they have ended
+                end()
         if self._stop_listening is not None:
             self._stop_listening()
         if lost and (rest := losses.tell(self)):
