@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from volumelease.errors import AuthorityUnreachable, PathInvalid
+from volumelease.errors import PathInvalid
 from volumelease.model import Client
 
 from .lease import Lease
@@ -83,7 +83,7 @@ class volume_lease:
         around = owner.around()  # of this thread, which may not be the one that does the work
         try:
             block = volumes.enter(self._order, owner, around)
-        except AuthorityUnreachable:
+        except BaseException:  # interrupted too: what is abandoned may still be granted
             owner.forget_abandoned()
             raise
         return self._begun(block, block.begin)
