@@ -15,6 +15,7 @@ from volumelease.client.connecting import HungUp, Line, connect
 from volumelease.daemon.connection import Connection, Request
 from volumelease.drivers.crew import Crew, Job
 from volumelease.errors import AuthorityUnreachable, DaemonUnavailable, LeaseError
+from volumelease.leases.hosting import HostedSession
 from volumelease.leases.volumes import Volumes
 from volumelease.paths.locate import locate
 
@@ -120,6 +121,7 @@ def test_who_is_waited_for_looks_once_there_is_a_thread_again(
     """The thread of the bell asks for it, and must not end by it."""
     daemons.one_more()
     hosted = desk_of(daemons).hosted
+    assert isinstance(hosted, HostedSession)
     looked = threading.Event()
     monkeypatch.setattr(hosted, "_look", looked.set)
     limit(True)

@@ -15,6 +15,7 @@ from tests.cli.shell import Running, eventually, run
 
 
 @pytest.mark.bed
+@pytest.mark.timeout(300)
 def test_a_migration_ends_be_it_while_it_waits_for_a_holder(
     bed: MooseFsBed, shared_mounts: list[Path], redis_server: RedisServer
 ) -> None:
