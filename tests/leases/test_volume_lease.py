@@ -318,7 +318,7 @@ def test_a_deleted_control_directory_loses_the_lease(volumes: Volumes, tmp_path:
         while not lease.lost and time.monotonic() < until:
             time.sleep(0.02)
         assert lease.lost
-        assert "identity is gone" in lease._loss
+        assert "is gone" in lease._loss  # the identity; or the log, where a beat was on its way
 
 
 def test_a_new_log_grants_nothing_until_the_old_one_is_over(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.simulation.checkers.tokens import Tokens
 from tests.simulation.checkers.uptodate import UpToDate
 from tests.simulation.fleet import Fleet
 from tests.simulation.held import Held, WatchedSession
+from tests.simulation.mover import Moved
 from tests.simulation.on_redis.checkers.publishes import RedisPublishes
 from tests.simulation.process import Process
 from tests.simulation.setup import Setup
@@ -136,6 +137,7 @@ class ToldFleet(Fleet):
             authority=terms.authority,
         )
         self.world = World(0)
+        self.moved = Moved()
         self.workers: list[Worker] = []
         self.state_lost_at = -1e9
         self.deletions = 0
