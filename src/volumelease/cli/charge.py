@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Final, NoReturn, Self
 
 from volumelease.daemon import admission
+from volumelease.daemon.memory import keep_together
 from volumelease.daemon.running import Daemon
 from volumelease.leases.volumes import Surroundings
 
@@ -131,6 +132,7 @@ def _daemon(charge: Charge, path: str) -> tuple[Daemon, Showing]:
         admission.widen()  # the command was forked before, with the limit that it knows
         surroundings = Surroundings.of_this_process()
         showing = Showing(surroundings.settings, note)
+        keep_together()
         daemon = Daemon(
             path,
             surroundings,

@@ -14,6 +14,7 @@ from volumelease.leases.volumes import Surroundings, Volumes
 
 from . import admission, bequest
 from .doorway import Doorway
+from .memory import keep_together
 from .page import Page
 from .reception import Opened, Reception, nobody_asked
 from .server import Server
@@ -111,6 +112,7 @@ def serve(
     """Be the daemon. Ends the process, whatever hangs on a volume. Errors: ``SocketTaken``,
     ``LeaseError``, ``OSError`` before it serves."""
     admission.widen()
+    keep_together()
     daemon = Daemon(path, surroundings, report, ends_writers=ends_writers, opened=opened)
     daemon.run(started)
     daemon.end()
