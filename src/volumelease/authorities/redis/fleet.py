@@ -107,8 +107,8 @@ class RedisFleet:
         return 0
 
     def leave(self, tally: Tally) -> Steps[None]:
-        """Leave what that tally counted since the last time, as of a session that is over.
-        Errors: those of ``CallScript``."""
+        """Leave what that tally counted since the last time, as of a session that is over. Limit:
+        what is left and not answered is counted twice. Errors: those of ``CallScript``."""
         counted = tally.counts()
         mine = counted.copy().add(tally.reported, -1)
         if mine != Counts():
